@@ -1,0 +1,70 @@
+# What people and CI run. Works with GNU make 3.81, the one that macOS ships.
+
+SHELL := bash
+CARGO ?= cargo
+# Where cargo builds; it reads the same variable.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+POSTROAD := $(TARGET)/release/postroad
+# For `make run ARGS="--dir /tmp/try"`, likewise for bench and tour.
+ARGS ?=
+
+# Ahead of a command that needs a server: finds one, or fetches it, and names it in the environment.
+WITH_SERVER := NATS_SERVER=$$(scripts/nats-server.sh) && export NATS_SERVER &&
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lint deny docs build bench soak tour
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## build and start Postroad with its own nats-server (ARGS go to `postroad up`)
+	@$(WITH_SERVER) $(CARGO) build --release --locked && \
+		exec $(POSTROAD) up --nats-server "$$NATS_SERVER" $(ARGS)
+
+# Doc tests first: the larger run closes the output. `cargo test` runs them itself.
+test: ## run every test, doc tests included, against a real nats-server
+	@$(WITH_SERVER) if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) test --doc --workspace --locked && \
+		$(CARGO) nextest run --workspace --locked; \
+	else \
+		$(CARGO) test --workspace --locked; \
+	fi
+
+check: format lint deny docs ## format, Clippy, licences and advisories, docs: all must be clean
+
+format:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		echo "$(CARGO) deny check" && $(CARGO) deny check; \
+	elif $(CARGO) audit --version >/dev/null 2>&1; then \
+		echo "$(CARGO) audit (cargo-deny is not installed: licences and sources are not checked)" && $(CARGO) audit; \
+	else \
+		echo "skipped: licences and advisories (neither cargo-deny nor cargo-audit is installed)"; \
+	fi
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace --locked
+
+build:
+	@$(CARGO) build --release --locked
+
+bench: build ## measure, print a table, write target/bench/summary.json
+	@$(WITH_SERVER) $(POSTROAD) bench --out target/bench $(ARGS)
+
+# A filter that matches nothing passes; a soak that killed nothing must not.
+SOAK := $(CARGO) test --release --locked -p postroad --test it kill --
+soak: ## the kill test with 100 kills, in release
+	@$(WITH_SERVER) export POSTROAD_SOAK_KILLS=$${POSTROAD_SOAK_KILLS:-100} && \
+		tests=$$($(SOAK) --list) && \
+		case "$$tests" in \
+			*": test"*) $(SOAK) --nocapture --test-threads=1 ;; \
+			*) echo "soak: no kill test found in tests/it" >&2; exit 1 ;; \
+		esac
+
+tour: build ## a guided story on a temporary deployment
+	@$(WITH_SERVER) $(POSTROAD) tour $(ARGS)

@@ -1,0 +1,257 @@
+//! Every subject and verb in one table: the source of `subjects.md`, and of the test that every
+//! verb has an isolation case. Owns the list; enforces nothing.
+
+use crate::subject::RequestKind;
+use crate::tenancy::Scope;
+
+/// Who may use a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Agents with the scope, for their own tenant.
+    Agent,
+    /// The operator only.
+    Operator,
+    /// Agents with the scope, and the operator.
+    Both,
+}
+
+/// One verb.
+#[derive(Clone, Copy, Debug)]
+pub struct Verb {
+    /// Command or query.
+    pub kind: RequestKind,
+    /// Its scope.
+    pub scope: Scope,
+    /// Its name.
+    pub name: &'static str,
+    /// Who may use it.
+    pub who: Who,
+    /// Fields of the request; `?` marks the optional ones.
+    pub request: &'static str,
+    /// Fields of the answer.
+    pub answer: &'static str,
+}
+
+const fn command(
+    scope: Scope,
+    name: &'static str,
+    who: Who,
+    request: &'static str,
+    answer: &'static str,
+) -> Verb {
+    Verb {
+        kind: RequestKind::Command,
+        scope,
+        name,
+        who,
+        request,
+        answer,
+    }
+}
+
+const fn query(
+    scope: Scope,
+    name: &'static str,
+    who: Who,
+    request: &'static str,
+    answer: &'static str,
+) -> Verb {
+    Verb {
+        kind: RequestKind::Query,
+        scope,
+        name,
+        who,
+        request,
+        answer,
+    }
+}
+
+/// Every verb.
+pub const VERBS: &[Verb] = &[
+    command(
+        Scope::Messages,
+        "send_message",
+        Who::Agent,
+        "channel, content, instanceId?, messageId?, replyTo?, priority?, metadata?",
+        "messageId, position, recipientCount, recipients?",
+    ),
+    command(
+        Scope::Messages,
+        "mark_as_read",
+        Who::Agent,
+        "receiptIds?, messageIds?, commandId?",
+        "marked, alreadyRead, notFound, position?",
+    ),
+    command(
+        Scope::Own,
+        "set_summary",
+        Who::Agent,
+        "summary, commandId?",
+        "position",
+    ),
+    command(
+        Scope::Admin,
+        "create_tenant",
+        Who::Operator,
+        "shard?, commandId?",
+        "tenant, shard, generation, position",
+    ),
+    command(
+        Scope::Admin,
+        "issue_credential",
+        Who::Operator,
+        "role, publicKey, instanceId?, scopes?, ttlS?, commandId?",
+        "jwt, expiresAt, position",
+    ),
+    command(
+        Scope::Admin,
+        "retire_agent",
+        Who::Operator,
+        "role, instanceId?, commandId?",
+        "position",
+    ),
+    command(
+        Scope::Admin,
+        "accept_damage",
+        Who::Operator,
+        "shard, from, to, commandId?",
+        "position",
+    ),
+    query(
+        Scope::Messages,
+        "check_messages",
+        Who::Agent,
+        "limit?, cursor?, waitMs?",
+        "messages, unreadTotal, truncated, nextCursor, position, stale?",
+    ),
+    query(
+        Scope::Messages,
+        "message_status",
+        Who::Agent,
+        "messageId, limit?, cursor?",
+        "messageId, recipientCount, deliveredCount, readCount, receipts, nextCursor, position",
+    ),
+    query(
+        Scope::Messages,
+        "get_message",
+        Who::Agent,
+        "messageId",
+        "message, position",
+    ),
+    query(
+        Scope::Messages,
+        "list_messages",
+        Who::Agent,
+        "limit?, cursor?, sender?, channel?, since?, until?",
+        "messages, unreadTotal, truncated, nextCursor, position",
+    ),
+    query(
+        Scope::Own,
+        "list_peers",
+        Who::Agent,
+        "limit?, cursor?",
+        "peers, nextCursor?, position",
+    ),
+    query(
+        Scope::Own,
+        "whoami",
+        Who::Both,
+        "",
+        "tenantId, role, instanceId, unreadTotal?, position?",
+    ),
+    query(
+        Scope::Admin,
+        "list_tenants",
+        Who::Operator,
+        "limit?, cursor?",
+        "tenants, nextCursor?",
+    ),
+    query(
+        Scope::Admin,
+        "get_tenant",
+        Who::Operator,
+        "",
+        "tenant, shard, generation, createdAt, roles, readers, messages",
+    ),
+    query(
+        Scope::Admin,
+        "list_agents",
+        Who::Operator,
+        "limit?, cursor?",
+        "agents, nextCursor?, position",
+    ),
+    query(
+        Scope::Admin,
+        "status",
+        Who::Operator,
+        "",
+        "shards, version, natsVersion, droppedRequests",
+    ),
+    query(Scope::Admin, "rebuild", Who::Operator, "", "shards"),
+    query(
+        Scope::Audit,
+        "replay",
+        Who::Operator,
+        "fromSequence?, fromTime?, toSequence?, toTime?, limit?",
+        "events, nextSequence?, end",
+    ),
+];
+
+/// The table of verbs, in Markdown, as `subjects.md` holds it.
+pub fn verbs_markdown() -> String {
+    let mut text = String::from(
+        "| kind | scope | verb | who | request | answer |\n|---|---|---|---|---|---|\n",
+    );
+    for verb in VERBS {
+        let who = match verb.who {
+            Who::Agent => "agent",
+            Who::Operator => "operator",
+            Who::Both => "agent, operator",
+        };
+        let fields = if verb.request.is_empty() {
+            "–"
+        } else {
+            verb.request
+        };
+        let (kind, scope) = (verb.kind.token(), verb.scope.token());
+        text.push_str(&format!(
+            "| {kind} | {scope} | `{}` | {who} | {fields} | {} |\n",
+            verb.name, verb.answer
+        ));
+    }
+    text
+}
+
+/// The table of permissions, in Markdown, as `subjects.md` holds it.
+pub fn permissions_markdown(root: &str) -> String {
+    use crate::permission as p;
+    let mut text = String::from(
+        "| credential | may publish | may not publish | may subscribe |\n|---|---|---|---|\n",
+    );
+    let kinds = [
+        ("agent, one instance", p::agent(root)),
+        ("agent, any instance", p::agent_any_instance(root)),
+        ("operator", p::operator(root)),
+        ("broker", p::broker(root)),
+        ("projector", p::projector(root)),
+        ("issuer", p::issuer(root)),
+    ];
+    for (name, template) in kinds {
+        let list = |subjects: &[String]| match subjects {
+            [] => "–".to_owned(),
+            some => some
+                .iter()
+                .map(|subject| format!("`{subject}`"))
+                .collect::<Vec<_>>()
+                .join("<br>"),
+        };
+        let columns = [
+            &template.publish_allow,
+            &template.publish_deny,
+            &template.subscribe_allow,
+        ]
+        .map(|subjects| list(subjects));
+        text.push_str(&format!("| {name} | {} |\n", columns.join(" | ")));
+    }
+    text
+}

@@ -1,0 +1,347 @@
+//! What happened: the past-tense facts that the log keeps, their stored names and schema versions.
+//! A stored name or version is never reused; every one ever written replays forever (golden files).
+
+use crate::channel::Channel;
+use crate::id::{CommandId, InstanceId, MessageId, Reader, Role, TenantId, TimeMs};
+use crate::subject::{AggregateKey, OPERATOR_ROLE, SYSTEM};
+use crate::tenancy::Scope;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What names an event inside its tenant: a hash of who caused it and the command id, so that two
+/// agents that choose the same id never touch each other. Sixteen bytes, hexadecimal in text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventKey([u8; 16]);
+
+impl EventKey {
+    /// The key of what `by` caused under `id`.
+    pub fn of(by: &Actor, id: CommandId) -> Self {
+        let (role, instance) = by.tokens();
+        let mut hasher = blake3::Hasher::new_derive_key("postroad 2026 event key");
+        hasher.update(&crate::seal::context_of(&[
+            role.as_bytes(),
+            instance.as_bytes(),
+            id.as_bytes(),
+        ]));
+        let mut key = [0; 16];
+        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(key)
+    }
+
+    /// The `Nats-Msg-Id`: with the tenant in it, since JetStream deduplicates over a whole stream.
+    pub fn message_id_header(&self, owner: crate::subject::Owner<'_>) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("postroad 2026 nats message id");
+        hasher.update(&crate::seal::context_of(&[
+            owner.token().as_bytes(),
+            &self.0,
+        ]));
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// The bytes, for row keys.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// From the bytes of a row key.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventKey({self})")
+    }
+}
+
+impl Serialize for EventKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EventKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+            let value = (text.len() == 32)
+                .then(|| u128::from_str_radix(&text, 16).ok())
+                .flatten();
+            return value
+                .map(|value| Self(value.to_be_bytes()))
+                .ok_or_else(|| serde::de::Error::custom("not an event key"));
+        }
+        let bytes = serde_bytes::ByteArray::<16>::deserialize(deserializer)?;
+        Ok(Self(bytes.into_array()))
+    }
+}
+
+/// Who caused an event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// An agent of the tenant.
+    Agent(Reader),
+    /// The operator.
+    Operator(InstanceId),
+    /// Postroad itself, as an observation or a reaction.
+    System,
+}
+
+impl Actor {
+    fn tokens(&self) -> (&str, &str) {
+        match self {
+            Self::Agent(reader) => (reader.role.as_str(), reader.instance.as_str()),
+            Self::Operator(instance) => (OPERATOR_ROLE, instance.as_str()),
+            Self::System => (SYSTEM, ""),
+        }
+    }
+}
+
+/// How urgent a message is to its sender.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Now.
+    Urgent,
+    /// Soon.
+    High,
+    /// The default.
+    #[default]
+    Normal,
+    /// Whenever.
+    Low,
+}
+
+/// A tenant came to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantCreated {
+    /// Its name.
+    pub tenant: TenantId,
+    /// Which creation of that name this is, from 1.
+    pub generation: u32,
+}
+
+/// A role was put on the roster, or given one more credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialIssued {
+    /// For this role.
+    pub role: Role,
+    /// For this instance only; without one it serves any instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
+    /// What it may touch.
+    pub scopes: Vec<Scope>,
+    /// The user nkey it is bound to.
+    pub public_key: String,
+    /// When it ends.
+    pub expires_at: TimeMs,
+}
+
+/// A role, or one instance of it, left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentRetired {
+    /// The role.
+    pub role: Role,
+    /// Only this instance; without one, the whole role with every instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
+}
+
+/// A reader made its first call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReaderRegistered {
+    /// Who.
+    pub reader: Reader,
+}
+
+/// An agent said what it is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SummarySet {
+    /// Who.
+    pub reader: Reader,
+    /// In its own words; empty clears it.
+    pub summary: String,
+}
+
+/// A message was sent: one event with its audience, however many it reaches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageSent {
+    /// The sender.
+    pub from: Reader,
+    /// The audience.
+    pub channel: Channel,
+    /// Only this instance of the one role in `channel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
+    /// The text.
+    pub content: String,
+    /// The message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// How urgent.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The sender's own labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A reader has read messages; the event's time is their `readAt`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagesRead {
+    /// Who.
+    pub reader: Reader,
+    /// Which messages, by the key of the event that sent each.
+    pub messages: Vec<EventKey>,
+}
+
+/// Messages went out in an answer to a reader; the event's time is their `deliveredAt`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagesDelivered {
+    /// To whom.
+    pub reader: Reader,
+    /// Which messages, by the key of the event that sent each.
+    pub messages: Vec<EventKey>,
+}
+
+/// An operator read a tenant's data. The answer waits until this is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperatorRead {
+    /// From which machine.
+    pub operator: InstanceId,
+    /// The query's verb.
+    pub verb: String,
+    /// What was asked for, in a few words.
+    pub what: String,
+}
+
+/// An operator decided to go on without events that the log has lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DamageAccepted {
+    /// First and last sequence of every range given up in this shard so far.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+macro_rules! events {
+    ($($variant:ident = $name:literal v $schema:literal),* $(,)?) => {
+        /// Any event.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        #[serde(untagged)]
+        #[non_exhaustive]
+        pub enum Event {
+            $(#[doc = concat!("Stored as `", $name, "`.")] $variant($variant)),*
+        }
+
+        impl Event {
+            /// Every stored name with the schema version that is written today.
+            pub const TYPES: &'static [(&'static str, u16)] = &[$(($name, $schema)),*];
+
+            /// The stored name.
+            pub const fn type_name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name),* }
+            }
+
+            /// The schema version that is written today.
+            pub const fn schema(&self) -> u16 {
+                match self { $(Self::$variant(_) => $schema),* }
+            }
+
+            fn decode_data(type_name: &str, schema: u16, plain: &[u8]) -> Option<(Actor, Self)> {
+                match (type_name, schema) {
+                    $(($name, $schema) => read::<$variant>(plain).map(|(by, data)| (by, Self::$variant(data))),)*
+                    _ => None,
+                }
+            }
+        }
+
+        $(impl From<$variant> for Event {
+            fn from(data: $variant) -> Self { Self::$variant(data) }
+        })*
+    };
+}
+
+events! {
+    TenantCreated = "tenant_created" v 1,
+    CredentialIssued = "credential_issued" v 1,
+    AgentRetired = "agent_retired" v 1,
+    ReaderRegistered = "reader_registered" v 1,
+    SummarySet = "summary_set" v 1,
+    MessageSent = "message_sent" v 1,
+    MessagesRead = "messages_read" v 1,
+    MessagesDelivered = "messages_delivered" v 1,
+    OperatorRead = "operator_read" v 1,
+    DamageAccepted = "damage_accepted" v 1,
+}
+
+#[derive(Serialize)]
+struct StoredRef<'a> {
+    by: &'a Actor,
+    data: &'a Event,
+}
+
+#[derive(Deserialize)]
+struct Stored<T> {
+    by: Actor,
+    data: T,
+}
+
+fn read<T: DeserializeOwned>(plain: &[u8]) -> Option<(Actor, T)> {
+    rmp_serde::from_slice::<Stored<T>>(plain)
+        .ok()
+        .map(|stored| (stored.by, stored.data))
+}
+
+impl Event {
+    /// The plain payload: MessagePack with named fields, `{by, data}`. It holds no time and no
+    /// randomness, so the same command always gives the same bytes.
+    pub fn encode(&self, by: &Actor) -> Vec<u8> {
+        rmp_serde::to_vec_named(&StoredRef { by, data: self })
+            .expect("events are plain data and always encode")
+    }
+
+    /// Reads a plain payload of a stored name and version; nothing when this build does not know it.
+    pub fn decode(type_name: &str, schema: u16, plain: &[u8]) -> Option<(Actor, Self)> {
+        Self::decode_data(type_name, schema, plain)
+    }
+
+    /// The aggregate whose subject stores it.
+    pub fn aggregate(&self) -> AggregateKey {
+        match self {
+            Self::TenantCreated(_) | Self::OperatorRead(_) => AggregateKey::Tenant,
+            Self::CredentialIssued(data) => AggregateKey::Agent(data.role.clone()),
+            Self::AgentRetired(data) => AggregateKey::Agent(data.role.clone()),
+            Self::ReaderRegistered(data) => AggregateKey::Agent(data.reader.role.clone()),
+            Self::SummarySet(data) => AggregateKey::Receipt(data.reader.role.clone()),
+            Self::MessageSent(data) => AggregateKey::Message(data.from.role.clone()),
+            Self::MessagesRead(data) => AggregateKey::Receipt(data.reader.role.clone()),
+            Self::MessagesDelivered(data) => AggregateKey::Receipt(data.reader.role.clone()),
+            Self::DamageAccepted(_) => AggregateKey::Shard,
+        }
+    }
+}

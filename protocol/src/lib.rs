@@ -1,0 +1,43 @@
+//! Postroad's vocabulary: everything that two parts must agree on, and nothing that does IO.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`id`] | names and ids, checked once |
+//! | [`limits`] | every bound, with its unit |
+//! | [`tenancy`] | proof of who calls and for which tenant; the only module that mints it |
+//! | [`subject`] | building and parsing subjects |
+//! | [`permission`] | what each kind of credential may publish and subscribe |
+//! | [`catalogue`] | every verb in one table: the source of `subjects.md` |
+//! | [`body`] | MessagePack and JSON, with the field at fault |
+//! | [`command`], [`query`] | what may be asked, and the answers |
+//! | [`channel`] | to whom a message goes |
+//! | [`event`] | what happened, with stored names and versions |
+//! | [`envelope`], [`seal`] | an event as it lies in the log |
+//! | [`position`] | where an append landed |
+//! | [`push`] | hints and heartbeats |
+//! | [`service`] | what Postroad's parts say to each other |
+//! | [`error`] | stable codes |
+
+pub mod body;
+pub mod catalogue;
+pub mod channel;
+pub mod command;
+pub mod envelope;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod permission;
+pub mod position;
+pub mod push;
+pub mod query;
+pub mod seal;
+pub mod service;
+pub mod subject;
+pub mod tenancy;
+
+pub use channel::Channel;
+pub use error::{ErrorCode, Refusal};
+pub use id::{CommandId, InstanceId, MessageId, Reader, Role, TenantId, TimeMs};
+pub use position::Position;
+pub use subject::Subjects;

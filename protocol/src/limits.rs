@@ -1,0 +1,92 @@
+//! Every bound of Postroad, with its unit. Owns numbers; never enforces them.
+
+/// Longest name of a tenant, role or instance, in characters.
+pub const NAME_MAX_CHARS: usize = 64;
+/// Largest message content, in bytes of UTF-8.
+pub const CONTENT_MAX_BYTES: usize = 256 * 1024;
+/// Largest request body, in bytes: content that JSON escapes at worst six-fold would not fit,
+/// so a body is bounded by what NATS carries (see `MAX_PAYLOAD_BYTES`) and this is what we accept of it.
+pub const REQUEST_MAX_BYTES: usize = 768 * 1024;
+/// The `max_payload` that a deployment's nats-server is configured with, in bytes.
+pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
+/// Deepest nesting of a request body; deeper ones are refused before they are built.
+pub const BODY_MAX_DEPTH: usize = 32;
+/// Content carried by a push hint, in bytes; longer content is left out and `truncated` set.
+pub const PUSH_CONTENT_MAX_BYTES: usize = 16 * 1024;
+/// Roles that one channel may list.
+pub const CHANNEL_MAX_ROLES: usize = 64;
+/// Entries of a message's `metadata`.
+pub const METADATA_MAX_ENTRIES: usize = 32;
+/// Longest metadata key, in bytes.
+pub const METADATA_KEY_MAX_BYTES: usize = 64;
+/// Longest metadata value, in bytes.
+pub const METADATA_VALUE_MAX_BYTES: usize = 1024;
+/// Longest summary of an agent, in bytes of UTF-8.
+pub const SUMMARY_MAX_BYTES: usize = 1024;
+/// Receipts or messages that one `mark_as_read` may name.
+pub const MARK_MAX_IDS: usize = 500;
+/// Longest `waitMs` of a check, in milliseconds.
+pub const WAIT_MAX_MS: u64 = 60_000;
+/// Page size when a caller names none.
+pub const PAGE_DEFAULT: usize = 20;
+/// Largest page.
+pub const PAGE_MAX: usize = 200;
+/// Bytes of message content in one answer; further messages wait behind the cursor.
+pub const ANSWER_MAX_BYTES: usize = 512 * 1024;
+/// Longest cursor accepted, in characters.
+pub const CURSOR_MAX_CHARS: usize = 256;
+/// Recipients named in a send's answer; more are only counted.
+pub const RECIPIENTS_NAMED: usize = 20;
+/// Readers (instances) of one role.
+pub const READERS_PER_ROLE: usize = 256;
+/// Roles on one tenant's roster.
+pub const ROLES_PER_TENANT: usize = 10_000;
+/// Live credentials of one role.
+pub const CREDENTIALS_PER_ROLE: usize = 1_000;
+/// Tenants of one deployment.
+pub const TENANTS_MAX: usize = 100_000;
+/// Shards of one deployment.
+pub const SHARDS_MAX: u16 = 256;
+/// Commands that one broker holds between arrival and reply.
+pub const COMMANDS_IN_FLIGHT: usize = 8_192;
+/// Commands of one tenant that wait for the log in one broker; more are refused `rate_limited`.
+pub const TENANT_COMMANDS_WAITING: usize = 2_048;
+/// Queries that one projector answers at once, waiting checks not counted.
+pub const QUERIES_IN_FLIGHT: usize = 1_024;
+/// Checks with `waitMs` that one projector holds open.
+pub const WAITS_OPEN: usize = 20_000;
+/// Checks with `waitMs` that one tenant may hold open at one projector.
+pub const TENANT_WAITS_OPEN: usize = 4_000;
+/// Events in one atomic batch: nats-server's own limit.
+pub const BATCH_MAX_EVENTS: usize = 1_000;
+/// Bytes in one atomic batch.
+pub const BATCH_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Waiting commands from which an atomic batch beats plain publishes (measured break-even 5 to 16).
+pub const BATCH_MIN_EVENTS: usize = 16;
+/// JetStream's deduplication window of a shard, in seconds.
+pub const DEDUP_WINDOW_S: u64 = 300;
+/// A command id whose UUIDv7 stamp lies this near to now cannot have been applied before the
+/// deduplication window; any other id is looked up at the projector first. In milliseconds.
+pub const FRESH_ID_MS: u64 = 30_000;
+/// How long a query waits for the position it names, in milliseconds.
+pub const POSITION_WAIT_MS: u64 = 5_000;
+/// How long a broker waits for JetStream's acknowledgement of one append, in milliseconds.
+pub const APPEND_ACK_WAIT_MS: u64 = 5_000;
+/// Events that the projector applies in one transaction at most.
+pub const APPLY_MAX_EVENTS: usize = 8_192;
+/// Bytes of payload that the projector applies in one transaction at most.
+pub const APPLY_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// redb's page cache for all shards of one process, in bytes.
+pub const ROW_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Heartbeats: how often a client says that it is there, in milliseconds.
+pub const PRESENCE_EVERY_MS: u64 = 15_000;
+/// An agent is online when it was heard of within this time, in milliseconds.
+pub const PRESENCE_ONLINE_MS: u64 = 45_000;
+/// Agents whose presence one projector remembers.
+pub const PRESENCE_MAX: usize = 200_000;
+/// Message ids in one delivered mark.
+pub const DELIVERED_MAX_IDS: usize = 1_000;
+/// Default life of a credential, in seconds (30 days).
+pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
+/// Events that one replay answer carries at most.
+pub const REPLAY_MAX_EVENTS: usize = 200;

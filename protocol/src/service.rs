@@ -1,0 +1,122 @@
+//! What Postroad's own parts say to each other below `_sys`: observations, look-ups, signatures.
+//! MessagePack only. The owner stands in the subject, never in the body.
+
+use crate::command::MarkTarget;
+use crate::event::EventKey;
+use crate::id::{InstanceId, MessageId, Reader};
+use crate::position::Position;
+use serde::{Deserialize, Serialize};
+
+/// Broker verb: store an [`Observation`].
+pub const OBSERVE: &str = "observe";
+/// Projector verb: answer a [`Lookup`].
+pub const LOOK_UP: &str = "look_up";
+/// Issuer verb: sign what a [`Sign`] points at.
+pub const SIGN: &str = "sign";
+
+/// What a projector saw that has to become an event. Ids derive from cause and kind, so any
+/// number of projectors may report the same thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// A reader that is not registered made a call.
+    FirstCall {
+        /// Who.
+        reader: Reader,
+    },
+    /// An answer with these messages went out.
+    Delivered {
+        /// To whom.
+        reader: Reader,
+        /// Which messages.
+        messages: Vec<EventKey>,
+    },
+    /// The operator asks for a tenant's data; the answer waits for this to be stored.
+    OperatorRead {
+        /// From which machine.
+        operator: InstanceId,
+        /// The query's verb.
+        verb: String,
+        /// What is asked for.
+        what: String,
+    },
+}
+
+/// Answer to an observation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Where it is stored.
+    pub position: Position,
+}
+
+/// What a broker must know of the rows before it decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Answer only when this is applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// Answer only when everything that the log holds now is applied.
+    pub fresh: bool,
+    /// The question.
+    pub question: Question,
+}
+
+/// What is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Where is the event with this key?
+    Event(EventKey),
+    /// In what state are these for the reader?
+    Marks {
+        /// Whose receipts.
+        reader: Reader,
+        /// Which.
+        targets: Vec<MarkTarget>,
+    },
+    /// May the reader refer to this message?
+    Visible {
+        /// Who refers.
+        reader: Reader,
+        /// To which message.
+        message: MessageId,
+    },
+}
+
+/// Answer to a [`Lookup`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The sequence of the event, when there is one.
+    Event(Option<u64>),
+    /// One for each target, in their order.
+    Marks(Vec<MarkState>),
+    /// Whether it is.
+    Visible(bool),
+}
+
+/// State of one receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkState {
+    /// Not read yet.
+    Unread(EventKey),
+    /// Read before.
+    Read,
+    /// Not the reader's.
+    NotFound,
+}
+
+/// Asks the issuer to sign the credential that the event at this position says was issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sign {
+    /// Where the event is stored.
+    pub position: Position,
+}
+
+/// Answer to a [`Sign`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// The user JWT.
+    pub jwt: String,
+}
