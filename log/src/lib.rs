@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Postroad's log as its readers see it. Brokers and projectors never import each other; they meet
+//! at the stream, and this crate is what both need of it.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`streams`] | how a shard and the keys stream are configured; which shards exist |
+//! | [`shard`] | one shard: its incarnation, its end, single events |
+//! | [`stored`] | one stored event, its digest, and the anchor that must still be there |
+//! | [`follow`] | an own consumer from a place on, that notices what is missing |
+//! | [`keyring`] | data keys and homes of tenants; opens seals |
+//! | [`error`] | unreachable (try again) or broken (stop and say so) |
+
+pub mod error;
+pub mod follow;
+pub mod keyring;
+pub mod shard;
+pub mod stored;
+pub mod streams;
+
+pub use error::{Broken, LogError, Unreachable};
+pub use follow::Follower;
+pub use keyring::{Home, Keyring, KeyringError, Opened, OwnerKey};
+pub use shard::{Extent, Shard};
+pub use stored::{Anchor, StoredEvent, digest};

@@ -576,12 +576,24 @@ pub struct Tenant {
     pub messages: u64,
 }
 
+/// One tenant in the deployment's register: what is known without reading the tenant's rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantEntry {
+    /// Its name.
+    pub tenant: String,
+    /// Where it lives.
+    pub shard: u16,
+    /// Which creation of that name this is.
+    pub generation: u32,
+}
+
 /// Answer of `list_tenants`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tenants {
     /// In order of name.
-    pub tenants: Vec<Tenant>,
+    pub tenants: Vec<TenantEntry>,
     /// Where to go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,

@@ -164,6 +164,22 @@ impl RequestContext {
         }
     }
 
+    /// Proof for one tenant after another, for what the operator asks of all of them.
+    ///
+    /// # Errors
+    /// `permission_denied` for an agent, and for an operator whose request names another tenant.
+    pub fn operator_scope(&self, tenant: &TenantId) -> Result<TenantScope, Refusal> {
+        self.require_operator()?;
+        match &self.scope {
+            Some(scope) if scope.tenant != *tenant => Err(Refusal::new(
+                ErrorCode::PermissionDenied,
+                "the request names another tenant",
+                "name that tenant, or none",
+            )),
+            _ => Ok(TenantScope::prove(tenant.clone())),
+        }
+    }
+
     /// Under which this request appears in logs and internal errors.
     pub fn request_id(&self) -> CommandId {
         self.request_id

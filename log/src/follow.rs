@@ -1,0 +1,210 @@
+//! Follows a shard with its own ephemeral pull consumer, made at the next sequence and made again
+//! after any interruption. Finds gaps, truncation and refilled tails; never skips one silently.
+//! The client library's ordered consumer is not used: an idle one restarts from 1 after a server
+//! restart.
+
+use crate::error::{Broken, LogError, Unreachable};
+use crate::shard::Shard;
+use crate::stored::{Anchor, StoredEvent};
+use async_nats::jetstream::consumer::pull::{self, Stream as Messages};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use futures_util::{FutureExt, StreamExt};
+use postroad_protocol::limits::{APPLY_MAX_BYTES, APPLY_MAX_EVENTS};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often an idle follower looks whether its connection is still the same one.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often an idle follower compares its place with the log's end.
+const TAIL_CHECK_EVERY: Duration = Duration::from_secs(5);
+/// Pause after a failed attempt, doubled up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// Reads one shard from a place on, for ever.
+pub struct Follower {
+    shard: Shard,
+    /// Empty: everything, checked for gaps. Otherwise only these subjects.
+    filter: Vec<String>,
+    anchor: Anchor,
+    connection: Option<Connection>,
+    /// The gap that was already read twice.
+    suspect: Option<u64>,
+    retry: Duration,
+    checked_tail: Instant,
+}
+
+struct Connection {
+    messages: Messages,
+    connects: u64,
+}
+
+impl Follower {
+    /// Follows every event of `shard` after `anchor`.
+    pub fn new(shard: Shard, anchor: Anchor) -> Self {
+        Self::with_filter(shard, anchor, Vec::new())
+    }
+
+    /// Follows only events under `filter`; gaps cannot be seen then.
+    pub fn filtered(shard: Shard, filter: Vec<String>) -> Self {
+        let anchor = Anchor::start(shard.epoch());
+        Self::with_filter(shard, anchor, filter)
+    }
+
+    fn with_filter(shard: Shard, anchor: Anchor, filter: Vec<String>) -> Self {
+        Self { shard, filter, anchor, connection: None, suspect: None, retry: RETRY_MIN, checked_tail: Instant::now() }
+    }
+
+    /// The last event that was handed out.
+    pub fn anchor(&self) -> &Anchor {
+        &self.anchor
+    }
+
+    /// Goes on after `sequence`, although events before it were not read: an operator gave them up.
+    pub fn skip_to(&mut self, anchor: Anchor) {
+        self.anchor = anchor;
+        self.connection = None;
+        self.suspect = None;
+    }
+
+    /// Waits for events: at least one, at most what fits one transaction.
+    ///
+    /// # Errors
+    /// [`LogError::Unreachable`] after each failed attempt, so that the caller can say so and call
+    /// again; [`LogError::Broken`] when the log is not the one that was followed.
+    pub async fn next(&mut self) -> Result<Vec<StoredEvent>, LogError> {
+        loop {
+            let Some(connection) = &mut self.connection else {
+                self.connect().await?;
+                continue;
+            };
+            let connects = self.shard.context().client().statistics().connects.load(Ordering::Relaxed);
+            if connects != connection.connects {
+                // After a reconnect the consumer may be gone, and the log another one.
+                self.connection = None;
+                continue;
+            }
+            match tokio::time::timeout(LOOK_EVERY, connection.messages.next()).await {
+                Err(_idle) => self.check_tail().await?,
+                Ok(Some(Ok(message))) => {
+                    if let Some(events) = self.gather(message)? {
+                        return Ok(events);
+                    }
+                }
+                Ok(Some(Err(_)) | None) => self.connection = None,
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), LogError> {
+        match self.try_connect().await {
+            Ok(connection) => {
+                self.connection = Some(connection);
+                self.retry = RETRY_MIN;
+                self.checked_tail = Instant::now();
+                Ok(())
+            }
+            Err(error) => {
+                tokio::time::sleep(self.retry).await;
+                self.retry = (self.retry * 2).min(RETRY_MAX);
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_connect(&self) -> Result<Connection, LogError> {
+        let client = self.shard.context().client();
+        let connects = client.statistics().connects.load(Ordering::Relaxed);
+        if self.filter.is_empty() {
+            self.shard.verify(&self.anchor).await?;
+        }
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.anchor.sequence + 1 },
+            ack_policy: AckPolicy::None,
+            filter_subjects: self.filter.clone(),
+            inactive_threshold: Duration::from_secs(30),
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let consumer = self.shard.stream().create_consumer(config).await.map_err(Unreachable::at("making a consumer"))?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(APPLY_MAX_EVENTS)
+            .max_bytes_per_batch(APPLY_MAX_BYTES)
+            .expires(Duration::from_secs(30))
+            .heartbeat(Duration::from_secs(5))
+            .messages()
+            .await
+            .map_err(Unreachable::at("reading a shard"))?;
+        Ok(Connection { messages, connects })
+    }
+
+    /// Takes `first` and what has already arrived behind it. Nothing when it was all known before.
+    fn gather(&mut self, first: async_nats::jetstream::Message) -> Result<Option<Vec<StoredEvent>>, LogError> {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        let mut arrived = Some(first);
+        while let Some(message) = arrived.take() {
+            let Some(event) = read(&message) else {
+                self.connection = None;
+                break;
+            };
+            if event.sequence > self.anchor.sequence {
+                if self.filter.is_empty() && event.sequence != self.anchor.sequence + 1 {
+                    self.connection = None;
+                    self.suspect_gap(event.sequence - 1, &events)?;
+                    break;
+                }
+                bytes += event.payload.len();
+                self.anchor = Anchor::after(self.anchor.epoch, &event);
+                self.suspect = None;
+                events.push(event);
+            }
+            if events.len() >= APPLY_MAX_EVENTS || bytes >= APPLY_MAX_BYTES {
+                break;
+            }
+            let Some(connection) = &mut self.connection else { break };
+            match connection.messages.next().now_or_never() {
+                Some(Some(Ok(message))) => arrived = Some(message),
+                Some(Some(Err(_)) | None) => self.connection = None,
+                None => {}
+            }
+        }
+        Ok((!events.is_empty()).then_some(events))
+    }
+
+    /// The first sight of a gap reads the range again; the second is damage.
+    fn suspect_gap(&mut self, to: u64, before: &[StoredEvent]) -> Result<(), Broken> {
+        let from = self.anchor.sequence + 1;
+        if before.is_empty() && self.suspect == Some(from) {
+            return Err(Broken::Gap { from, to });
+        }
+        self.suspect = Some(from);
+        Ok(())
+    }
+
+    /// An idle follower that is behind the log's end has lost something: the consumer, or events.
+    async fn check_tail(&mut self) -> Result<(), LogError> {
+        if !self.filter.is_empty() || self.checked_tail.elapsed() < TAIL_CHECK_EVERY {
+            return Ok(());
+        }
+        self.checked_tail = Instant::now();
+        let Ok(extent) = self.shard.extent().await else {
+            self.connection = None;
+            return Ok(());
+        };
+        if extent.last > self.anchor.sequence {
+            self.connection = None;
+            self.suspect_gap(extent.last, &[])?;
+        } else if extent.last < self.anchor.sequence {
+            return Err(Broken::Truncated { last: extent.last, known: self.anchor.sequence }.into());
+        }
+        Ok(())
+    }
+}
+
+fn read(message: &async_nats::jetstream::Message) -> Option<StoredEvent> {
+    let sequence = message.info().ok()?.stream_sequence;
+    Some(StoredEvent::new(sequence, &message.subject, message.headers.as_ref(), message.payload.clone()))
+}
