@@ -214,10 +214,10 @@ pub fn verbs_markdown() -> String {
             verb.request
         };
         let (kind, scope) = (verb.kind.token(), verb.scope.token());
-        text.push_str(&format!(
+        text += &format!(
             "| {kind} | {scope} | `{}` | {who} | {fields} | {} |\n",
             verb.name, verb.answer
-        ));
+        );
     }
     text
 }
@@ -251,7 +251,7 @@ pub fn permissions_markdown(root: &str) -> String {
             &template.subscribe_allow,
         ]
         .map(|subjects| list(subjects));
-        text.push_str(&format!("| {name} | {} |\n", columns.join(" | ")));
+        text += &format!("| {name} | {} |\n", columns.join(" | "));
     }
     text
 }

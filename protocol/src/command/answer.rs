@@ -1,0 +1,69 @@
+//! What commands are answered.
+
+use crate::id::{MessageId, TimeMs};
+use crate::position::Position;
+use serde::{Deserialize, Serialize};
+
+/// Answer of `send_message`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sent {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// Where it is stored.
+    pub position: Position,
+    /// Readers that it is meant for; a role without a reader yet counts as one.
+    pub recipient_count: u64,
+    /// Those readers as `role/instance`, or `role` without one yet; for up to 20, and not for a broadcast.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients: Option<Vec<String>>,
+}
+
+/// Answer of `mark_as_read`: every id that was given, in one of the three.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Marked {
+    /// Read from now on.
+    pub marked: Vec<String>,
+    /// Read before; the first time stands.
+    pub already_read: Vec<String>,
+    /// No receipt or message of the caller's.
+    pub not_found: Vec<String>,
+    /// Where the mark is stored; none when nothing was left to mark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+}
+
+/// Answer of commands that only need to say where they landed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Done {
+    /// Where it is stored.
+    pub position: Position,
+}
+
+/// Answer of `create_tenant`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantMade {
+    /// Its canonical name.
+    pub tenant: String,
+    /// Where it lives.
+    pub shard: u16,
+    /// Which creation of that name this is.
+    pub generation: u32,
+    /// Where that is stored.
+    pub position: Position,
+}
+
+/// Answer of `issue_credential`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Issued {
+    /// The signed user JWT; with the agent's own seed it makes a `.creds` file.
+    pub jwt: String,
+    /// When it ends.
+    pub expires_at: TimeMs,
+    /// Where the issue is stored.
+    pub position: Position,
+}

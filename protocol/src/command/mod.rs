@@ -1,0 +1,190 @@
+//! What callers may ask to change: imperative, checked once, in one place. A [`Command`] is well
+//! formed; whether it may happen is decided by the broker.
+
+use crate::body::Encoding;
+use crate::channel::Channel;
+use crate::error::{ErrorCode, Refusal};
+use crate::event::Priority;
+use crate::id::{CommandId, InstanceId, MessageId, Role};
+use crate::tenancy::Scope;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+mod answer;
+mod read;
+mod receipt;
+pub mod wire;
+
+pub use answer::{Done, Issued, Marked, Sent, TenantMade};
+use read::{identify, read_instance, read_issue, read_mark, read_send, read_summary};
+
+pub use read::read_claims;
+pub use receipt::{parse_receipt_id, receipt_id};
+
+/// A checked command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Send one message.
+    SendMessage(SendMessage),
+    /// Mark messages as read for the caller's reader.
+    MarkAsRead(MarkAsRead),
+    /// Say what the caller is doing.
+    SetSummary {
+        /// The new summary.
+        summary: String,
+    },
+    /// Create the tenant in the request's scope.
+    CreateTenant {
+        /// Wished shard.
+        shard: Option<u16>,
+    },
+    /// Put a credential on the roster.
+    IssueCredential(IssueCredential),
+    /// Take a role, or one instance, off.
+    RetireAgent {
+        /// The role.
+        role: Role,
+        /// Only this instance.
+        instance: Option<InstanceId>,
+    },
+    /// Give up lost events of a shard.
+    AcceptDamage {
+        /// The shard.
+        shard: u16,
+        /// First and last sequence.
+        range: (u64, u64),
+    },
+}
+
+/// A checked `send_message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendMessage {
+    /// To whom.
+    pub channel: Channel,
+    /// Only this instance of the channel's one role.
+    pub instance: Option<InstanceId>,
+    /// 1 byte to 256 KiB.
+    pub content: String,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+    /// How urgent.
+    pub priority: Priority,
+    /// Labels.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A checked `mark_as_read`. Ids that cannot be ids at all are kept as text: they are answered
+/// `notFound`, like every id that is not the caller's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkAsRead {
+    /// Named receipts and messages, in the order given, repeats merged.
+    pub targets: Vec<MarkTarget>,
+}
+
+/// One id that `mark_as_read` was given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MarkTarget {
+    /// A receipt id.
+    Receipt(String),
+    /// A message id.
+    Message(String),
+}
+
+impl MarkTarget {
+    /// The id as the caller wrote it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Receipt(text) | Self::Message(text) => text,
+        }
+    }
+}
+
+/// A checked `issue_credential`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssueCredential {
+    /// The role.
+    pub role: Role,
+    /// Only this instance.
+    pub instance: Option<InstanceId>,
+    /// The public user nkey.
+    pub public_key: String,
+    /// With `self` in it.
+    pub scopes: Vec<Scope>,
+    /// Life in seconds.
+    pub ttl_s: u64,
+}
+
+/// A command with the id under which a retry is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// The client's id, or a fresh one where it named none.
+    pub id: CommandId,
+    /// The command.
+    pub command: Command,
+}
+
+impl Command {
+    /// Reads the body of `scope.verb`.
+    ///
+    /// # Errors
+    /// `invalid_argument` or `too_large` with the field; `not_found` for an unknown verb.
+    pub fn read(
+        scope: Scope,
+        verb: &str,
+        encoding: Encoding,
+        body: &[u8],
+    ) -> Result<Identified, Refusal> {
+        match (scope, verb) {
+            (Scope::Messages, "send_message") => read_send(&encoding.decode(body)?),
+            (Scope::Messages, "mark_as_read") => read_mark(encoding.decode(body)?),
+            (Scope::Own, "set_summary") => read_summary(encoding.decode(body)?),
+            (Scope::Admin, "create_tenant") => {
+                let wire: wire::CreateTenant = encoding.decode(body)?;
+                identify(
+                    wire.command_id.as_deref(),
+                    "commandId",
+                    Self::CreateTenant { shard: wire.shard },
+                )
+            }
+            (Scope::Admin, "issue_credential") => read_issue(&encoding.decode(body)?),
+            (Scope::Admin, "retire_agent") => {
+                let wire: wire::RetireAgent = encoding.decode(body)?;
+                let role = Role::parse(&wire.role).map_err(|error| error.at("role"))?;
+                let instance = read_instance(wire.instance_id.as_deref())?;
+                identify(
+                    wire.command_id.as_deref(),
+                    "commandId",
+                    Self::RetireAgent { role, instance },
+                )
+            }
+            (Scope::Admin, "accept_damage") => {
+                let wire: wire::AcceptDamage = encoding.decode(body)?;
+                if wire.from == 0 || wire.to < wire.from {
+                    return Err(Refusal::invalid(
+                        "from",
+                        "the range is empty",
+                        "name the range that `postroad status` shows",
+                    ));
+                }
+                let command = Self::AcceptDamage {
+                    shard: wire.shard,
+                    range: (wire.from, wire.to),
+                };
+                identify(wire.command_id.as_deref(), "commandId", command)
+            }
+            _ => Err(unknown_verb()),
+        }
+    }
+}
+
+/// The refusal of a verb that is not in the catalogue.
+pub fn unknown_verb() -> Refusal {
+    Refusal::new(
+        ErrorCode::NotFound,
+        "there is no such verb",
+        "use a verb that subjects.md lists under this scope",
+    )
+    .at("verb")
+}

@@ -1,0 +1,351 @@
+//! Reads each command's body, field by field; the only place where a command's fields are checked.
+
+use super::{Command, Identified, IssueCredential, MarkAsRead, MarkTarget, SendMessage, wire};
+use crate::body::Encoding;
+use crate::channel::Channel;
+use crate::error::{ErrorCode, Refusal};
+use crate::event::Priority;
+use crate::id::{CommandId, InstanceId, Role};
+use crate::limits;
+use crate::tenancy::{Claims, Scope};
+use std::collections::BTreeMap;
+
+pub(super) fn identify(
+    id: Option<&str>,
+    field: &str,
+    command: Command,
+) -> Result<Identified, Refusal> {
+    let id = match id {
+        None => CommandId::generate(),
+        Some(text) => CommandId::parse(text).ok_or_else(|| {
+            Refusal::invalid(
+                field,
+                format!("{field} is not a UUID"),
+                "make a UUIDv7, or leave it out",
+            )
+        })?,
+    };
+    Ok(Identified { id, command })
+}
+
+pub(super) fn read_instance(text: Option<&str>) -> Result<Option<InstanceId>, Refusal> {
+    text.map(|text| InstanceId::parse(text).map_err(|error| error.at("instanceId")))
+        .transpose()
+}
+
+pub(super) fn read_send(wire: &wire::SendMessage) -> Result<Identified, Refusal> {
+    if wire.content.is_empty() {
+        return Err(Refusal::invalid(
+            "content",
+            "a message needs content",
+            "send at least one character",
+        ));
+    }
+    if wire.content.len() > limits::CONTENT_MAX_BYTES {
+        return Err(Refusal::new(
+            ErrorCode::TooLarge,
+            format!(
+                "the content has {} bytes; {} is the limit",
+                wire.content.len(),
+                limits::CONTENT_MAX_BYTES
+            ),
+            "put it where the recipient can fetch it, and send the reference",
+        )
+        .at("content"));
+    }
+    let channel = Channel::parse(&wire.channel)?;
+    let instance = read_instance(wire.instance_id.as_deref())?;
+    if instance.is_some() && channel.single_role().is_none() {
+        return Err(Refusal::invalid(
+            "instanceId",
+            "an instance narrows a channel of one role",
+            "name one role, or leave instanceId out",
+        ));
+    }
+    let reply_to = match wire.reply_to.as_deref() {
+        None => None,
+        Some(text) => {
+            Some(CommandId::parse(text).ok_or_else(|| Refusal::not_found("replyTo", "message"))?)
+        }
+    };
+    let priority = match wire.priority.as_deref() {
+        None | Some("normal") => Priority::Normal,
+        Some("urgent") => Priority::Urgent,
+        Some("high") => Priority::High,
+        Some("low") => Priority::Low,
+        Some(_) => {
+            return Err(Refusal::invalid(
+                "priority",
+                "there is no such priority",
+                "use urgent, high, normal or low",
+            ));
+        }
+    };
+    let metadata = wire.metadata.clone().unwrap_or_default();
+    check_metadata(&metadata)?;
+    let command = Command::SendMessage(SendMessage {
+        channel,
+        instance,
+        content: wire.content.clone(),
+        reply_to,
+        priority,
+        metadata,
+    });
+    identify(wire.message_id.as_deref(), "messageId", command)
+}
+
+pub(super) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    let too_large = |message: String| {
+        Err(
+            Refusal::new(ErrorCode::TooLarge, message, "send fewer or shorter labels")
+                .at("metadata"),
+        )
+    };
+    if metadata.len() > limits::METADATA_MAX_ENTRIES {
+        return too_large(format!(
+            "metadata has {} entries; {} is the limit",
+            metadata.len(),
+            limits::METADATA_MAX_ENTRIES
+        ));
+    }
+    for (key, value) in metadata {
+        if key.is_empty() || key.chars().any(char::is_control) {
+            return Err(Refusal::invalid(
+                "metadata",
+                "a metadata key is empty or holds control characters",
+                "name each label in plain text",
+            ));
+        }
+        if key.len() > limits::METADATA_KEY_MAX_BYTES
+            || value.len() > limits::METADATA_VALUE_MAX_BYTES
+        {
+            return too_large(format!(
+                "a metadata key has at most {} bytes and a value {}",
+                limits::METADATA_KEY_MAX_BYTES,
+                limits::METADATA_VALUE_MAX_BYTES
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn read_mark(wire: wire::MarkAsRead) -> Result<Identified, Refusal> {
+    let count = wire.receipt_ids.len() + wire.message_ids.len();
+    if count == 0 {
+        return Err(Refusal::invalid(
+            "receiptIds",
+            "nothing is named to mark",
+            "give the receiptIds that check_messages answered",
+        ));
+    }
+    if count > limits::MARK_MAX_IDS {
+        return Err(Refusal::new(
+            ErrorCode::TooLarge,
+            format!(
+                "{count} ids are named; {} is the limit",
+                limits::MARK_MAX_IDS
+            ),
+            "mark them in several calls",
+        )
+        .at("receiptIds"));
+    }
+    let mut targets: Vec<MarkTarget> = Vec::with_capacity(count);
+    let named = wire.receipt_ids.into_iter().map(MarkTarget::Receipt);
+    let mut seen = std::collections::HashSet::with_capacity(count);
+    for target in named.chain(wire.message_ids.into_iter().map(MarkTarget::Message)) {
+        if target.text().len() > 128 {
+            return Err(Refusal::invalid(
+                "receiptIds",
+                "an id is too long to be one",
+                "give the ids that check_messages answered",
+            ));
+        }
+        if seen.insert(target.clone()) {
+            targets.push(target);
+        }
+    }
+    identify(
+        wire.command_id.as_deref(),
+        "commandId",
+        Command::MarkAsRead(MarkAsRead { targets }),
+    )
+}
+
+pub(super) fn read_summary(wire: wire::SetSummary) -> Result<Identified, Refusal> {
+    if wire.summary.len() > limits::SUMMARY_MAX_BYTES {
+        return Err(Refusal::new(
+            ErrorCode::TooLarge,
+            format!(
+                "the summary has {} bytes; {} is the limit",
+                wire.summary.len(),
+                limits::SUMMARY_MAX_BYTES
+            ),
+            "say it in fewer words",
+        )
+        .at("summary"));
+    }
+    if wire.summary.chars().any(char::is_control) {
+        return Err(Refusal::invalid(
+            "summary",
+            "the summary holds control characters",
+            "write it in one line of plain text",
+        ));
+    }
+    identify(
+        wire.command_id.as_deref(),
+        "commandId",
+        Command::SetSummary {
+            summary: wire.summary,
+        },
+    )
+}
+
+pub(super) fn read_issue(wire: &wire::IssueCredential) -> Result<Identified, Refusal> {
+    let role = Role::parse(&wire.role).map_err(|error| error.at("role"))?;
+    let instance = read_instance(wire.instance_id.as_deref())?;
+    let is_key = wire.public_key.len() == 56
+        && wire.public_key.starts_with('U')
+        && wire
+            .public_key
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b));
+    if !is_key {
+        return Err(Refusal::invalid(
+            "publicKey",
+            "this is no public user nkey",
+            "give the 56 characters that begin with U",
+        ));
+    }
+    let mut scopes = match &wire.scopes {
+        None => Scope::AGENT_DEFAULT.to_vec(),
+        Some(texts) => texts
+            .iter()
+            .map(|text| {
+                Scope::parse(text).ok_or_else(|| {
+                    Refusal::invalid(
+                        "scopes",
+                        "there is no such scope",
+                        "use messages, memory, tasks, audit or admin",
+                    )
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+    scopes.push(Scope::Own);
+    scopes.sort_by_key(|scope| Scope::ALL.iter().position(|known| known == scope));
+    scopes.dedup();
+    let longest = 365 * 24 * 3600;
+    let ttl_s = match wire.ttl_s {
+        None => limits::CREDENTIAL_TTL_S,
+        Some(seconds) => u64::try_from(seconds)
+            .ok()
+            .filter(|s| (1..=longest).contains(s))
+            .ok_or_else(|| {
+                Refusal::invalid(
+                    "ttlS",
+                    "a credential lives between 1 second and 365 days",
+                    "name a life within that",
+                )
+            })?,
+    };
+    let command = Command::IssueCredential(IssueCredential {
+        role,
+        instance,
+        public_key: wire.public_key.clone(),
+        scopes,
+        ttl_s,
+    });
+    identify(wire.command_id.as_deref(), "commandId", command)
+}
+
+/// What a request says of its caller, to be compared with the credential.
+///
+/// # Errors
+/// As [`Encoding::decode`].
+pub fn read_claims(encoding: Encoding, body: &[u8]) -> Result<Claims, Refusal> {
+    encoding.decode(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(verb: &str, body: &serde_json::Value) -> Result<Identified, Refusal> {
+        Command::read(
+            Scope::Messages,
+            verb,
+            Encoding::Json,
+            body.to_string().as_bytes(),
+        )
+    }
+
+    #[test]
+    fn a_send_is_checked_field_by_field() {
+        let cases = [
+            (
+                serde_json::json!({"channel":"bob","content":""}),
+                ErrorCode::InvalidArgument,
+                "content",
+            ),
+            (
+                serde_json::json!({"channel":"bob","content":"x".repeat(limits::CONTENT_MAX_BYTES + 1)}),
+                ErrorCode::TooLarge,
+                "content",
+            ),
+            (
+                serde_json::json!({"channel":"tau,broadcast","content":"x"}),
+                ErrorCode::InvalidArgument,
+                "channel",
+            ),
+            (
+                serde_json::json!({"channel":"tau,phi","content":"x","instanceId":"a"}),
+                ErrorCode::InvalidArgument,
+                "instanceId",
+            ),
+            (
+                serde_json::json!({"channel":"tau","content":"x","messageId":"7"}),
+                ErrorCode::InvalidArgument,
+                "messageId",
+            ),
+            (
+                serde_json::json!({"channel":"tau","content":"x","replyTo":"7"}),
+                ErrorCode::NotFound,
+                "replyTo",
+            ),
+            (
+                serde_json::json!({"channel":"tau","content":"x","priority":"now"}),
+                ErrorCode::InvalidArgument,
+                "priority",
+            ),
+            (
+                serde_json::json!({"channel":"tau","content":"x","metadata":{"":"v"}}),
+                ErrorCode::InvalidArgument,
+                "metadata",
+            ),
+            (
+                serde_json::json!({"channel":"tau","content":"x","metadata":{"k":"v".repeat(2000)}}),
+                ErrorCode::TooLarge,
+                "metadata",
+            ),
+            (
+                serde_json::json!({"channel":"tau","content":7}),
+                ErrorCode::InvalidArgument,
+                "content",
+            ),
+        ];
+        for (body, code, field) in cases {
+            let refusal = read("send_message", &body).unwrap_err();
+            assert_eq!(
+                (refusal.code, refusal.field.as_deref()),
+                (code, Some(field))
+            );
+        }
+        let full =
+            serde_json::json!({"channel":"tau","content":"x".repeat(limits::CONTENT_MAX_BYTES)});
+        assert!(read("send_message", &full).is_ok());
+        assert_eq!(
+            read("sing", &serde_json::json!({})).unwrap_err().code,
+            ErrorCode::NotFound
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Bodies of commands as callers write them: camelCase, everything that can be left out optional.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `messages.send_message`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMessage {
+    /// A role, `broadcast`, or roles separated by commas.
+    pub channel: String,
+    /// The text, 1 byte to 256 KiB of UTF-8.
+    pub content: String,
+    /// Only this instance of the one role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// UUID made by the client; a retry with the same id is stored once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// The message that this answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// `urgent`, `high`, `normal` or `low`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    /// Small labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// `messages.mark_as_read`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MarkAsRead {
+    /// Receipts from a check's answer.
+    pub receipt_ids: Vec<String>,
+    /// Messages, for one's own reader.
+    pub message_ids: Vec<String>,
+    /// UUID made by the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `self.set_summary`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetSummary {
+    /// What the agent is doing, at most 1 KiB; empty clears it.
+    pub summary: String,
+    /// UUID made by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `admin.create_tenant`; the tenant stands in the subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateTenant {
+    /// The shard to live in; by default the one with the fewest tenants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u16>,
+    /// UUID made by the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `admin.issue_credential`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IssueCredential {
+    /// The role.
+    pub role: String,
+    /// Only this instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// The public user nkey; the seed stays with the agent.
+    pub public_key: String,
+    /// What it may touch besides `self`; by default `messages`, `memory` and `tasks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// Life in seconds, at most 365 days; by default 30 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<i64>,
+    /// UUID made by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `admin.retire_agent`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetireAgent {
+    /// The role.
+    pub role: String,
+    /// Only this instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// UUID made by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `admin.accept_damage`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceptDamage {
+    /// The damaged shard.
+    pub shard: u16,
+    /// First sequence to give up.
+    pub from: u64,
+    /// Last sequence to give up.
+    pub to: u64,
+    /// UUID made by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}

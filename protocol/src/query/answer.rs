@@ -1,0 +1,346 @@
+//! What queries are answered.
+
+use crate::event::Priority;
+use crate::id::{InstanceId, MessageId, Role, TimeMs};
+use crate::position::Position;
+use crate::tenancy::Scope;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A message as its reader or sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Its id.
+    pub message_id: MessageId,
+    /// The caller's receipt of it; none when the caller sent it or has no receipt.
+    pub receipt_id: Option<String>,
+    /// The sender's role.
+    pub from: Role,
+    /// The sender's instance.
+    pub from_instance_id: InstanceId,
+    /// To whom it was sent.
+    pub channel: String,
+    /// To which instance alone.
+    pub instance_id: Option<InstanceId>,
+    /// The text.
+    pub content: String,
+    /// When it was stored.
+    pub sent_at: TimeMs,
+    /// When the caller first got it in an answer.
+    pub delivered_at: Option<TimeMs>,
+    /// When the caller marked it read.
+    pub read_at: Option<TimeMs>,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+    /// How urgent.
+    pub priority: Priority,
+    /// The sender's labels.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Answer of `check_messages` and `list_messages`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Messages {
+    /// Oldest first in a check, newest first in a list.
+    pub messages: Vec<Message>,
+    /// How many are unread for the caller's reader.
+    pub unread_total: u64,
+    /// Whether more follows behind `nextCursor`.
+    pub truncated: bool,
+    /// Where to go on.
+    pub next_cursor: Option<String>,
+    /// How far the answer has read.
+    pub position: Position,
+    /// True while the shard is damaged: what is shown is right, but may not be all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}
+
+/// Answer of `get_message`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OneMessage {
+    /// The message.
+    pub message: Message,
+    /// How far the answer has read.
+    pub position: Position,
+    /// See [`Messages::stale`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}
+
+/// One reader's receipt, as the sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// Whose.
+    pub recipient: Role,
+    /// Which instance; none while the role has no reader yet.
+    pub recipient_instance_id: Option<InstanceId>,
+    /// When the receipt came to be: when the message was stored.
+    pub created_at: TimeMs,
+    /// When it first went out in an answer.
+    pub delivered_at: Option<TimeMs>,
+    /// When it was marked read.
+    pub read_at: Option<TimeMs>,
+}
+
+/// Answer of `message_status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageStatus {
+    /// Which message.
+    pub message_id: MessageId,
+    /// Readers that it is meant for.
+    pub recipient_count: u64,
+    /// How many have got it.
+    pub delivered_count: u64,
+    /// How many have read it.
+    pub read_count: u64,
+    /// One for each reader.
+    pub receipts: Vec<Receipt>,
+    /// Where to go on.
+    pub next_cursor: Option<String>,
+    /// How far the answer has read.
+    pub position: Position,
+    /// See [`Messages::stale`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}
+
+/// One agent of the caller's tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// Its role.
+    pub id: Role,
+    /// Its instance; none while the role has no reader yet.
+    pub instance_id: Option<InstanceId>,
+    /// What it says that it is doing.
+    pub summary: Option<String>,
+    /// When it was last heard of.
+    pub last_seen: Option<TimeMs>,
+    /// Whether that was just now.
+    pub online: bool,
+}
+
+/// Answer of `list_peers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peers {
+    /// In order of role and instance.
+    pub peers: Vec<Peer>,
+    /// Where to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// How far the answer has read.
+    pub position: Position,
+    /// See [`Messages::stale`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}
+
+/// Answer of `whoami`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhoAmI {
+    /// The credential's tenant; none for an operator that names none.
+    pub tenant_id: Option<String>,
+    /// The credential's role, or `_operator`.
+    pub role: String,
+    /// The instance in use.
+    pub instance_id: InstanceId,
+    /// How many messages are unread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_total: Option<u64>,
+    /// How far the answer has read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+}
+
+/// One tenant, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenant {
+    /// Its name.
+    pub tenant: String,
+    /// Where it lives.
+    pub shard: u16,
+    /// Which creation of that name this is.
+    pub generation: u32,
+    /// When it was created.
+    pub created_at: TimeMs,
+    /// Roles on its roster.
+    pub roles: u64,
+    /// Readers registered.
+    pub readers: u64,
+    /// Messages stored.
+    pub messages: u64,
+}
+
+/// One tenant in the deployment's register: what is known without reading the tenant's rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantEntry {
+    /// Its name.
+    pub tenant: String,
+    /// Where it lives.
+    pub shard: u16,
+    /// Which creation of that name this is.
+    pub generation: u32,
+}
+
+/// Answer of `list_tenants`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenants {
+    /// In order of name.
+    pub tenants: Vec<TenantEntry>,
+    /// Where to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// One credential or reader on a roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Agent {
+    /// The role.
+    pub role: Role,
+    /// The instance; none for a credential that serves any.
+    pub instance_id: Option<InstanceId>,
+    /// `credential` or `reader`.
+    pub kind: AgentKind,
+    /// A credential's public key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// A credential's scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<Scope>,
+    /// Issued, or registered, at.
+    pub since: TimeMs,
+    /// A credential's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<TimeMs>,
+    /// Whether it was retired.
+    pub retired: bool,
+}
+
+/// What a roster row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentKind {
+    /// A credential.
+    Credential,
+    /// A reader.
+    Reader,
+}
+
+/// Answer of `list_agents`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Agents {
+    /// In order of role.
+    pub agents: Vec<Agent>,
+    /// Where to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// How far the answer has read.
+    pub position: Position,
+}
+
+/// How one shard is doing at the projector that answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardStatus {
+    /// Which shard.
+    pub shard: u16,
+    /// Which incarnation of its stream.
+    pub epoch: u64,
+    /// Last sequence that is applied.
+    pub applied: u64,
+    /// Last sequence of the log.
+    pub end: u64,
+    /// `following`, `catching_up`, `rebuilding`, `disconnected` or `damaged`.
+    pub state: String,
+    /// What is wrong and what to do, when damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
+    /// Events set aside because this build or the fold could not take them.
+    pub quarantined: u64,
+}
+
+/// What is wrong with a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Damage {
+    /// In one sentence.
+    pub message: String,
+    /// First sequence concerned.
+    pub from: u64,
+    /// Last sequence concerned, as far as is known.
+    pub to: u64,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Answer of `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Every shard.
+    pub shards: Vec<ShardStatus>,
+    /// Version of the projector that answers.
+    pub version: String,
+    /// Version of the nats-server behind it.
+    pub nats_version: String,
+    /// Requests dropped because they wanted their answer elsewhere than at the caller's inbox.
+    pub dropped_requests: u64,
+}
+
+/// Answer of `rebuild`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebuilding {
+    /// Shards whose rows are being folded anew; `status` shows when they follow again.
+    pub shards: Vec<u16>,
+}
+
+/// One event of a replay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayedEvent {
+    /// Where it is stored.
+    pub position: Position,
+    /// Its id.
+    pub id: String,
+    /// Its stored name.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Its schema version.
+    pub schema: u16,
+    /// When ingress took the command.
+    pub time: TimeMs,
+    /// Who caused it: `role/instance`, `_operator/instance` or `_sys`.
+    pub by: String,
+    /// Its fields; null when it could not be read, with the reason in `problem`.
+    pub data: serde_json::Value,
+    /// Why it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Answer of `replay`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replayed {
+    /// In order.
+    pub events: Vec<ReplayedEvent>,
+    /// The sequence to go on from; none when the end that was asked for is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_sequence: Option<u64>,
+    /// How far the log reached when it was read.
+    pub end: Position,
+}
