@@ -30,6 +30,8 @@ pub struct Follower {
     connection: Option<Connection>,
     /// The gap that was already read twice.
     suspect: Option<u64>,
+    /// Last sequence of the log when the connection was made.
+    end: u64,
     retry: Duration,
     checked_tail: Instant,
 }
@@ -52,7 +54,7 @@ impl Follower {
     }
 
     fn with_filter(shard: Shard, anchor: Anchor, filter: Vec<String>) -> Self {
-        Self { shard, filter, anchor, connection: None, suspect: None, retry: RETRY_MIN, checked_tail: Instant::now() }
+        Self { shard, filter, anchor, connection: None, suspect: None, end: 0, retry: RETRY_MIN, checked_tail: Instant::now() }
     }
 
     /// The last event that was handed out.
@@ -60,14 +62,20 @@ impl Follower {
         &self.anchor
     }
 
-    /// Goes on after `sequence`, although events before it were not read: an operator gave them up.
+    /// How far the log reached when the last connection was made.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Goes on after `anchor`, although events before it were not read: an operator gave them up.
     pub fn skip_to(&mut self, anchor: Anchor) {
         self.anchor = anchor;
         self.connection = None;
         self.suspect = None;
     }
 
-    /// Waits for events: at least one, at most what fits one transaction.
+    /// Waits for events: at most what fits one transaction. Nothing, once, after every connection:
+    /// the log is there, is the one that is known, and reached to [`Self::end`].
     ///
     /// # Errors
     /// [`LogError::Unreachable`] after each failed attempt, so that the caller can say so and call
@@ -76,7 +84,7 @@ impl Follower {
         loop {
             let Some(connection) = &mut self.connection else {
                 self.connect().await?;
-                continue;
+                return Ok(Vec::new());
             };
             let connects = self.shard.context().client().statistics().connects.load(Ordering::Relaxed);
             if connects != connection.connects {
@@ -98,8 +106,9 @@ impl Follower {
 
     async fn connect(&mut self) -> Result<(), LogError> {
         match self.try_connect().await {
-            Ok(connection) => {
+            Ok((connection, end)) => {
                 self.connection = Some(connection);
+                self.end = end;
                 self.retry = RETRY_MIN;
                 self.checked_tail = Instant::now();
                 Ok(())
@@ -112,12 +121,14 @@ impl Follower {
         }
     }
 
-    async fn try_connect(&self) -> Result<Connection, LogError> {
+    async fn try_connect(&self) -> Result<(Connection, u64), LogError> {
         let client = self.shard.context().client();
         let connects = client.statistics().connects.load(Ordering::Relaxed);
-        if self.filter.is_empty() {
-            self.shard.verify(&self.anchor).await?;
-        }
+        let extent = if self.filter.is_empty() {
+            self.shard.verify(&self.anchor).await?
+        } else {
+            self.shard.extent().await?
+        };
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.anchor.sequence + 1 },
             ack_policy: AckPolicy::None,
@@ -137,7 +148,7 @@ impl Follower {
             .messages()
             .await
             .map_err(Unreachable::at("reading a shard"))?;
-        Ok(Connection { messages, connects })
+        Ok((Connection { messages, connects }, extent.last))
     }
 
     /// Takes `first` and what has already arrived behind it. Nothing when it was all known before.

@@ -81,6 +81,11 @@ impl Shard {
         found(self.stream.direct_get_last_for_subject(subject).await)
     }
 
+    /// The first event at or after `sequence` whose subject matches `filter`.
+    pub async fn next_on_subject(&self, sequence: u64, filter: &str) -> Result<Option<StoredEvent>, Unreachable> {
+        found(self.stream.direct_get_next_for_subject(filter, Some(sequence)).await)
+    }
+
     /// Whether the stream still holds what `anchor` knows.
     ///
     /// # Errors

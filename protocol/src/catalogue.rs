@@ -192,7 +192,7 @@ pub const VERBS: &[Verb] = &[
         Scope::Audit,
         "replay",
         Who::Operator,
-        "fromSequence?, fromTime?, toSequence?, toTime?, limit?",
+        "shard?, fromSequence?, fromTime?, toSequence?, toTime?, limit?",
         "events, nextSequence?, end",
     ),
 ];

@@ -193,6 +193,11 @@ impl Subjects {
         format!("{}.*.evt.{shard}.>", self.root)
     }
 
+    /// Every event of one owner in a shard, for a replay.
+    pub fn tenant_events(&self, owner: Owner<'_>, shard: u16) -> String {
+        format!("{}.{}.evt.{shard}.>", self.root, owner.token())
+    }
+
     /// The events of one kind of aggregate of every tenant in a shard, for a broker's directory.
     pub fn shard_aggregate(&self, shard: u16, aggregate: &str) -> String {
         format!("{}.*.evt.{shard}.{aggregate}.*", self.root)

@@ -49,7 +49,8 @@ pub struct Messages {
     pub unread_total: u64,
     /// Whether more follows behind `nextCursor`.
     pub truncated: bool,
-    /// Where to go on.
+    /// Where to go on. A check's answer has one whenever it has messages, also when nothing follows
+    /// yet: a subscriber's next check waits behind it for what is newer. A list's last page has none.
     pub next_cursor: Option<String>,
     /// How far the answer has read.
     pub position: Position,

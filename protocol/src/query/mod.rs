@@ -98,6 +98,8 @@ pub enum ChannelFilter {
 /// A checked `replay`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
+    /// Which shard, where no tenant is named.
+    pub shard: Option<u16>,
     /// First sequence.
     pub from_sequence: u64,
     /// Not before.
@@ -111,6 +113,19 @@ pub struct Replay {
 }
 
 impl Query {
+    /// Whether only the operator may ask this.
+    pub fn is_operators(&self) -> bool {
+        matches!(
+            self,
+            Self::ListTenants(_)
+                | Self::GetTenant
+                | Self::ListAgents(_)
+                | Self::Status
+                | Self::Rebuild
+                | Self::Replay(_)
+        )
+    }
+
     /// Reads the body of `scope.verb`.
     ///
     /// # Errors
@@ -261,6 +276,7 @@ fn read_list(wire: wire::ListMessages) -> Result<ListMessages, Refusal> {
 
 fn read_replay(wire: &wire::Replay) -> Result<Replay, Refusal> {
     let replay = Replay {
+        shard: wire.shard,
         from_sequence: wire.from_sequence.unwrap_or(1).max(1),
         from_time: read_time(wire.from_time, "fromTime")?,
         to_sequence: wire.to_sequence.unwrap_or(u64::MAX),

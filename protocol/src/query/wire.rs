@@ -108,6 +108,9 @@ pub struct Page {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Replay {
+    /// Which shard, where no tenant is named; by default the first. A tenant's own needs no naming.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u16>,
     /// First sequence; by default the first of the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_sequence: Option<u64>,

@@ -1,0 +1,191 @@
+//! Every event ever stored replays forever: for each stored name and version there is a golden
+//! file with the plain payload in hexadecimal, and beside it what it must read as.
+//!
+//! A new event or version adds a file: `POSTROAD_WRITE_GOLDEN=1 cargo test -p postroad-protocol
+//! --test golden_events` writes the missing ones and never changes one that is there.
+
+use postroad_protocol::event::{
+    Actor, AgentRetired, CredentialIssued, DamageAccepted, Event, EventKey, MessageSent,
+    MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered, SummarySet,
+    TenantCreated,
+};
+use postroad_protocol::tenancy::Scope;
+use postroad_protocol::{Channel, CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+fn reader() -> Reader {
+    Reader {
+        role: Role::parse("tau").unwrap(),
+        instance: InstanceId::parse("tau-laptop").unwrap(),
+    }
+}
+
+fn samples() -> Vec<(Actor, Event)> {
+    let agent = Actor::Agent(reader());
+    let operator = Actor::Operator(InstanceId::parse("cli").unwrap());
+    let keys = vec![
+        EventKey::from_bytes([0x11; 16]),
+        EventKey::from_bytes([0xfe; 16]),
+    ];
+    let sent = MessageSent {
+        from: reader(),
+        channel: Channel::parse("pi,phi").unwrap(),
+        instance: None,
+        content: "Acme catalog migration complete. PR #112 ready for review. ✓".into(),
+        reply_to: CommandId::parse("0190163d-8694-739b-aea5-966c26f8ad91"),
+        priority: Priority::High,
+        metadata: BTreeMap::from([("pr".to_owned(), "112".to_owned())]),
+    };
+    vec![
+        (
+            operator.clone(),
+            TenantCreated {
+                tenant: TenantId::parse("acme-corp").unwrap(),
+                generation: 1,
+            }
+            .into(),
+        ),
+        (
+            operator.clone(),
+            CredentialIssued {
+                role: Role::parse("tau").unwrap(),
+                instance: Some(InstanceId::parse("tau-laptop").unwrap()),
+                scopes: Scope::AGENT_DEFAULT.to_vec(),
+                public_key: "UA6KOMQ67XOE3FHE37W4OXADVXVYISBNLTBUT2LSY5VFKAIJ7CRDR2RZ".into(),
+                expires_at: TimeMs(1_714_262_400_000),
+            }
+            .into(),
+        ),
+        (
+            operator.clone(),
+            AgentRetired {
+                role: Role::parse("tau").unwrap(),
+                instance: None,
+            }
+            .into(),
+        ),
+        (Actor::System, ReaderRegistered { reader: reader() }.into()),
+        (
+            agent.clone(),
+            SummarySet {
+                reader: reader(),
+                summary: "Reviewing PR #47".into(),
+            }
+            .into(),
+        ),
+        (agent.clone(), sent.into()),
+        (
+            agent,
+            MessagesRead {
+                reader: reader(),
+                messages: keys.clone(),
+            }
+            .into(),
+        ),
+        (
+            Actor::System,
+            MessagesDelivered {
+                reader: reader(),
+                messages: keys,
+            }
+            .into(),
+        ),
+        (
+            Actor::System,
+            OperatorRead {
+                operator: InstanceId::parse("cli").unwrap(),
+                verb: "replay".into(),
+                what: "events 1 to 20".into(),
+            }
+            .into(),
+        ),
+        (
+            operator,
+            DamageAccepted {
+                ranges: vec![(32_305, 40_000)],
+            }
+            .into(),
+        ),
+    ]
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let text = text.trim();
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+fn shown(by: &Actor, event: &Event) -> String {
+    serde_json::to_string_pretty(&serde_json::json!({ "by": by, "data": event })).unwrap() + "\n"
+}
+
+#[test]
+fn every_event_has_a_golden_file_that_reads_and_writes_as_ever() {
+    let samples = samples();
+    assert_eq!(
+        samples.len(),
+        Event::TYPES.len(),
+        "every event needs a sample"
+    );
+    for (by, event) in &samples {
+        let path = folder().join(format!("{}.v{}.hex", event.type_name(), event.schema()));
+        if !path.exists() && std::env::var_os("POSTROAD_WRITE_GOLDEN").is_some() {
+            std::fs::write(&path, hex(&event.encode(by)) + "\n").unwrap();
+            std::fs::write(path.with_extension("json"), shown(by, event)).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path)
+            .unwrap_or_else(|_| panic!("{} is missing", path.display()));
+        assert_eq!(
+            hex(&event.encode(by)),
+            golden.trim(),
+            "{} is written otherwise than before",
+            event.type_name()
+        );
+    }
+}
+
+#[test]
+fn every_golden_file_of_every_version_still_reads() {
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "hex") {
+            continue;
+        }
+        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let (name, version) = stem.rsplit_once(".v").unwrap();
+        let plain = unhex(&std::fs::read_to_string(&path).unwrap());
+        let (by, event) = Event::decode(name, version.parse().unwrap(), &plain)
+            .unwrap_or_else(|| panic!("{stem} does not read any more"));
+        let golden = std::fs::read_to_string(path.with_extension("json")).unwrap();
+        assert_eq!(shown(&by, &event), golden, "{stem} reads as something else");
+        read += 1;
+    }
+    assert!(read >= Event::TYPES.len());
+}
+
+#[test]
+fn an_unknown_name_or_version_is_undecodable_and_never_a_panic() {
+    let (by, event) = &samples()[5];
+    let plain = event.encode(by);
+    assert!(Event::decode("message_sung", 1, &plain).is_none());
+    assert!(Event::decode("message_sent", 999, &plain).is_none());
+    for cut in 0..plain.len() {
+        assert!(Event::decode("message_sent", 1, &plain[..cut]).is_none());
+    }
+}
