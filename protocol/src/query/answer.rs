@@ -315,6 +315,8 @@ pub struct Rebuilding {
 pub struct ReplayedEvent {
     /// Where it is stored.
     pub position: Position,
+    /// Whose it is: a tenant, or `_sys`.
+    pub tenant: String,
     /// Its id.
     pub id: String,
     /// Its stored name.
