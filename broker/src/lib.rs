@@ -1,1 +1,232 @@
-//! Placeholder.
+//! Postroad's command side. A command comes in over NATS, is admitted, decided against what the log
+//! says, and becomes one event; the answer says where. A broker keeps no durable state, so any number
+//! of them run side by side in one queue group.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`ingress`] | requests in, in order; bounds |
+//! | [`lane`], [`in_flight`] | order of what waits; how much is taken on |
+//! | [`handle`] | COMMAND BECOMES EVENT |
+//! | [`aggregate`] | pure decide and fold |
+//! | [`directory`] | the fold of every roster, in memory |
+//! | [`ask`] | look-ups at projectors, signatures from the issuer |
+//! | [`event_log`] | the only JetStream writer: plain and batched appends |
+//! | [`push`], [`answer`] | bells and replies |
+//! | [`error`] | what can go wrong |
+//!
+//! Absent on purpose: rows (they are the projector's), keys that sign (the issuer's), and any publish
+//! to a command's or query's subject.
+
+mod aggregate;
+mod answer;
+mod ask;
+mod directory;
+mod error;
+mod event_log;
+mod handle;
+mod in_flight;
+mod ingress;
+mod lane;
+mod push;
+
+pub use error::StartError;
+
+use crate::ask::Ask;
+use crate::directory::Directory;
+use crate::event_log::EventLog;
+use crate::handle::Handler;
+use crate::in_flight::InFlight;
+use crate::ingress::{Arrivals, Ingress};
+use crate::lane::Lanes;
+use crate::push::Push;
+use async_nats::client::Client;
+use async_nats::connection::State;
+use postroad_log::Keyring;
+use postroad_log::streams::{ensure_keys_stream, ensure_shard, list_shards};
+use postroad_protocol::seal::MasterKey;
+use postroad_protocol::subject::{Owner, RequestKind, Service, Subjects};
+use postroad_protocol::tenancy::{Admission, Tagger};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long draining waits for what is in flight. Longer than an append waits for its outcome.
+const DRAIN_WAIT: Duration = Duration::from_secs(20);
+
+/// What an acknowledgement of the deployment's nats-server promises, and so how to append fastest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Stored through a loss of power (`sync_interval: always`): batches save an `fsync` per event.
+    PowerSafe,
+    /// Stored through a crash of the process: plain publishes are fastest.
+    Fast,
+}
+
+/// What a broker needs.
+#[derive(Debug)]
+pub struct BrokerConfig {
+    /// Connected with a broker's credential and with [`Service::Broker`]'s inbox prefix.
+    pub client: Client,
+    /// The deployment's subjects.
+    pub subjects: Subjects,
+    /// The door, built once by the process.
+    pub admission: Admission,
+    /// The deployment's master key.
+    pub master: MasterKey,
+    /// What the server's acknowledgement promises.
+    pub durability: Durability,
+    /// Replicas of streams that have to be made.
+    pub replicas: usize,
+    /// Shards 0 to this, exclusive, are made where they are missing; others that exist are served too.
+    pub shards: u16,
+    /// Tags tenants in logs.
+    pub tagger: Tagger,
+}
+
+/// What a broker has done since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BrokerCounters {
+    /// Requests that wanted their answer elsewhere than at their caller's inbox.
+    pub dropped_requests: u64,
+    /// Events stored.
+    pub appended: u64,
+    /// Those of them that were stored in an atomic batch.
+    pub batched: u64,
+    /// Batches stored.
+    pub batches: u64,
+    /// Batches that failed and were resolved member by member.
+    pub failed_batches: u64,
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Broker {
+    client: Client,
+    ingress: Arc<Ingress>,
+    stop: watch::Sender<bool>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Makes what is missing of the log, rebuilds the directory, and takes requests once it is whole.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
+        let (client, subjects) = (&config.client, &config.subjects);
+        let context = event_log::context_of(client.clone());
+        ensure_keys_stream(&context, subjects, config.replicas).await?;
+        for number in 0..config.shards {
+            ensure_shard(&context, subjects, number, config.replicas).await?;
+        }
+        let keyring = Keyring::open(&context, subjects.clone(), config.master).await?;
+        if keyring.current(Owner::System).is_none() {
+            keyring.create(Owner::System, 0).await?;
+        }
+        let log = EventLog::new(subjects.clone(), keyring.clone(), config.durability);
+        let directory = Directory::new(subjects.clone(), keyring.clone());
+        for shard in list_shards(&context).await? {
+            log.open(shard.clone()).await?;
+            directory.follow(shard).await?;
+        }
+        let handler = Arc::new(Handler {
+            log,
+            directory,
+            keyring,
+            ask: Ask::new(client.clone(), subjects.clone()),
+            push: Push::new(client.clone(), subjects.clone()),
+            context,
+            opening: tokio::sync::Mutex::default(),
+        });
+        let ingress = Arc::new(Ingress {
+            client: client.clone(),
+            admission: config.admission,
+            handler,
+            tagger: config.tagger,
+            lanes: Lanes::default(),
+            commands: InFlight::default(),
+            observations: InFlight::default(),
+            dropped: AtomicU64::new(0),
+        });
+        let (stop, serving) = serve(client, subjects, &ingress).await?;
+        Ok(Self {
+            client: config.client,
+            ingress,
+            stop,
+            serving,
+        })
+    }
+
+    /// Whether commands can be stored now: connected, and every shard in place.
+    pub fn ready(&self) -> bool {
+        self.client.connection_state() == State::Connected && self.ingress.handler.log.in_place()
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> BrokerCounters {
+        let log = self.ingress.handler.log.counters();
+        BrokerCounters {
+            dropped_requests: self.ingress.dropped.load(Ordering::Relaxed),
+            appended: log.appended.load(Ordering::Relaxed),
+            batched: log.batched.load(Ordering::Relaxed),
+            batches: log.batches.load(Ordering::Relaxed),
+            failed_batches: log.failed_batches.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes no more requests, answers those that are here, and settles what is on its way to the
+    /// log. Bounded: what takes longer is left to its sender's retry.
+    pub async fn drain(self) {
+        self.stop.send_replace(true);
+        let settle = async {
+            for serving in self.serving {
+                // A loop that panicked has taken nothing more.
+                let _panicked = serving.await;
+            }
+            self.ingress.commands.idle().await;
+            self.ingress.observations.idle().await;
+            self.ingress.handler.log.close().await;
+            self.client.flush().await
+        };
+        match tokio::time::timeout(DRAIN_WAIT, settle).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the last answers may be lost"),
+            Err(_) => tracing::warn!("not everything was settled in time; senders will retry"),
+        }
+    }
+}
+
+type Serving = (watch::Sender<bool>, Vec<JoinHandle<()>>);
+
+/// Subscribes, and returns once the server knows.
+async fn serve(
+    client: &Client,
+    subjects: &Subjects,
+    ingress: &Arc<Ingress>,
+) -> Result<Serving, StartError> {
+    let group = Service::Broker.token();
+    let refused = |error: async_nats::SubscribeError| StartError::Subscribe {
+        source: error.into(),
+    };
+    let observations = client
+        .queue_subscribe(subjects.services(Service::Broker), group.to_owned())
+        .await
+        .map_err(refused)?;
+    let commands = client
+        .queue_subscribe(subjects.requests(RequestKind::Command), group.to_owned())
+        .await
+        .map_err(refused)?;
+    client.flush().await.map_err(|error| StartError::Subscribe {
+        source: error.into(),
+    })?;
+    let (stop, stopped) = watch::channel(false);
+    let observations = Arrivals::new(observations, stopped.clone());
+    let commands = Arrivals::new(commands, stopped);
+    let serving = vec![
+        tokio::spawn(ingress.clone().serve_observations(observations)),
+        tokio::spawn(ingress.clone().serve_commands(commands)),
+    ];
+    Ok((stop, serving))
+}

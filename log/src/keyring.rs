@@ -251,6 +251,10 @@ impl Keyring {
         if missing { self.refresh().await } else { Ok(()) }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where a stored event says whose it is, and its seal proves it"
+    )]
     /// Opens an event of shard `shard`. Its key must have been looked for ([`Self::load_for`]).
     pub fn open_event(&self, shard: u16, event: &StoredEvent) -> Opened {
         let Some(stored_for) = stored_for(&self.inner.subjects, shard, &event.subject) else { return Opened::Damaged };

@@ -1,1 +1,42 @@
-//! Placeholder.
+//! Postroad's query side: tails the log into redb, answers queries. Any number run.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`pipeline`] | one shard from log to rows; what happens when the log is damaged |
+//! | [`writer`] | the one thread that writes a shard's rows |
+//! | [`apply`] | EVENT BECOMES ROWS: one transaction, rows and checkpoint |
+//! | [`read_model`] | each table: keys, apply, reads |
+//! | [`store`], [`checkpoint`] | the redb file; tenants' rows only through a scope |
+//! | [`ingress`], [`answer`], [`operate`], [`rows`], [`cursor`] | QUERY READS ROWS |
+//! | [`lookup`] | what brokers ask |
+//! | [`audit`] | replay |
+//! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
+//! | [`observe`] | what was seen here and has to become an event |
+//! | [`presence`] | who was heard of lately |
+//! | [`rebuild`] | folding the log anew |
+
+pub mod answer;
+pub mod apply;
+pub mod audit;
+pub mod bells;
+pub mod checkpoint;
+pub mod cursor;
+pub mod hosts;
+pub mod ingress;
+pub mod lookup;
+pub mod observe;
+pub mod operate;
+pub mod pipeline;
+pub mod presence;
+pub mod progress;
+pub mod read_model;
+pub mod rebuild;
+pub mod rows;
+mod start;
+pub mod store;
+pub mod writer;
+
+pub use start::{Projector, ProjectorConfig, StartError};
+
+#[cfg(test)]
+mod testing;

@@ -80,7 +80,8 @@ fn decode_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 fn decode_message_pack<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+    // A cursor knows how far it has read, which a deserializer of a plain slice does not tell.
+    let mut reader = rmp_serde::Deserializer::new(std::io::Cursor::new(body));
     reader.set_max_depth(BODY_MAX_DEPTH);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.into_inner());
@@ -96,7 +97,7 @@ fn decode_message_pack<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         );
         malformed("MessagePack", &path, &inner.to_string(), syntax)
     })?;
-    if !reader.get_ref().is_empty() {
+    if reader.position() != body.len() as u64 {
         return Err(malformed(
             "MessagePack",
             "",
@@ -214,6 +215,19 @@ mod tests {
         channel: String,
         #[serde(default)]
         limit: Option<i64>,
+    }
+
+    #[test]
+    fn both_encodings_read_back_what_they_wrote() {
+        let sample = Sample {
+            channel: "é".repeat(70_000),
+            limit: Some(-3),
+        };
+        for encoding in [Encoding::MessagePack, Encoding::Json] {
+            let body = encoding.encode(&sample);
+            assert_eq!(Encoding::of(&body), encoding);
+            assert_eq!(encoding.decode::<Sample>(&body).unwrap(), sample);
+        }
     }
 
     #[test]

@@ -1,0 +1,320 @@
+//! Deciding over a role: who may call, what is issued, what is retired. Pure.
+
+use super::nearest::{hint, nearest};
+use super::roster::{ReaderState, Roster};
+use postroad_protocol::command::IssueCredential;
+use postroad_protocol::error::{ErrorCode, Refusal};
+use postroad_protocol::event::{AgentRetired, CredentialIssued, ReaderRegistered};
+use postroad_protocol::id::{CommandId, InstanceId, Reader, Role, TimeMs};
+use postroad_protocol::limits;
+
+/// What a calling reader is to the roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is registered.
+    Registered,
+    /// This has to be stored before its first command.
+    Registers(Registration),
+}
+
+/// A registration that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Registration {
+    /// Follows from the reader and from its last retirement, so that any number of brokers and
+    /// projectors may ask for the same registration, and a later one is not taken for a repeat.
+    pub(crate) id: CommandId,
+    /// The event.
+    pub(crate) event: ReaderRegistered,
+}
+
+/// Whether `reader` may act, and whether it has to be registered first.
+///
+/// # Errors
+/// `permission_denied` for one that was retired, `quota_exceeded` for one too many.
+pub(crate) fn standing(roster: &Roster, reader: &Reader) -> Result<Standing, Refusal> {
+    let Some(member) = roster.live(&reader.role) else {
+        return Err(Refusal::new(
+            ErrorCode::PermissionDenied,
+            format!("no credential of role `{}` stands any more", reader.role),
+            "ask the operator to issue one",
+        ));
+    };
+    let retired_at = match member.reader(&reader.instance) {
+        Some(ReaderState::Live) => return Ok(Standing::Registered),
+        Some(ReaderState::Retired { at }) if !member.serves_since(&reader.instance, at) => {
+            return Err(Refusal::new(
+                ErrorCode::PermissionDenied,
+                format!("{reader} was retired"),
+                "ask the operator to issue a credential for it, or use another instance",
+            ));
+        }
+        Some(ReaderState::Retired { at }) => at,
+        None => 0,
+    };
+    if member.live_readers().count() >= limits::READERS_PER_ROLE {
+        return Err(too_many_readers(&reader.role));
+    }
+    let id = CommandId::derived(&[
+        b"reader_registered",
+        reader.role.as_str().as_bytes(),
+        reader.instance.as_str().as_bytes(),
+        &retired_at.to_be_bytes(),
+    ]);
+    let event = ReaderRegistered {
+        reader: reader.clone(),
+    };
+    Ok(Standing::Registers(Registration { id, event }))
+}
+
+fn too_many_readers(role: &Role) -> Refusal {
+    Refusal::new(
+        ErrorCode::QuotaExceeded,
+        format!(
+            "role `{role}` has {} instances, which is the limit",
+            limits::READERS_PER_ROLE
+        ),
+        "retire instances that are gone, or give each a fixed name",
+    )
+    .at("instanceId")
+}
+
+/// Decides that a credential is issued at `now`.
+///
+/// # Errors
+/// `quota_exceeded`, with the quantity that is full.
+pub(crate) fn issue(
+    roster: &Roster,
+    command: IssueCredential,
+    now: TimeMs,
+) -> Result<CredentialIssued, Refusal> {
+    let member = roster.member(&command.role);
+    if member.is_none() && roster.role_count() >= limits::ROLES_PER_TENANT {
+        return Err(Refusal::new(
+            ErrorCode::QuotaExceeded,
+            format!(
+                "the tenant has {} roles, which is the limit",
+                limits::ROLES_PER_TENANT
+            ),
+            "use a role that exists, with instances, or another tenant",
+        )
+        .at("role"));
+    }
+    if let Some(member) = member {
+        if member.credentials_beside(&command.public_key, now) >= limits::CREDENTIALS_PER_ROLE {
+            return Err(Refusal::new(
+                ErrorCode::QuotaExceeded,
+                format!(
+                    "role `{}` has {} live credentials, which is the limit",
+                    command.role,
+                    limits::CREDENTIALS_PER_ROLE
+                ),
+                "retire those that are not used",
+            )
+            .at("role"));
+        }
+        if let Some(instance) = &command.instance
+            && member.reader(instance) != Some(ReaderState::Live)
+            && member.live_readers().count() >= limits::READERS_PER_ROLE
+        {
+            return Err(too_many_readers(&command.role));
+        }
+    }
+    Ok(CredentialIssued {
+        role: command.role,
+        instance: command.instance,
+        scopes: command.scopes,
+        public_key: command.public_key,
+        expires_at: TimeMs(now.0.saturating_add(command.ttl_s.saturating_mul(1_000))),
+    })
+}
+
+/// Decides that a role, or one instance of it, is retired. One that already is may be retired
+/// again: a retry has to succeed.
+///
+/// # Errors
+/// `not_found` for what the roster has never seen.
+pub(crate) fn retire(
+    roster: &Roster,
+    role: &Role,
+    instance: Option<&InstanceId>,
+) -> Result<AgentRetired, Refusal> {
+    let Some(member) = roster.member(role) else {
+        let near = nearest(role.as_str(), roster.live_roles().map(Role::as_str));
+        return Err(Refusal::new(
+            ErrorCode::NotFound,
+            format!("there is no role `{role}`{}", hint(&near)),
+            "`postroad agent list` shows the roster",
+        )
+        .at("role"));
+    };
+    if let Some(instance) = instance
+        && !member.knows_instance(instance)
+    {
+        let known: Vec<&str> = member.live_readers().map(InstanceId::as_str).collect();
+        let near = nearest(instance.as_str(), known.into_iter());
+        return Err(Refusal::new(
+            ErrorCode::NotFound,
+            format!(
+                "role `{role}` has no instance `{instance}`{}",
+                hint(&near)
+            ),
+            "`postroad agent list` shows the roster",
+        )
+        .at("instanceId"));
+    }
+    Ok(AgentRetired {
+        role: role.clone(),
+        instance: instance.cloned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::roster::given::*;
+    use super::*;
+    use postroad_protocol::event::Event;
+    use postroad_protocol::tenancy::Scope;
+
+    fn registration(roster: &Roster, who: &Reader) -> Registration {
+        match standing(roster, who).unwrap() {
+            Standing::Registers(registration) => registration,
+            Standing::Registered => panic!("{who} is registered already"),
+        }
+    }
+
+    fn wish(name: &str, only: Option<&str>, key: &str) -> IssueCredential {
+        IssueCredential {
+            role: role(name),
+            instance: only.map(instance),
+            public_key: key.into(),
+            scopes: vec![Scope::Own],
+            ttl_s: 60,
+        }
+    }
+
+    #[test]
+    fn a_reader_registers_once_before_its_first_command() {
+        let before = roster(&[issued("tau", None, "A")]);
+        let due = registration(&before, &reader("tau", "pi"));
+        assert_eq!(due, registration(&before, &reader("tau", "pi")));
+        assert_ne!(due.id, registration(&before, &reader("tau", "pi2")).id);
+        let after = roster(&[issued("tau", None, "A"), Event::from(due.event)]);
+        assert_eq!(
+            standing(&after, &reader("tau", "pi")).unwrap(),
+            Standing::Registered
+        );
+    }
+
+    #[test]
+    fn a_retired_reader_comes_back_only_with_a_later_credential() {
+        let mut events = vec![
+            issued("tau", None, "A"),
+            registered("tau", "pi"),
+            retired("tau", Some("pi")),
+        ];
+        let refusal = standing(&roster(&events), &reader("tau", "pi")).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::PermissionDenied);
+        assert!(standing(&roster(&events), &reader("tau", "laptop")).is_ok());
+        let first = registration(&roster(&events[..1]), &reader("tau", "pi"));
+        events.push(issued("tau", None, "B"));
+        let again = registration(&roster(&events), &reader("tau", "pi"));
+        assert_ne!(
+            again.id, first.id,
+            "a return is no repeat of the first registration"
+        );
+        events.push(issued("tau", Some("pi"), "C"));
+        assert_eq!(
+            standing(&roster(&events), &reader("tau", "pi")).unwrap(),
+            Standing::Registered
+        );
+    }
+
+    #[test]
+    fn a_role_without_credential_may_do_nothing() {
+        for events in [
+            vec![],
+            vec![issued("tau", None, "A"), retired("tau", None)],
+        ] {
+            let refusal = standing(&roster(&events), &reader("tau", "pi")).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::PermissionDenied);
+        }
+    }
+
+    #[test]
+    fn readers_of_a_role_are_bounded() {
+        let mut events = vec![issued("tau", None, "A")];
+        events.extend((0..limits::READERS_PER_ROLE).map(|n| registered("tau", &format!("i{n}"))));
+        let full = roster(&events);
+        assert_eq!(
+            standing(&full, &reader("tau", "one-more")).unwrap_err().code,
+            ErrorCode::QuotaExceeded
+        );
+        assert!(standing(&full, &reader("tau", "i0")).is_ok());
+        assert_eq!(
+            issue(&full, wish("tau", Some("one-more"), "B"), TimeMs(5))
+                .unwrap_err()
+                .field
+                .as_deref(),
+            Some("instanceId")
+        );
+        assert!(issue(&full, wish("tau", Some("i0"), "B"), TimeMs(5)).is_ok());
+        events.push(retired("tau", Some("i0")));
+        assert!(standing(&roster(&events), &reader("tau", "one-more")).is_ok());
+    }
+
+    #[test]
+    fn credentials_and_roles_are_bounded_and_a_retry_at_the_limit_passes() {
+        let many: Vec<_> = (0..limits::CREDENTIALS_PER_ROLE)
+            .map(|n| issued("tau", None, &format!("K{n}")))
+            .collect();
+        let full = roster(&many);
+        assert_eq!(
+            issue(&full, wish("tau", None, "new"), TimeMs(5))
+                .unwrap_err()
+                .code,
+            ErrorCode::QuotaExceeded
+        );
+        assert!(issue(&full, wish("tau", None, "K7"), TimeMs(5)).is_ok());
+        assert!(issue(&full, wish("tau", None, "new"), TimeMs(2_000_000)).is_ok());
+        let roles: Vec<_> = (0..limits::ROLES_PER_TENANT)
+            .map(|n| issued(&format!("r{n}"), None, "K"))
+            .collect();
+        let full = roster(&roles);
+        assert_eq!(
+            issue(&full, wish("new", None, "K"), TimeMs(5))
+                .unwrap_err()
+                .field
+                .as_deref(),
+            Some("role")
+        );
+        assert!(issue(&full, wish("r7", None, "K"), TimeMs(5)).is_ok());
+    }
+
+    #[test]
+    fn a_credential_ends_its_life_after_now() {
+        let issued = issue(&Roster::default(), wish("tau", None, "K"), TimeMs(1_000)).unwrap();
+        assert_eq!(issued.expires_at, TimeMs(61_000));
+    }
+
+    #[test]
+    fn only_what_was_ever_there_can_be_retired() {
+        let roster = roster(&[
+            issued("tau", Some("pi"), "A"),
+            issued("phi", None, "B"),
+            retired("phi", None),
+        ]);
+        assert!(retire(&roster, &role("tau"), None).is_ok());
+        assert!(retire(&roster, &role("tau"), Some(&instance("pi"))).is_ok());
+        assert!(retire(&roster, &role("phi"), None).is_ok(), "a retry succeeds");
+        let refusal = retire(&roster, &role("tauu"), None).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::NotFound);
+        assert!(refusal.message.contains("tau"));
+        assert_eq!(
+            retire(&roster, &role("tau"), Some(&instance("x")))
+                .unwrap_err()
+                .field
+                .as_deref(),
+            Some("instanceId")
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! What may happen, and what follows from what happened: pure decide and fold. Nothing here awaits,
+//! reads a clock or rolls dice; time and ids are handed in.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`roster`] | the fold: roles, credentials and readers of one tenant |
+//! | [`agent`] | deciding issues, retirements and registrations |
+//! | [`message`] | deciding a send: whom it reaches, or why not |
+//! | [`tenant`] | deciding a creation, and what damage is given up |
+//! | [`nearest`] | known names that resemble an unknown one |
+//! | [`repeat`] | whether a stored event is what a repeated command asks for |
+
+pub(crate) mod agent;
+pub(crate) mod message;
+pub(crate) mod nearest;
+pub(crate) mod repeat;
+pub(crate) mod roster;
+pub(crate) mod tenant;

@@ -1,0 +1,118 @@
+//! Whether an event that is stored under a command's id is what that command asks for. Pure.
+//!
+//! Mostly that means equal events. What a broker adds from its clock or from the rows may differ
+//! between two attempts of one command, and must not make a retry a conflict.
+
+use super::tenant::covers;
+use postroad_protocol::event::{CredentialIssued, Event};
+use postroad_protocol::id::TimeMs;
+
+/// An event with the time at which ingress took its command.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken<'a> {
+    /// What happened.
+    pub(crate) event: &'a Event,
+    /// When its command came.
+    pub(crate) time: TimeMs,
+}
+
+/// Whether `stored` answers a command that would now store `asked`; both under one event key.
+pub(crate) fn is_repeat(stored: Taken<'_>, asked: Taken<'_>) -> bool {
+    match (stored.event, asked.event) {
+        // The end follows from the time of the attempt; the life is what was asked for.
+        (Event::CredentialIssued(first), Event::CredentialIssued(second)) => {
+            life(first, stored.time) == life(second, asked.time)
+                && CredentialIssued {
+                    expires_at: first.expires_at,
+                    ..second.clone()
+                } == *first
+        }
+        // Only what is still unread is marked, and the first attempt may have marked some of it.
+        (Event::MessagesRead(first), Event::MessagesRead(second)) => {
+            first.reader == second.reader
+                && second
+                    .messages
+                    .iter()
+                    .all(|message| first.messages.contains(message))
+        }
+        // Ranges accumulate, so a later attempt may name more than the first stored.
+        (Event::DamageAccepted(first), Event::DamageAccepted(second)) => {
+            covers(&second.ranges, &first.ranges)
+        }
+        (first, second) => first == second,
+    }
+}
+
+fn life(issued: &CredentialIssued, at: TimeMs) -> Option<u64> {
+    issued.expires_at.0.checked_sub(at.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::roster::given::*;
+    use super::*;
+    use postroad_protocol::event::{DamageAccepted, EventKey, MessagesRead, SummarySet};
+
+    fn repeats(stored: &Event, then: u64, asked: &Event, now: u64) -> bool {
+        is_repeat(
+            Taken {
+                event: stored,
+                time: TimeMs(then),
+            },
+            Taken {
+                event: asked,
+                time: TimeMs(now),
+            },
+        )
+    }
+
+    #[test]
+    fn other_content_under_one_id_is_no_repeat() {
+        let summary = |text: &str| {
+            Event::from(SummarySet {
+                reader: reader("tau", "pi"),
+                summary: text.into(),
+            })
+        };
+        assert!(repeats(&summary("a"), 1, &summary("a"), 9));
+        assert!(!repeats(&summary("a"), 1, &summary("b"), 9));
+        assert!(!repeats(&summary("a"), 1, &retired("tau", None), 9));
+    }
+
+    #[test]
+    fn a_credential_asked_for_again_later_is_the_same_credential() {
+        let issue = |key: &str, expires: u64| {
+            let Event::CredentialIssued(mut data) = issued("tau", None, key) else {
+                unreachable!()
+            };
+            data.expires_at = TimeMs(expires);
+            Event::from(data)
+        };
+        assert!(repeats(&issue("A", 1_060), 1_000, &issue("A", 5_060), 5_000));
+        assert!(!repeats(&issue("A", 1_060), 1_000, &issue("A", 5_061), 5_000));
+        assert!(!repeats(&issue("A", 1_060), 1_000, &issue("B", 5_060), 5_000));
+    }
+
+    #[test]
+    fn a_mark_may_come_again_with_less_and_not_with_other_messages() {
+        let read = |keys: &[u8]| {
+            Event::from(MessagesRead {
+                reader: reader("tau", "pi"),
+                messages: keys.iter().map(|n| EventKey::from_bytes([*n; 16])).collect(),
+            })
+        };
+        assert!(repeats(&read(&[1, 2]), 1, &read(&[2]), 2));
+        assert!(!repeats(&read(&[1, 2]), 1, &read(&[2, 3]), 2));
+    }
+
+    #[test]
+    fn damage_accepted_again_may_name_what_others_gave_up_since() {
+        let damage = |ranges: &[(u64, u64)]| {
+            Event::from(DamageAccepted {
+                ranges: ranges.to_vec(),
+            })
+        };
+        assert!(repeats(&damage(&[(5, 6)]), 1, &damage(&[(1, 2), (4, 9)]), 2));
+        assert!(!repeats(&damage(&[(5, 6)]), 1, &damage(&[(7, 8)]), 2));
+    }
+}

@@ -1,0 +1,242 @@
+//! Every tenant's roster in memory: the fold of the log's roster events, rebuilt at start and
+//! followed from then on. Before a name is refused it catches up with the log. Never writes.
+
+use crate::aggregate::roster::Roster;
+use crate::error::StartError;
+use postroad_log::{Follower, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent};
+use postroad_protocol::error::Refusal;
+use postroad_protocol::limits::POSITION_WAIT_MS;
+use postroad_protocol::position::Position;
+use postroad_protocol::subject::{AggregateKey, Subjects};
+use postroad_protocol::tenancy::TenantScope;
+use postroad_protocol::tenancy::replay::StoredFor;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a command waits for the fold to reach what it needs.
+const FOLD_WAIT: Duration = Duration::from_millis(POSITION_WAIT_MS);
+/// Pause after keys could not be loaded.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Rosters of every tenant in every followed shard.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    subjects: Subjects,
+    keyring: Keyring,
+    rosters: Arc<Rosters>,
+    folds: RwLock<BTreeMap<u16, Fold>>,
+}
+
+type Rosters = RwLock<HashMap<TenantScope, Roster>>;
+
+#[derive(Debug)]
+struct Fold {
+    shard: Shard,
+    /// Last sequence that was folded.
+    folded: watch::Receiver<u64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Fold {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Directory {
+    /// An empty directory.
+    pub(crate) fn new(subjects: Subjects, keyring: Keyring) -> Self {
+        Self {
+            subjects,
+            keyring,
+            rosters: Arc::default(),
+            folds: RwLock::default(),
+        }
+    }
+
+    /// Follows `shard`, and returns once everything is folded that was stored before.
+    ///
+    /// # Errors
+    /// [`StartError`] when that cannot be known.
+    pub(crate) async fn follow(&self, shard: Shard) -> Result<(), StartError> {
+        let number = shard.number();
+        let filter: Vec<String> = ["agent", "tenant"]
+            .map(|aggregate| self.subjects.shard_aggregate(number, aggregate))
+            .to_vec();
+        let mut end = 0;
+        for subject in &filter {
+            let last = shard.last_on_subject(subject).await?;
+            end = end.max(last.map_or(0, |event| event.sequence));
+        }
+        let (report, folded) = watch::channel(0);
+        let mut folding = Folding {
+            follower: Follower::filtered(shard.clone(), filter),
+            keyring: self.keyring.clone(),
+            shard: number,
+            rosters: self.rosters.clone(),
+            report,
+        };
+        while *folded.borrow() < end {
+            folding.step().await.map_err(|error| error.at(number))?;
+        }
+        let fold = Fold {
+            shard,
+            folded,
+            task: tokio::spawn(folding.run()),
+        };
+        let mut folds = self.folds.write().unwrap_or_else(PoisonError::into_inner);
+        folds.insert(number, fold);
+        Ok(())
+    }
+
+    /// Reads the roster of `scope` as far as it is folded; an empty one where nothing is.
+    pub(crate) fn with<R>(&self, scope: &TenantScope, read: impl FnOnce(&Roster) -> R) -> R {
+        let rosters = self.rosters.read().unwrap_or_else(PoisonError::into_inner);
+        match rosters.get(scope) {
+            Some(roster) => read(roster),
+            None => read(&Roster::default()),
+        }
+    }
+
+    /// How far `shard` is folded.
+    pub(crate) fn position(&self, shard: u16) -> Option<Position> {
+        let folds = self.folds.read().unwrap_or_else(PoisonError::into_inner);
+        let fold = folds.get(&shard)?;
+        Some(fold.shard.position(*fold.folded.borrow()))
+    }
+
+    /// Waits until the event at `position` is folded; it must be one that the fold reads.
+    ///
+    /// # Errors
+    /// `unavailable` when that takes too long.
+    pub(crate) async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
+        let behind = || Refusal::unavailable("the directory is behind the log");
+        let mut folded = {
+            let folds = self.folds.read().unwrap_or_else(PoisonError::into_inner);
+            folds
+                .get(&position.shard)
+                .ok_or_else(behind)?
+                .folded
+                .clone()
+        };
+        let reached = folded.wait_for(|sequence| *sequence >= position.sequence);
+        match tokio::time::timeout(FOLD_WAIT, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(behind()),
+        }
+    }
+
+    /// Waits until everything is folded that the log holds now of one aggregate; says where that ends.
+    ///
+    /// # Errors
+    /// `unavailable` when the log cannot be asked, or the fold is too slow.
+    pub(crate) async fn catch_up(
+        &self,
+        scope: &TenantScope,
+        shard: u16,
+        aggregate: &AggregateKey,
+    ) -> Result<u64, Refusal> {
+        let handle = {
+            let folds = self.folds.read().unwrap_or_else(PoisonError::into_inner);
+            folds.get(&shard).map(|fold| fold.shard.clone())
+        };
+        let unreachable = || Refusal::unavailable(format!("shard {shard} cannot be read now"));
+        let handle = handle.ok_or_else(unreachable)?;
+        let subject = self.subjects.event(scope.owner(), shard, aggregate);
+        let last = handle
+            .last_on_subject(&subject)
+            .await
+            .map_err(|_| unreachable())?;
+        let Some(last) = last else {
+            return Ok(0);
+        };
+        self.wait_for(handle.position(last.sequence)).await?;
+        Ok(last.sequence)
+    }
+}
+
+/// The fold of one shard.
+struct Folding {
+    follower: Follower,
+    keyring: Keyring,
+    shard: u16,
+    rosters: Arc<Rosters>,
+    report: watch::Sender<u64>,
+}
+
+/// Why a step of the fold came to nothing.
+#[derive(Debug)]
+enum Stuck {
+    Log(LogError),
+    Keys(KeyringError),
+}
+
+impl Stuck {
+    fn at(self, shard: u16) -> StartError {
+        match self {
+            Self::Log(source) => StartError::Log { shard, source },
+            Self::Keys(error) => StartError::Keys(error),
+        }
+    }
+}
+
+impl Folding {
+    async fn run(mut self) {
+        loop {
+            match self.step().await {
+                Ok(()) => {}
+                // The follower pauses by itself before it tries again.
+                Err(Stuck::Log(LogError::Unreachable(error))) => {
+                    tracing::debug!(shard = self.shard, %error, "the directory waits for the log");
+                }
+                Err(Stuck::Log(error)) => {
+                    tracing::error!(shard = self.shard, %error, "the directory cannot follow the log");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(Stuck::Keys(error)) => {
+                    tracing::error!(shard = self.shard, %error, "the directory cannot load data keys");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), Stuck> {
+        let events = self.follower.next().await.map_err(Stuck::Log)?;
+        // The follower has moved on, so these events must not be given up for want of a key.
+        while let Err(error) = self.keyring.load_for(&events).await {
+            if matches!(error, KeyringError::WrongMaster { .. }) {
+                return Err(Stuck::Keys(error));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.fold(&events);
+        Ok(())
+    }
+
+    fn fold(&self, events: &[StoredEvent]) {
+        let opened = events
+            .iter()
+            .map(|event| (event.sequence, self.keyring.open_event(self.shard, event)));
+        let opened: Vec<(u64, Opened)> = opened.collect();
+        let mut rosters = self.rosters.write().unwrap_or_else(PoisonError::into_inner);
+        for (sequence, opened) in opened {
+            match opened {
+                Opened::Event {
+                    stored_for: StoredFor::Tenant(scope),
+                    record,
+                } => rosters.entry(scope).or_default().apply(sequence, &record),
+                Opened::Event { .. } | Opened::Erased => {}
+                Opened::Damaged | Opened::Undecodable { .. } => {
+                    tracing::warn!(shard = self.shard, sequence, "a roster event cannot be read");
+                }
+            }
+        }
+        drop(rosters);
+        if let Some(last) = events.last() {
+            self.report.send_replace(last.sequence);
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The task that writes one shard. It alone publishes there, one round after the other, so events of
+//! a tenant are stored in the order in which they were taken in. Whatever goes wrong with a batch is
+//! resolved member by member, each under its own id; nothing is answered before its outcome is known.
+
+mod settle;
+
+use super::guard::Guard;
+use super::planner::{NotTaken, Planner, Policy, Round, Ticket};
+use super::publish::{Failure, Outgoing, acknowledged, send_member, send_plain};
+use super::recent::{DedupId, Recent};
+use super::stored::Stored;
+use super::{Appended, Counters};
+use crate::aggregate::repeat::{Taken, is_repeat};
+use crate::error::AppendError;
+use async_nats::connection::State;
+use async_nats::jetstream::context::PublishAckFuture;
+use async_nats::jetstream::publish::PublishAck;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use postroad_log::{Broken, Keyring, LogError, Shard};
+use postroad_protocol::event::Event;
+use postroad_protocol::id::{CommandId, TimeMs};
+use postroad_protocol::limits::APPEND_ACK_WAIT_MS;
+use postroad_protocol::tenancy::TenantScope;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// An event that was never on its way is given up after this.
+const WAITING_MAX: Duration = Duration::from_millis(APPEND_ACK_WAIT_MS);
+/// An event whose outcome is unknown is tried again for as long as this.
+const UNKNOWN_MAX: Duration = Duration::from_millis(2 * APPEND_ACK_WAIT_MS);
+/// Pause after the log could not be reached.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often a task with work left looks at its deadlines and at the connection.
+const TICK: Duration = Duration::from_millis(50);
+/// How often a log that was refused is looked at again: somebody may have restored it.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// After a batch, its senders' next commands are on their way: waiting this long for them costs less
+/// than publishing the first few plainly, each with an `fsync` of its own.
+const GATHER: Duration = Duration::from_millis(2);
+
+type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+type Payer = Option<TenantScope>;
+
+/// One event for the log.
+pub(super) struct Append {
+    /// Who waits for its turn; none for the deployment's own events.
+    pub(super) payer: Payer,
+    /// As it goes on the wire.
+    pub(super) outgoing: Outgoing,
+    /// As it was before it was sealed.
+    pub(super) event: Arc<Event>,
+    /// When its command was taken in.
+    pub(super) time: TimeMs,
+    /// Where the outcome is awaited.
+    pub(super) answer: Answer,
+}
+
+struct Pending {
+    append: Append,
+    /// Those who asked for the same event while it waited.
+    followers: Vec<Answer>,
+    since: Instant,
+    /// Whether an attempt ended without an answer.
+    maybe_stored: bool,
+    /// Whether it was in a batch that the server refused.
+    sank: bool,
+}
+
+enum Done {
+    Plain(DedupId, Result<PublishAck, Failure>),
+    Batch(Vec<DedupId>, Result<PublishAck, Failure>),
+    Compared(DedupId, u64, Result<Stored, AppendError>),
+}
+
+impl Done {
+    fn is_success(&self) -> bool {
+        matches!(self, Self::Plain(_, Ok(_)) | Self::Batch(_, Ok(_)))
+    }
+}
+
+/// The state of one shard's task.
+pub(super) struct Appender {
+    shard: Shard,
+    keyring: Keyring,
+    guard: Guard,
+    planner: Planner<Payer, Pending>,
+    recent: Recent,
+    counters: Arc<Counters>,
+    jobs: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// The connection that is in use; what was sent on an earlier one has no answer to wait for.
+    connection: watch::Sender<u64>,
+    broken: Option<(Broken, Instant)>,
+    /// Whether it is broken, for others to see.
+    refused: Arc<AtomicBool>,
+    /// Not before this.
+    paused: Option<Instant>,
+    /// Events of the last batch, while its senders' next commands may still come.
+    expecting: usize,
+    swept: Instant,
+}
+
+impl Appender {
+    /// A task for `shard`, which `guard` was opened on.
+    pub(super) fn new(
+        shard: Shard,
+        keyring: Keyring,
+        guard: Guard,
+        policy: Policy,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            connection: watch::Sender::new(guard.verified()),
+            shard,
+            keyring,
+            guard,
+            planner: Planner::new(policy),
+            recent: Recent::default(),
+            counters,
+            jobs: FuturesUnordered::new(),
+            broken: None,
+            refused: Arc::default(),
+            paused: None,
+            expecting: 0,
+            swept: Instant::now(),
+        }
+    }
+
+    /// Whether the log is refused for not being the one that was written to.
+    pub(super) fn refused(&self) -> Arc<AtomicBool> {
+        self.refused.clone()
+    }
+
+    /// Writes until every sender is gone and everything is settled.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Append>) {
+        let mut open = true;
+        let mut done = Vec::new();
+        while open || !self.planner.is_empty() {
+            let (busy, wait) = (!self.planner.is_empty(), self.wait());
+            tokio::select! {
+                biased;
+                Some(job) = self.jobs.next(), if !self.jobs.is_empty() => done.push(job),
+                received = inbox.recv(), if open => match received {
+                    Some(append) => self.offer(append),
+                    None => open = false,
+                },
+                () = tokio::time::sleep(wait), if busy => {}
+            }
+            while let Some(Some(job)) = self.jobs.next().now_or_never() {
+                done.push(job);
+            }
+            while let Ok(append) = inbox.try_recv() {
+                self.offer(append);
+            }
+            // A success counts only if the log is still the one that was written to.
+            let in_place = self.look().await;
+            for job in done.extract_if(.., |job| in_place || !job.is_success()) {
+                self.settle(job);
+            }
+            if in_place {
+                self.send_rounds().await;
+            }
+            self.sweep();
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        match self.paused {
+            Some(until) => until.saturating_duration_since(Instant::now()).min(TICK),
+            None => TICK,
+        }
+    }
+
+    fn offer(&mut self, append: Append) {
+        if let Some((broken, seen)) = &self.broken
+            && seen.elapsed() < LOOK_AGAIN
+        {
+            let (shard, broken) = (self.shard.number(), broken.clone());
+            answer(append.answer, Err(AppendError::Broken { shard, broken }));
+            return;
+        }
+        let ticket = Ticket {
+            id: DedupId::of(&append.outgoing.sealed().msg_id),
+            payer: append.payer.clone(),
+            bytes: append.outgoing.size(),
+            alone: append.outgoing.is_alone(),
+        };
+        let id = ticket.id;
+        let pending = Pending {
+            append,
+            followers: Vec::new(),
+            since: Instant::now(),
+            maybe_stored: false,
+            sank: false,
+        };
+        let taken = match self.recent.sequence(id) {
+            Some(sequence) => self.planner.adopt(ticket, pending).inspect(|()| {
+                self.compare_with(id, sequence);
+            }),
+            None => self.planner.offer(ticket, pending, Instant::now()),
+        };
+        match taken {
+            Ok(()) => {}
+            Err(NotTaken::Known(pending)) => self.merge(id, pending.append),
+            Err(NotTaken::Full(pending)) => answer(pending.append.answer, Err(AppendError::Full)),
+        }
+    }
+
+    /// A second event under an id that waits or is on its way shares the first one's outcome.
+    fn merge(&mut self, id: DedupId, second: Append) {
+        let Some(first) = self.planner.get_mut(id) else {
+            return;
+        };
+        let same = is_repeat(
+            Taken {
+                event: &first.append.event,
+                time: first.append.time,
+            },
+            Taken {
+                event: &second.event,
+                time: second.time,
+            },
+        );
+        if same {
+            first.followers.push(second.answer);
+        } else {
+            answer(second.answer, Err(AppendError::Conflict));
+        }
+    }
+
+    /// Whether the log may be written to now.
+    async fn look(&mut self) -> bool {
+        if let Some((_, seen)) = &self.broken {
+            if self.planner.is_empty() || seen.elapsed() < LOOK_AGAIN {
+                return false;
+            }
+        } else if self.guard.is_current() {
+            return true;
+        }
+        if self.shard.context().client().connection_state() != State::Connected {
+            return false;
+        }
+        match self.guard.verify().await {
+            Ok(()) => {
+                if self.broken.take().is_some() {
+                    self.refused.store(false, Ordering::Relaxed);
+                    tracing::info!(shard = self.shard.number(), "the log is in place again");
+                }
+                self.connection.send_replace(self.guard.verified());
+                true
+            }
+            Err(LogError::Broken(broken)) => {
+                self.refuse_everything(broken);
+                false
+            }
+            Err(LogError::Unreachable(_)) => false,
+        }
+    }
+
+    fn refuse_everything(&mut self, broken: Broken) {
+        let shard = self.shard.number();
+        tracing::error!(shard, %broken, "not the log that this broker wrote to: it takes no commands");
+        for id in self.planner.ids_where(|_| true) {
+            let broken = broken.clone();
+            self.fail(id, &AppendError::Broken { shard, broken });
+        }
+        self.broken = Some((broken, Instant::now()));
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    async fn send_rounds(&mut self) {
+        let paused = self.paused.is_some_and(|until| Instant::now() < until);
+        if paused && self.planner.gathered() < self.expecting {
+            return;
+        }
+        self.paused = None;
+        self.expecting = 0;
+        while let Some(round) = self.planner.next_round() {
+            match round {
+                Round::Plain(id) => self.send_one(id).await,
+                Round::Batch(ids) => self.send_batch(ids).await,
+            }
+        }
+    }
+
+    async fn send_one(&mut self, id: DedupId) {
+        let Some(pending) = self.planner.get_mut(id) else {
+            return;
+        };
+        let sent = send_plain(self.shard.context(), &pending.append.outgoing).await;
+        let answered = self.answered(sent);
+        self.jobs
+            .push(async move { Done::Plain(id, answered.await) }.boxed());
+    }
+
+    async fn send_batch(&mut self, ids: Vec<DedupId>) {
+        let batch = CommandId::generate().to_string();
+        let mut sent = Err(Failure::Unknown);
+        for (index, id) in ids.iter().enumerate() {
+            let Some(pending) = self.planner.get_mut(*id) else {
+                continue;
+            };
+            let event = &pending.append.outgoing;
+            match send_member(self.shard.context(), &batch, index + 1, ids.len(), event).await {
+                Ok(None) => {}
+                Ok(Some(future)) => sent = Ok(future),
+                Err(failure) => {
+                    sent = Err(failure);
+                    break;
+                }
+            }
+        }
+        let answered = self.answered(sent);
+        self.jobs
+            .push(async move { Done::Batch(ids, answered.await) }.boxed());
+    }
+
+    /// Waits for an answer as long as the connection lives on which it would come.
+    fn answered(
+        &self,
+        sent: Result<PublishAckFuture, Failure>,
+    ) -> impl Future<Output = Result<PublishAck, Failure>> + Send + use<> {
+        let mut connection = self.connection.subscribe();
+        async move {
+            let future = sent?;
+            tokio::select! {
+                biased;
+                answer = acknowledged(future) => answer,
+                _ = connection.changed() => Err(Failure::Unknown),
+            }
+        }
+    }
+
+    /// Gives up what has waited too long.
+    fn sweep(&mut self) {
+        if self.swept.elapsed() < TICK * 5 {
+            return;
+        }
+        self.swept = Instant::now();
+        let shard = self.shard.number();
+        let unknown = self.planner.waiting_where(|pending| {
+            pending.maybe_stored && pending.since.elapsed() > UNKNOWN_MAX
+        });
+        for id in unknown {
+            self.fail(id, &AppendError::Unknown { shard });
+        }
+        let waiting = self.planner.waiting_where(|pending| {
+            !pending.maybe_stored && pending.since.elapsed() > WAITING_MAX
+        });
+        for id in waiting {
+            self.fail(id, &AppendError::Unavailable { shard });
+        }
+        // An answer that came on a connection whose log could not be verified since is no answer.
+        let unverified = self
+            .planner
+            .ids_where(|pending| pending.since.elapsed() > UNKNOWN_MAX + WAITING_MAX);
+        for id in unverified {
+            self.fail(id, &AppendError::Unknown { shard });
+        }
+    }
+}
+
+/// Whoever asked may have gone; nobody else needs the answer.
+fn answer(to: Answer, outcome: Result<Appended, AppendError>) {
+    let _gone = to.send(outcome);
+}

@@ -1,0 +1,319 @@
+//! What goes to the log next, and how: alone under its own id, or with others as one atomic batch.
+//! Pure: knows ids, payers and sizes; never publishes and never reads a clock.
+//!
+//! Every event that waits or is on its way is known here by its id, so a second one with the same id
+//! meets the first instead of sinking a batch. A payer whose repeat did sink one is *suspected* for a
+//! while: its events go alone, a few at a time, so that its neighbours' batches hold.
+
+use super::fair::FairQueue;
+use super::recent::DedupId;
+use postroad_protocol::limits;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+/// Plain publishes on their way at once where they are as fast as batches.
+const FAST_WINDOW: usize = 1_024;
+/// Members of a failed batch that are resolved at once.
+const RESOLVE_WINDOW: usize = 64;
+/// Events of suspected payers, and of those that must go alone, on their way at once.
+const WATCHED_WINDOW: usize = 4;
+/// First suspicion; each further one doubles, up to [`SUSPICION_MAX`].
+const SUSPICION: Duration = Duration::from_secs(10);
+const SUSPICION_MAX: Duration = Duration::from_secs(600);
+/// Payers under suspicion at once; beyond it batches may be sunk again, and nothing else happens.
+const SUSPECTS_MAX: usize = 4_096;
+
+/// When batches pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Every plain publish costs an `fsync`: batch what waits together.
+    Batching,
+    /// Plain publishes are the fastest.
+    Plain,
+}
+
+/// What to send next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// One event.
+    Plain(DedupId),
+    /// These, in order, as one atomic batch.
+    Batch(Vec<DedupId>),
+}
+
+/// Why an event was not taken in; it is handed back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken<T> {
+    /// One with its id waits or is on its way: see [`Planner::get_mut`].
+    Known(T),
+    /// Its payer has too many waiting.
+    Full(T),
+}
+
+/// Everything that is about an event but the event itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket<P> {
+    /// Under which it is deduplicated.
+    pub(crate) id: DedupId,
+    /// Who waits for its own turn.
+    pub(crate) payer: P,
+    /// About what it takes in a batch.
+    pub(crate) bytes: usize,
+    /// Whether it must not travel in a batch, where its expectation could fail others.
+    pub(crate) alone: bool,
+}
+
+/// How an event travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Plain,
+    Watched,
+    Again,
+    Batch,
+    /// It does not travel: it is compared with what is stored already.
+    Compared,
+}
+
+#[derive(Debug)]
+struct Slot<P, T> {
+    payer: P,
+    /// `None` while it waits.
+    way: Option<Way>,
+    item: T,
+}
+
+#[derive(Debug)]
+struct Suspicion {
+    until: Instant,
+    strikes: u32,
+}
+
+/// The plan of one shard.
+#[derive(Debug)]
+pub(crate) struct Planner<P, T> {
+    policy: Policy,
+    fair: FairQueue<P, DedupId>,
+    watched: FairQueue<P, DedupId>,
+    again: VecDeque<DedupId>,
+    slots: HashMap<DedupId, Slot<P, T>>,
+    suspects: HashMap<P, Suspicion>,
+    on_way: [usize; 5],
+}
+
+impl<P: Clone + Eq + Hash, T> Planner<P, T> {
+    /// An empty plan.
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            fair: FairQueue::default(),
+            watched: FairQueue::default(),
+            again: VecDeque::new(),
+            slots: HashMap::new(),
+            suspects: HashMap::new(),
+            on_way: [0; 5],
+        }
+    }
+
+    /// Takes an event in.
+    ///
+    /// # Errors
+    /// [`NotTaken`], with the event.
+    pub(crate) fn offer(
+        &mut self,
+        ticket: Ticket<P>,
+        item: T,
+        now: Instant,
+    ) -> Result<(), NotTaken<T>> {
+        if self.slots.contains_key(&ticket.id) {
+            return Err(NotTaken::Known(item));
+        }
+        let watched = self.watched.len_of(&ticket.payer);
+        let waiting = watched + self.fair.len_of(&ticket.payer);
+        if waiting >= limits::TENANT_COMMANDS_WAITING {
+            return Err(NotTaken::Full(item));
+        }
+        let suspected = self.suspects.get(&ticket.payer);
+        // What waits apart keeps its successors behind it: a payer's events stay in order.
+        let apart = ticket.alone || watched > 0 || suspected.is_some_and(|s| s.until > now);
+        let queue = if apart {
+            &mut self.watched
+        } else {
+            &mut self.fair
+        };
+        queue.push(ticket.payer.clone(), ticket.bytes, ticket.id);
+        let slot = Slot {
+            payer: ticket.payer,
+            way: None,
+            item,
+        };
+        self.slots.insert(ticket.id, slot);
+        Ok(())
+    }
+
+    /// Takes in an event that is known to be stored and only has to be compared.
+    ///
+    /// # Errors
+    /// [`NotTaken::Known`].
+    pub(crate) fn adopt(&mut self, ticket: Ticket<P>, item: T) -> Result<(), NotTaken<T>> {
+        if self.slots.contains_key(&ticket.id) {
+            return Err(NotTaken::Known(item));
+        }
+        self.on_way[Way::Compared as usize] += 1;
+        let slot = Slot {
+            payer: ticket.payer,
+            way: Some(Way::Compared),
+            item,
+        };
+        self.slots.insert(ticket.id, slot);
+        Ok(())
+    }
+
+    /// What to send now; nothing when it is right to wait.
+    pub(crate) fn next_round(&mut self) -> Option<Round> {
+        while let Some(id) = self.again.front().copied() {
+            if self.on_way[Way::Again as usize] >= RESOLVE_WINDOW {
+                // Newer events stay behind those that were to be stored before them.
+                return None;
+            }
+            self.again.pop_front();
+            if self.depart(id, Way::Again) {
+                return Some(Round::Plain(id));
+            }
+        }
+        while self.watched.len() > 0 && self.on_way[Way::Watched as usize] < WATCHED_WINDOW {
+            if let Some(id) = self.watched.take(1, usize::MAX).pop()
+                && self.depart(id, Way::Watched)
+            {
+                return Some(Round::Plain(id));
+            }
+        }
+        let window = match self.policy {
+            Policy::Plain => FAST_WINDOW,
+            Policy::Batching => {
+                if self.on_way[Way::Batch as usize] > 0 {
+                    return None;
+                }
+                if self.fair.len() >= limits::BATCH_MIN_EVENTS {
+                    return self.batch();
+                }
+                limits::BATCH_MIN_EVENTS - 1
+            }
+        };
+        while self.fair.len() > 0 && self.on_way[Way::Plain as usize] < window {
+            if let Some(id) = self.fair.take(1, usize::MAX).pop()
+                && self.depart(id, Way::Plain)
+            {
+                return Some(Round::Plain(id));
+            }
+        }
+        None
+    }
+
+    fn batch(&mut self) -> Option<Round> {
+        let mut ids = self
+            .fair
+            .take(limits::BATCH_MAX_EVENTS, limits::BATCH_MAX_BYTES);
+        ids.retain(|id| self.depart(*id, Way::Batch));
+        (!ids.is_empty()).then_some(Round::Batch(ids))
+    }
+
+    /// Marks a waiting event as on its way; false for one that was given up meanwhile.
+    fn depart(&mut self, id: DedupId, way: Way) -> bool {
+        match self.slots.get_mut(&id) {
+            Some(slot) if slot.way.is_none() => {
+                slot.way = Some(way);
+                self.on_way[way as usize] += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn arrive(&mut self, id: DedupId) {
+        if let Some(way) = self.slots.get_mut(&id).and_then(|slot| slot.way.take()) {
+            self.on_way[way as usize] -= 1;
+        }
+    }
+
+    /// The event known under `id`.
+    pub(crate) fn get_mut(&mut self, id: DedupId) -> Option<&mut T> {
+        self.slots.get_mut(&id).map(|slot| &mut slot.item)
+    }
+
+    /// Forgets the event under `id` and hands it back: it is settled.
+    pub(crate) fn finish(&mut self, id: DedupId) -> Option<T> {
+        self.arrive(id);
+        self.slots.remove(&id).map(|slot| slot.item)
+    }
+
+    /// Sends the event under `id` once more, alone and ahead of everything that is newer.
+    pub(crate) fn send_again(&mut self, id: DedupId) {
+        self.arrive(id);
+        if self.slots.contains_key(&id) {
+            self.again.push_back(id);
+        }
+    }
+
+    /// From now on the event under `id` is being compared and takes no room on the way.
+    pub(crate) fn compare(&mut self, id: DedupId) {
+        self.arrive(id);
+        self.depart(id, Way::Compared);
+    }
+
+    /// Suspects whoever paid for the event under `id`: its repeat sank a batch.
+    pub(crate) fn suspect(&mut self, id: DedupId, now: Instant) {
+        let Some(payer) = self.slots.get(&id).map(|slot| slot.payer.clone()) else {
+            return;
+        };
+        if self.suspects.len() >= SUSPECTS_MAX {
+            self.suspects
+                .retain(|_, suspicion| suspicion.until + SUSPICION_MAX > now);
+        }
+        if self.suspects.len() < SUSPECTS_MAX || self.suspects.contains_key(&payer) {
+            let suspicion = self.suspects.entry(payer.clone()).or_insert(Suspicion {
+                until: now,
+                strikes: 0,
+            });
+            let length = SUSPICION.saturating_mul(1 << suspicion.strikes.min(6));
+            suspicion.strikes += 1;
+            suspicion.until = now + length.min(SUSPICION_MAX);
+        }
+        for (bytes, waiting) in self.fair.take_all_of(&payer) {
+            self.watched.push(payer.clone(), bytes, waiting);
+        }
+    }
+
+    /// Ids of events that wait and of which `is_over` holds.
+    pub(crate) fn waiting_where(&self, is_over: impl Fn(&T) -> bool) -> Vec<DedupId> {
+        let over = |(_, slot): &(&DedupId, &Slot<P, T>)| slot.way.is_none() && is_over(&slot.item);
+        self.slots
+            .iter()
+            .filter(over)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Ids of events, waiting or on their way, of which `holds` is true.
+    pub(crate) fn ids_where(&self, holds: impl Fn(&T) -> bool) -> Vec<DedupId> {
+        self.slots
+            .iter()
+            .filter(|(_, slot)| holds(&slot.item))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Whether nothing waits and nothing is on its way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Events that could travel in the next batch.
+    pub(crate) fn gathered(&self) -> usize {
+        self.fair.len()
+    }
+}
+
+#[cfg(test)]
+#[path = "planner_tests.rs"]
+mod tests;

@@ -1,0 +1,165 @@
+//! Puts sealed events on the wire: one alone, or several as an atomic batch. Owns the JetStream
+//! headers and what an answer means; never decides what is sent.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::{Context, PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use bytes::Bytes;
+use postroad_protocol::envelope::Sealed;
+use std::error::Error as _;
+
+const BATCH_ID: &str = "Nats-Batch-Id";
+const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+
+/// A sealed event with its payload ready for the wire.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// Subject and headers; its own payload is taken out.
+    sealed: Sealed,
+    payload: Bytes,
+    size: usize,
+    expected_last: Option<u64>,
+}
+
+impl Outgoing {
+    /// Makes `sealed` ready. With `expected_last`, the last sequence on its subject must be that one.
+    pub(crate) fn new(mut sealed: Sealed, expected_last: Option<u64>) -> Self {
+        let size = sealed.size();
+        let payload = Bytes::from(std::mem::take(&mut sealed.payload));
+        Self {
+            sealed,
+            payload,
+            size,
+            expected_last,
+        }
+    }
+
+    /// What it carries beside its payload.
+    pub(crate) fn sealed(&self) -> &Sealed {
+        &self.sealed
+    }
+
+    /// The sealed payload.
+    pub(super) fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// About how many bytes it takes in a batch.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether an expectation of it could fail a whole batch.
+    pub(super) fn is_alone(&self) -> bool {
+        self.expected_last.is_some()
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.sealed.headers() {
+            headers.insert(name, value);
+        }
+        headers
+    }
+}
+
+/// What a failed publish means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It was not stored: nobody listened, or the server refused it for now.
+    NotStored {
+        /// What the server said.
+        cause: String,
+    },
+    /// It was not stored: the subject has moved on.
+    Superseded,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Sends one event. Returns once it is on its way.
+pub(super) async fn send_plain(
+    context: &Context,
+    event: &Outgoing,
+) -> Result<PublishAckFuture, Failure> {
+    let mut headers = event.headers();
+    if let Some(expected) = event.expected_last {
+        headers.insert(EXPECTED_LAST, expected.to_string());
+    }
+    let message = PublishMessage::build()
+        .headers(headers)
+        .payload(event.payload.clone());
+    context
+        .send_publish(event.sealed.subject.clone(), message)
+        .await
+        .map_err(|error| meaning(&error))
+}
+
+/// Sends member `number` of a batch of `count`, counted from 1. The last one commits, and only its
+/// answer counts: the others are sent without asking for any.
+pub(super) async fn send_member(
+    context: &Context,
+    batch: &str,
+    number: usize,
+    count: usize,
+    event: &Outgoing,
+) -> Result<Option<PublishAckFuture>, Failure> {
+    let mut headers = event.headers();
+    headers.insert(BATCH_ID, batch);
+    headers.insert(BATCH_SEQUENCE, number.to_string());
+    let subject = event.sealed.subject.clone();
+    if number < count {
+        let client = context.client();
+        let sent = client.publish_with_headers(subject, headers, event.payload.clone());
+        return sent.await.map(|()| None).map_err(|_| Failure::Unknown);
+    }
+    headers.insert(BATCH_COMMIT, "1");
+    let message = PublishMessage::build()
+        .headers(headers)
+        .payload(event.payload.clone());
+    let sent = context.send_publish(subject, message).await;
+    sent.map(Some).map_err(|error| meaning(&error))
+}
+
+/// Waits for the answer.
+pub(super) async fn acknowledged(future: PublishAckFuture) -> Result<PublishAck, Failure> {
+    future.await.map_err(|error| meaning(&error))
+}
+
+/// The sequence of member `index` (from 0) of a batch of `count` whose commit was acknowledged at
+/// `committed`: members lie one behind the other, the commit last.
+pub(super) fn member_sequence(committed: u64, count: usize, index: usize) -> u64 {
+    committed + index as u64 + 1 - count as u64
+}
+
+fn meaning(error: &PublishError) -> Failure {
+    match error.kind() {
+        PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Failure::Unknown,
+        PublishErrorKind::WrongLastSequence => Failure::Superseded,
+        PublishErrorKind::Other => match error.source() {
+            // An answer with an error code is the server's word that it stored nothing.
+            Some(source) if source.is::<async_nats::jetstream::Error>() => Failure::NotStored {
+                cause: source.to_string(),
+            },
+            _ => Failure::Unknown,
+        },
+        _ => Failure::NotStored {
+            cause: error.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_a_batch_end_where_its_commit_was_acknowledged() {
+        assert_eq!(member_sequence(10, 4, 0), 7);
+        assert_eq!(member_sequence(10, 4, 3), 10);
+        assert_eq!(member_sequence(1, 1, 0), 1);
+    }
+}

@@ -1,0 +1,243 @@
+//! What only the operator does: tenants, credentials, retirements, damage. Each waits until its
+//! event is folded, so that the next command already sees it.
+
+use super::{Handler, Request};
+use crate::aggregate::agent::{issue, retire};
+use crate::aggregate::tenant::{Creating, accept_damage, choose_shard, create, exists};
+use crate::answer::Answer;
+use crate::error::{AppendError, no_tenant};
+use crate::event_log::{Appended, Draft};
+use postroad_log::{Home, Opened};
+use postroad_protocol::command::{Done, IssueCredential, Issued, TenantMade};
+use postroad_protocol::error::Refusal;
+use postroad_protocol::event::{Actor, Event, EventKey};
+use postroad_protocol::id::{InstanceId, Role};
+use postroad_protocol::limits::TENANTS_MAX;
+use postroad_protocol::subject::{AggregateKey, Owner};
+use postroad_protocol::tenancy::TenantScope;
+use std::sync::Arc;
+
+/// Attempts to win over others that change the same aggregate.
+const ATTEMPTS: u32 = 4;
+
+impl Handler {
+    pub(super) async fn create_tenant(
+        &self,
+        request: &Request,
+        wished: Option<u16>,
+    ) -> Result<Answer, Refusal> {
+        let scope = request.context.scope()?;
+        let by = Actor::Operator(request.context.require_operator()?.clone());
+        let home = self.settle(scope, wished).await?;
+        let key = EventKey::of(&by, request.id);
+        for _ in 0..ATTEMPTS {
+            let last = self
+                .directory
+                .catch_up(scope, home.shard, &AggregateKey::Tenant)
+                .await?;
+            let decided = self.directory.with(scope, |roster| {
+                create(roster, scope.tenant(), home.key_id.generation, key)
+            })?;
+            let position = match decided {
+                Creating::Repeat(creation) => {
+                    let shard = self.log.shard(home.shard).ok_or_else(no_tenant)?;
+                    shard.position(creation.sequence)
+                }
+                Creating::Create(event) => {
+                    let mut draft = draft(request, Some(scope), home.shard, by.clone(), event);
+                    // Of two creators that found nothing, the log takes the first.
+                    draft.expected_last = Some(last);
+                    match self.append(draft).await {
+                        Ok(appended) => appended.position,
+                        Err(AppendError::Superseded) => continue,
+                        Err(error) => return Err(error.refusal("commandId")),
+                    }
+                }
+            };
+            self.directory.wait_for(position).await?;
+            return Ok(Answer::TenantMade(TenantMade {
+                tenant: scope.tenant().to_string(),
+                shard: home.shard,
+                generation: home.key_id.generation,
+                position,
+            }));
+        }
+        Err(exists(scope.tenant()))
+    }
+
+    /// Registers a tenant's name and data key; of several creators one decides where it lives.
+    async fn settle(&self, scope: &TenantScope, wished: Option<u16>) -> Result<Home, Refusal> {
+        let homes = self.keyring.homes();
+        if homes.len() >= TENANTS_MAX && self.keyring.home(scope.owner()).is_none() {
+            return Err(Refusal::new(
+                postroad_protocol::ErrorCode::QuotaExceeded,
+                format!("this deployment has {TENANTS_MAX} tenants, which is the limit"),
+                "erase tenants that are gone, or start another deployment",
+            ));
+        }
+        let by_shard: Vec<(u16, usize)> = self
+            .log
+            .shards()
+            .into_iter()
+            .map(|shard| {
+                let tenants = homes.iter().filter(|(_, home)| home.shard == shard);
+                (shard, tenants.count())
+            })
+            .collect();
+        if let Some(wished) = wished {
+            // It may have been added since this broker started.
+            let _unknown = self.open_shard(wished).await;
+        }
+        let shard = match wished {
+            Some(wished) if self.log.is_open(wished) => wished,
+            wished => choose_shard(wished, &by_shard)?,
+        };
+        let created = self.keyring.create(scope.owner(), shard).await;
+        let (home, _) = created.map_err(|error| {
+            tracing::warn!(%error, "a tenant could not be registered");
+            Refusal::unavailable("the data keys cannot be written now")
+        })?;
+        self.open_shard(home.shard).await?;
+        Ok(home)
+    }
+
+    pub(super) async fn issue_credential(
+        &self,
+        request: &Request,
+        command: IssueCredential,
+    ) -> Result<Answer, Refusal> {
+        let scope = request.context.scope()?;
+        let role = command.role.clone();
+        let decide = || {
+            self.directory
+                .with(scope, |roster| issue(roster, command.clone(), request.time))
+        };
+        let appended = self.change_roster(request, scope, role, decide).await?;
+        let Event::CredentialIssued(issued) = &*appended.event else {
+            return Err(AppendError::Conflict.refusal("commandId"));
+        };
+        Ok(Answer::Issued(Issued {
+            jwt: self.ask.sign(scope, appended.position).await?,
+            expires_at: issued.expires_at,
+            position: appended.position,
+        }))
+    }
+
+    pub(super) async fn retire_agent(
+        &self,
+        request: &Request,
+        role: &Role,
+        instance: Option<&InstanceId>,
+    ) -> Result<Answer, Refusal> {
+        let scope = request.context.scope()?;
+        let decide = || {
+            self.directory
+                .with(scope, |roster| retire(roster, role, instance))
+        };
+        let appended = self
+            .change_roster(request, scope, role.clone(), decide)
+            .await?;
+        Ok(Answer::Done(Done {
+            position: appended.position,
+        }))
+    }
+
+    /// Decides over a role on what the log holds of it now, appends, and waits until it is folded.
+    async fn change_roster<E: Into<Event>>(
+        &self,
+        request: &Request,
+        scope: &TenantScope,
+        role: Role,
+        decide: impl Fn() -> Result<E, Refusal>,
+    ) -> Result<Appended, Refusal> {
+        let by = Actor::Operator(request.context.require_operator()?.clone());
+        let shard = self.home(scope).await?;
+        let aggregate = AggregateKey::Agent(role);
+        self.directory.catch_up(scope, shard, &aggregate).await?;
+        let draft = draft(request, Some(scope), shard, by, decide()?);
+        let appended = match self.first_attempt(&draft, "commandId").await? {
+            Some(appended) => appended,
+            None => {
+                let appended = self.append(draft).await;
+                appended.map_err(|error| error.refusal("commandId"))?
+            }
+        };
+        self.directory.wait_for(appended.position).await?;
+        Ok(appended)
+    }
+
+    pub(super) async fn accept_damage(
+        &self,
+        request: &Request,
+        number: u16,
+        range: (u64, u64),
+    ) -> Result<Answer, Refusal> {
+        let by = Actor::Operator(request.context.require_operator()?.clone());
+        if self.open_shard(number).await.is_err() {
+            return Err(Refusal::not_found("shard", "shard"));
+        }
+        for _ in 0..ATTEMPTS {
+            let (last, before) = self.damage_of(number).await?;
+            let event = accept_damage(&before, range);
+            let mut draft = draft(request, None, number, by.clone(), event);
+            draft.expected_last = Some(last);
+            match self.append(draft).await {
+                Ok(appended) => {
+                    let position = appended.position;
+                    return Ok(Answer::Done(Done { position }));
+                }
+                Err(AppendError::Superseded) => {}
+                Err(error) => return Err(error.refusal("commandId")),
+            }
+        }
+        Err(AppendError::Superseded.refusal("commandId"))
+    }
+
+    /// What was given up in a shard so far, and where that is stored.
+    async fn damage_of(&self, number: u16) -> Result<(u64, Vec<(u64, u64)>), Refusal> {
+        let unreadable = || Refusal::unavailable(format!("shard {number} cannot be read now"));
+        let shard = self.log.shard(number).ok_or_else(unreadable)?;
+        let subject = self
+            .log
+            .subjects()
+            .event(Owner::System, number, &AggregateKey::Shard);
+        let last = shard.last_on_subject(&subject).await;
+        let Some(last) = last.map_err(|_| unreadable())? else {
+            return Ok((0, Vec::new()));
+        };
+        let event = [last];
+        self.keyring
+            .load_for(&event)
+            .await
+            .map_err(|_| unreadable())?;
+        let [last] = event;
+        let ranges = match self.keyring.open_event(number, &last) {
+            Opened::Event { record, .. } => match record.event {
+                Event::DamageAccepted(data) => data.ranges,
+                _ => Vec::new(),
+            },
+            // The record of damage may itself be damaged; the operator names what is given up.
+            _ => Vec::new(),
+        };
+        Ok((last.sequence, ranges))
+    }
+}
+
+fn draft(
+    request: &Request,
+    owner: Option<&TenantScope>,
+    shard: u16,
+    by: Actor,
+    event: impl Into<Event>,
+) -> Draft {
+    Draft {
+        owner: owner.cloned(),
+        shard,
+        id: request.id,
+        by,
+        event: Arc::new(event.into()),
+        time: request.time,
+        traceparent: request.context.traceparent().map(Into::into),
+        expected_last: None,
+    }
+}

@@ -1,0 +1,278 @@
+//! NATS request → admitted command → reply. What can be decided at once is decided in the order in
+//! which it arrives; what has to wait is handed to a lane or a task of its own, and the number of
+//! those is bounded. Never decides, never appends.
+
+use crate::answer::{Answer, Replier};
+use crate::handle::{Handler, Request};
+use crate::in_flight::{InFlight, Place};
+use crate::lane::{Lanes, submit};
+use async_nats::client::Client;
+use async_nats::{HeaderValue, Message, Subscriber};
+use futures_util::StreamExt;
+use postroad_protocol::body::Encoding;
+use postroad_protocol::catalogue::{VERBS, Who};
+use postroad_protocol::command::{Command, read_claims, unknown_verb};
+use postroad_protocol::envelope::TRACEPARENT;
+use postroad_protocol::error::{ErrorCode, Refusal};
+use postroad_protocol::id::{CommandId, TimeMs};
+use postroad_protocol::query::wire::Reading;
+use postroad_protocol::service::{OBSERVE, Observation};
+use postroad_protocol::subject::{RequestKind, Service};
+use postroad_protocol::tenancy::{Admission, Admitted, Rejected, Tagger, TenantScope};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
+
+/// Takes requests in.
+#[derive(Debug)]
+pub(crate) struct Ingress {
+    pub(crate) client: Client,
+    pub(crate) admission: Admission,
+    pub(crate) handler: Arc<Handler>,
+    pub(crate) tagger: Tagger,
+    pub(crate) lanes: Lanes,
+    pub(crate) commands: InFlight,
+    /// Counted apart, so that a flood of commands does not keep marks from being stored.
+    pub(crate) observations: InFlight,
+    pub(crate) dropped: AtomicU64,
+}
+
+/// What is left to do once a command's outcome is known.
+#[derive(Debug)]
+pub(crate) struct Finish {
+    replier: Replier,
+    request_id: CommandId,
+    scope: Option<TenantScope>,
+    tagger: Tagger,
+    /// Given back when the answer is on its way.
+    _place: Place,
+}
+
+impl Finish {
+    /// Answers. A fault of ours goes to the log of the process under the request's id; the caller
+    /// gets the id alone.
+    pub(crate) async fn send(self, outcome: Result<Answer, Refusal>) {
+        let outcome = outcome.map_err(|refusal| {
+            if refusal.code != ErrorCode::Internal {
+                return refusal;
+            }
+            let request = self.request_id.to_string();
+            let tenant = self.scope.as_ref().map(|scope| self.tagger.tag(scope));
+            tracing::error!(request, tenant, cause = refusal.message, "a command failed");
+            Refusal::internal(&request)
+        });
+        self.replier.send(outcome).await;
+    }
+}
+
+impl Ingress {
+    /// Takes commands until told to stop, then those that had already arrived.
+    pub(crate) async fn serve_commands(self: Arc<Self>, mut commands: Arrivals) {
+        while let Some(message) = commands.next().await {
+            self.take_command(message).await;
+        }
+    }
+
+    /// Takes observations until told to stop, then those that had already arrived.
+    pub(crate) async fn serve_observations(self: Arc<Self>, mut observations: Arrivals) {
+        while let Some(message) = observations.next().await {
+            self.take_observation(message).await;
+        }
+    }
+
+    async fn take_command(&self, message: Message) {
+        let time = TimeMs::now();
+        let traceparent = traceparent(&message);
+        let admitted = self.admission.admit(
+            RequestKind::Command,
+            &message.subject,
+            message.reply.as_deref(),
+            traceparent,
+        );
+        let Some(reply) = message.reply.clone() else {
+            self.drop_one();
+            return;
+        };
+        let encoding = Encoding::of(&message.payload);
+        let replier = Replier::new(self.client.clone(), reply, encoding);
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(Rejected::Drop) => {
+                self.drop_one();
+                return;
+            }
+            Err(Rejected::Refuse(refusal)) => {
+                replier.refuse(&refusal).await;
+                return;
+            }
+        };
+        let place = match self.commands.enter(admitted.context.scope_or_all()) {
+            Ok(place) => place,
+            Err(refusal) => {
+                replier.refuse(&refusal).await;
+                return;
+            }
+        };
+        let finish = Finish {
+            replier,
+            request_id: admitted.context.request_id(),
+            scope: admitted.context.scope_or_all().cloned(),
+            tagger: self.tagger.clone(),
+            _place: place,
+        };
+        match read(admitted, encoding, &message.payload, time) {
+            Ok(request) => self.dispatch(request, finish).await,
+            Err(refusal) => finish.send(Err(refusal)).await,
+        }
+    }
+
+    async fn dispatch(&self, request: Request, finish: Finish) {
+        let ordered = match request.ordered() {
+            Ok(Ok(ordered)) => ordered,
+            Ok(Err(request)) => {
+                let handler = self.handler.clone();
+                tokio::spawn(async move { finish.send(handler.handle(request).await).await });
+                return;
+            }
+            Err(refusal) => {
+                finish.send(Err(refusal)).await;
+                return;
+            }
+        };
+        let lane = (ordered.scope.clone(), ordered.reader.clone());
+        if !self.lanes.is_open(&lane)
+            && let Some(decision) = self.handler.decide_now(&ordered)
+        {
+            submit(&self.handler, Ok(decision), finish);
+            return;
+        }
+        if let Err(finish) = self.lanes.enter(&self.handler, lane, ordered, finish) {
+            let refusal = Refusal::new(
+                ErrorCode::RateLimited,
+                "too many commands of this agent are waiting",
+                "send fewer at once, and this one again with the same id",
+            );
+            finish.send(Err(refusal.retry_after_ms(200))).await;
+        }
+    }
+
+    async fn take_observation(&self, message: Message) {
+        let time = TimeMs::now();
+        let request = self.admission.admit_service(
+            Service::Broker,
+            Service::Projector,
+            &message.subject,
+            message.reply.as_deref(),
+        );
+        let (Some(request), Some(reply)) = (request, message.reply.clone()) else {
+            self.drop_one();
+            return;
+        };
+        let replier = Replier::new(self.client.clone(), reply, Encoding::MessagePack);
+        let read = || {
+            let (OBSERVE, Some(scope)) = (request.verb, request.scope) else {
+                return Err(unknown_verb());
+            };
+            let observation: Observation = Encoding::MessagePack.decode(&message.payload)?;
+            let place = self.observations.enter(Some(&scope))?;
+            Ok((scope, observation, place))
+        };
+        match read() {
+            Err(refusal) => replier.refuse(&refusal).await,
+            Ok((scope, observation, place)) => {
+                let handler = self.handler.clone();
+                tokio::spawn(async move {
+                    let observed = handler.observe(&scope, observation, time).await;
+                    replier.send(observed).await;
+                    drop(place);
+                });
+            }
+        }
+    }
+
+    fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What arrives on a subscription until it is told to stop, and then what had arrived before.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    requests: Subscriber,
+    stop: watch::Receiver<bool>,
+    stopping: bool,
+}
+
+impl Arrivals {
+    /// Arrivals of `requests` until `stop` changes.
+    pub(crate) fn new(requests: Subscriber, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            requests,
+            stop,
+            stopping: false,
+        }
+    }
+
+    async fn next(&mut self) -> Option<Message> {
+        if !self.stopping {
+            tokio::select! {
+                biased;
+                // Also when the broker was dropped without draining.
+                _ = self.stop.changed() => {}
+                message = self.requests.next() => return message,
+            }
+            self.stopping = true;
+            self.requests.drain().await.ok()?;
+        }
+        self.requests.next().await
+    }
+}
+
+/// A trace context goes back into a header, so it must be plain text of one line.
+fn traceparent(message: &Message) -> Option<&str> {
+    let header = message.headers.as_ref()?.get(TRACEPARENT)?;
+    let text = HeaderValue::as_str(header);
+    text.bytes().all(|b| b.is_ascii_graphic()).then_some(text)
+}
+
+fn read(
+    admitted: Admitted<'_>,
+    encoding: Encoding,
+    body: &[u8],
+    time: TimeMs,
+) -> Result<Request, Refusal> {
+    let Admitted {
+        context,
+        scope,
+        verb,
+    } = admitted;
+    let known = VERBS.iter().find(|known| {
+        known.kind == RequestKind::Command && known.scope == scope && known.name == verb
+    });
+    match known.ok_or_else(unknown_verb)?.who {
+        Who::Agent => {
+            context.reader()?;
+        }
+        Who::Operator => {
+            context.require_operator()?;
+        }
+        Who::Both => {}
+    }
+    context.check_claims(&read_claims(encoding, body)?)?;
+    let identified = Command::read(scope, verb, encoding, body)?;
+    let position = match identified.command {
+        Command::MarkAsRead(_) => encoding.decode::<Reading>(body)?.position,
+        _ => None,
+    };
+    Ok(Request {
+        context,
+        id: identified.id,
+        command: identified.command,
+        time,
+        position,
+    })
+}
+
+#[cfg(test)]
+#[path = "ingress_tests.rs"]
+mod tests;

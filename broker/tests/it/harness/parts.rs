@@ -1,0 +1,145 @@
+//! Stand-ins for the parts that a broker asks: a projector that answers from the log itself, and an
+//! issuer whose signature is the place of what it signed.
+
+use super::{Server, master};
+use async_nats::Message;
+use futures_util::StreamExt;
+use postroad_log::streams::list_shards;
+use postroad_log::{Keyring, Opened};
+use postroad_protocol::body::Encoding;
+use postroad_protocol::command::{MarkTarget, parse_receipt_id};
+use postroad_protocol::envelope::Record;
+use postroad_protocol::event::Event;
+use postroad_protocol::id::Reader;
+use postroad_protocol::service::{Finding, Lookup, MarkState, Question, Sign, Signed};
+use postroad_protocol::subject::{Service, Subjects};
+use postroad_protocol::tenancy::replay::StoredFor;
+use tokio::task::JoinHandle;
+
+/// The stand-ins; gone when dropped.
+pub(crate) struct Parts {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Parts {
+    /// Starts both.
+    pub(crate) async fn start(server: &Server) -> Self {
+        let client = server.connect("_INBOX._sys.projector").await;
+        let subjects = Subjects::default();
+        let mut look_ups = client
+            .subscribe(subjects.services(Service::Projector))
+            .await
+            .unwrap();
+        let mut signs = client
+            .subscribe(subjects.services(Service::Issuer))
+            .await
+            .unwrap();
+        client.flush().await.unwrap();
+        let (projector, issuer) = (client.clone(), client);
+        let tasks = vec![
+            tokio::spawn(async move {
+                while let Some(message) = look_ups.next().await {
+                    let client = projector.clone();
+                    tokio::spawn(async move { answer_look_up(client, message).await });
+                }
+            }),
+            tokio::spawn(async move {
+                while let Some(message) = signs.next().await {
+                    let sign: Sign = Encoding::MessagePack.decode(&message.payload).unwrap();
+                    let jwt = format!("signed {}", sign.position.sequence);
+                    let body = Encoding::MessagePack.encode(&Signed { jwt });
+                    issuer.publish(message.reply.unwrap(), body.into()).await.unwrap();
+                }
+            }),
+        ];
+        Self { tasks }
+    }
+}
+
+async fn answer_look_up(client: async_nats::Client, message: Message) {
+    let lookup: Lookup = Encoding::MessagePack.decode(&message.payload).unwrap();
+    let subjects = Subjects::default();
+    let (tenant, _) = subjects
+        .parse_service(Service::Projector, &message.subject)
+        .unwrap();
+    let records = records_of(&client, tenant).await;
+    let reply = message.reply.unwrap();
+    let finding = match lookup.question {
+        Question::Event(key) => Finding::Event(
+            records
+                .iter()
+                .find(|(_, record)| record.key == key)
+                .map(|(sequence, _)| *sequence),
+        ),
+        Question::Visible { message, .. } => Finding::Visible(
+            records
+                .iter()
+                .any(|(_, record)| record.id == message && is_message(record)),
+        ),
+        Question::Marks { reader, targets } => Finding::Marks(
+            targets
+                .iter()
+                .map(|target| state_of(&records, &reader, target))
+                .collect(),
+        ),
+    };
+    let body = Encoding::MessagePack.encode(&finding);
+    client.publish(reply, body.into()).await.unwrap();
+}
+
+fn is_message(record: &Record) -> bool {
+    matches!(record.event, Event::MessageSent(_))
+}
+
+fn state_of(records: &[(u64, Record)], reader: &Reader, target: &MarkTarget) -> MarkState {
+    let key = match target {
+        MarkTarget::Receipt(text) => parse_receipt_id(text, reader),
+        MarkTarget::Message(text) => records
+            .iter()
+            .find(|(_, record)| is_message(record) && record.id.to_string() == *text)
+            .map(|(_, record)| record.key),
+    };
+    let Some(key) = key.filter(|key| records.iter().any(|(_, record)| record.key == *key)) else {
+        return MarkState::NotFound;
+    };
+    let read = records.iter().any(|(_, record)| match &record.event {
+        Event::MessagesRead(read) => read.reader == *reader && read.messages.contains(&key),
+        _ => false,
+    });
+    if read {
+        MarkState::Read
+    } else {
+        MarkState::Unread(key)
+    }
+}
+
+/// A tenant's events with their sequences, straight from the log.
+async fn records_of(client: &async_nats::Client, tenant: &str) -> Vec<(u64, Record)> {
+    let context = async_nats::jetstream::new(client.clone());
+    let keyring = Keyring::open(&context, Subjects::default(), master())
+        .await
+        .unwrap();
+    let mut records = Vec::new();
+    for shard in list_shards(&context).await.unwrap() {
+        for sequence in 1..=shard.extent().await.unwrap().last {
+            let Some(event) = shard.get(sequence).await.unwrap() else {
+                continue;
+            };
+            if let Opened::Event {
+                stored_for: StoredFor::Tenant(scope),
+                record,
+            } = keyring.open_event(shard.number(), &event)
+                && scope.tenant().as_str() == tenant
+            {
+                records.push((sequence, record));
+            }
+        }
+    }
+    records
+}

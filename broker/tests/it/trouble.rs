@@ -1,0 +1,110 @@
+//! Crashes of nats-server, a log that was replaced, a broker that leaves.
+
+use crate::harness::{Caller, Town, sequence};
+use futures_util::future::join_all;
+use postroad_broker::Durability;
+use postroad_log::streams::{ensure_keys_stream, ensure_shard};
+use postroad_protocol::ErrorCode;
+use postroad_protocol::id::CommandId;
+use postroad_protocol::subject::Subjects;
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// Sends until it is told that the message is stored, as a client does.
+async fn insist(caller: &Caller, id: CommandId, content: &str) -> u64 {
+    for _ in 0..100 {
+        match caller.send(id, "bob", content).await {
+            Ok(answer) => return sequence(&answer),
+            Err(refusal) => assert!(refusal.code.is_retryable(), "{refusal:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never stored");
+}
+
+#[tokio::test]
+async fn a_crash_of_the_server_loses_no_acknowledged_message_and_doubles_none() {
+    for durability in [Durability::PowerSafe, Durability::Fast] {
+        let mut town = Town::new(durability).await;
+        town.tenant("acme", &["tau", "bob"]).await;
+        let tau = town.agent("acme", "tau", "pi").await;
+        tau.say("bob", "registers").await;
+        let before = town.log().await.len().await;
+        let ids: Vec<_> = (0..400).map(|_| CommandId::generate()).collect();
+        let sending = {
+            let (tau, ids) = (tau.clone(), ids.clone());
+            tokio::spawn(async move {
+                join_all(ids.iter().map(|id| insist(&tau, *id, "through the crash"))).await
+            })
+        };
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        town.server.kill();
+        town.server.restart().await;
+        let places = sending.await.unwrap();
+        let log = town.log().await;
+        assert_eq!(places.iter().collect::<HashSet<_>>().len(), 400);
+        for (id, place) in ids.iter().zip(&places) {
+            assert_eq!(log.at(*place).await.1.id, *id);
+        }
+        assert_eq!(log.len().await, before + 400, "nothing is stored twice");
+        assert!(town.broker.ready());
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_replaced_takes_no_commands_and_says_which() {
+    let mut town = Town::new(Durability::PowerSafe).await;
+    town.tenant("acme", &["tau", "bob"]).await;
+    let tau = town.agent("acme", "tau", "pi").await;
+    tau.say("bob", "before").await;
+    town.server.kill();
+    town.server.forget_everything();
+    town.server.restart().await;
+    let context = async_nats::jetstream::new(town.server.connect("_INBOX.test").await);
+    let subjects = Subjects::default();
+    ensure_keys_stream(&context, &subjects, 1).await.unwrap();
+    ensure_shard(&context, &subjects, 0, 1).await.unwrap();
+    let refusal = loop {
+        let refusal = tau
+            .send(CommandId::generate(), "bob", "after")
+            .await
+            .unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::Unavailable, "{refusal:?}");
+        if refusal.remedy.contains("POSTROAD_0") {
+            break refusal;
+        }
+    };
+    assert!(refusal.message.contains("shard 0"), "{refusal:?}");
+    assert!(!town.broker.ready());
+    assert_eq!(town.log().await.len().await, 0, "nothing is written there");
+}
+
+#[tokio::test]
+async fn a_broker_that_leaves_answers_what_it_has_taken() {
+    let town = Town::new(Durability::PowerSafe).await;
+    town.tenant("acme", &["tau", "bob"]).await;
+    let tau = town.agent("acme", "tau", "pi").await;
+    let before = tau.say("bob", "registers").await;
+    let ids: Vec<_> = (0..300).map(|_| CommandId::generate()).collect();
+    let sending = {
+        let tau = tau.clone();
+        tokio::spawn(async move { join_all(ids.iter().map(|id| tau.send(*id, "bob", "x"))).await })
+    };
+    while town.broker.counters().appended < 20 {
+        tokio::task::yield_now().await;
+    }
+    let Town {
+        broker, server, ..
+    } = town;
+    broker.drain().await;
+    let mut stored = 0;
+    for answer in sending.await.unwrap() {
+        match answer {
+            Ok(_) => stored += 1,
+            // It came too late to be taken, and its sender knows at once.
+            Err(refusal) => assert_eq!(refusal.message, "no broker is there"),
+        }
+    }
+    let length = crate::harness::Log::open(&server).await.len().await;
+    assert_eq!(length, before + stored, "what was taken was answered");
+}

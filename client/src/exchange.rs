@@ -1,0 +1,296 @@
+//! One question, one answer: asks again under the same id until it is answered or time is up.
+//!
+//! Owns publishing questions, the inbox that answers come to, and what may be concluded when none
+//! comes. Never looks into a question.
+
+use crate::credential::Credential;
+use crate::error::ClientError;
+use crate::link::{Heard, Link, Question};
+use crate::retry::Backoff;
+use async_nats::connection::State;
+use async_nats::{Message, PublishErrorKind, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use postroad_protocol::body::{self, Encoding};
+use postroad_protocol::limits::MAX_PAYLOAD_BYTES;
+use postroad_protocol::{CommandId, ErrorCode, Refusal};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Silence after which a question is asked again; doubles each time. The first answer counts,
+/// whichever of the askings it belongs to, so asking twice is never wrong, only wasteful.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a connection that is down is looked at.
+const DOWN_EVERY: Duration = Duration::from_millis(20);
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    /// Where.
+    pub(crate) subject: String,
+    /// With which body.
+    pub(crate) body: Bytes,
+    /// What kind of question it is.
+    pub(crate) kind: Asking,
+    /// How long to go on, besides what the question itself waits for.
+    pub(crate) timeout: Duration,
+}
+
+/// What an unanswered question means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asking {
+    /// Something may have been stored under this id.
+    Command(CommandId),
+    /// Nothing has changed. The service itself may wait so long before it answers.
+    Query {
+        /// How long.
+        waits: Duration,
+    },
+}
+
+/// The connection, and how to ask over it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    nats: async_nats::Client,
+    link: Arc<Link>,
+    inbox: String,
+    credential: Credential,
+    servers: String,
+    reader: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Exchange {
+    /// Subscribes to this client's own inbox.
+    pub(crate) async fn open(
+        nats: async_nats::Client,
+        link: Arc<Link>,
+        credential: Credential,
+        servers: String,
+    ) -> Result<Self, ClientError> {
+        // The last token but one is random, so nobody else can guess where answers go.
+        let inbox = nats.new_inbox();
+        let replies = nats
+            .subscribe(format!("{inbox}.*"))
+            .await
+            .map_err(|_| ClientError::Closed)?;
+        let reader = tokio::spawn(route(replies, link.clone(), inbox.len() + 1));
+        Ok(Self {
+            nats,
+            link,
+            inbox,
+            credential,
+            servers,
+            reader,
+        })
+    }
+
+    /// The connection.
+    pub(crate) fn nats(&self) -> &async_nats::Client {
+        &self.nats
+    }
+
+    /// Asks until there is an answer that settles it.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, ClientError> {
+        let started = Instant::now();
+        let waits = match ask.kind {
+            Asking::Command(_) => Duration::ZERO,
+            Asking::Query { waits } => waits,
+        };
+        let deadline = started + ask.timeout + waits;
+        let mut patience = PATIENCE + waits;
+        let mut question = self.link.open(&ask.subject);
+        let mut connects = self.link.connects();
+        let mut trail = Trail::default();
+        let mut backoff = Backoff::new();
+        let mut next = started;
+        loop {
+            tokio::select! {
+                biased;
+                heard = question.heard() => {
+                    let pause_ms = match trail.take(heard, ask)? {
+                        Settled::Answer(message) => return decode(&message),
+                        Settled::Later(pause_ms) => pause_ms,
+                    };
+                    next = Instant::now() + backoff.pause(pause_ms);
+                }
+                () = sleep_until(deadline) => {
+                    return Err(self.verdict(&trail, ask, started.elapsed()));
+                }
+                // What was asked over the former connection, or its answer, may be lost.
+                Ok(()) = connects.changed() => next = Instant::now(),
+                () = sleep_until(next) => {
+                    if self.publish(ask, &question, deadline).await? {
+                            trail.asked += 1;
+                        next = Instant::now() + patience;
+                        patience *= 2;
+                    } else {
+                        next = Instant::now() + DOWN_EVERY;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Publishes the question; false while the connection is down, so that nothing is left in a
+    /// buffer that would still be sent after the caller was told that it was not.
+    async fn publish(
+        &self,
+        ask: &Ask,
+        question: &Question,
+        deadline: Instant,
+    ) -> Result<bool, ClientError> {
+        if self.link.is_closed() {
+            return Err(ClientError::Closed);
+        }
+        if self.nats.connection_state() != State::Connected {
+            self.credential.check_alive()?;
+            return Ok(false);
+        }
+        let reply = format!("{}.{}", self.inbox, question.token());
+        let published = self
+            .nats
+            .publish_with_reply(ask.subject.clone(), reply, ask.body.clone());
+        match timeout_at(deadline, published).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) => Err(match error.kind() {
+                PublishErrorKind::MaxPayloadExceeded => ClientError::Refused(too_large(&ask.body)),
+                PublishErrorKind::Send => ClientError::Closed,
+                PublishErrorKind::InvalidSubject => ClientError::BadAnswer {
+                    reason: format!("{} cannot be published to", ask.subject),
+                },
+            }),
+            // The queue to the server stayed full until the deadline: nothing was sent.
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn verdict(&self, trail: &Trail, ask: &Ask, waited: Duration) -> ClientError {
+        if let Asking::Command(id) = ask.kind
+            && !trail.nothing_changed()
+        {
+            return ClientError::OutcomeUnknown { id };
+        }
+        if self.link.is_refused() {
+            let (servers, source) = (self.servers.clone(), None);
+            return ClientError::Unauthorized { servers, source };
+        }
+        if self.nats.connection_state() != State::Connected {
+            let (servers, source) = (self.servers.clone(), None);
+            return ClientError::Unreachable { servers, source };
+        }
+        match &trail.refusal {
+            Some(refusal) => ClientError::Refused(refusal.clone()),
+            None => ClientError::NoAnswer { waited },
+        }
+    }
+}
+
+/// Hands every reply to its question, for as long as the connection lives.
+async fn route(mut replies: Subscriber, link: Arc<Link>, prefix: usize) {
+    while let Some(message) = replies.next().await {
+        let subject = message.subject.clone();
+        if let Some(token) = subject.as_str().get(prefix..) {
+            link.deliver(token, message);
+        }
+    }
+}
+
+/// What has happened to a question so far.
+#[derive(Debug, Default)]
+struct Trail {
+    /// How often it was asked.
+    asked: u32,
+    /// How many askings are known to have changed nothing.
+    without_effect: u32,
+    /// The last refusal that a later asking may not meet.
+    refusal: Option<Refusal>,
+}
+
+enum Settled {
+    /// A service has spoken.
+    Answer(Message),
+    /// Ask again, not before so many milliseconds.
+    Later(Option<u64>),
+}
+
+impl Trail {
+    /// Whether every asking is known to have changed nothing.
+    fn nothing_changed(&self) -> bool {
+        self.without_effect >= self.asked
+    }
+
+    fn take(&mut self, heard: Option<Heard>, ask: &Ask) -> Result<Settled, ClientError> {
+        match heard {
+            None => Err(ClientError::Closed),
+            Some(Heard::Denied) => Err(ClientError::Refused(denied())),
+            Some(Heard::NobodyThere) => {
+                let who = match ask.kind {
+                    Asking::Command(_) => "no broker is there to take commands",
+                    Asking::Query { .. } => "no projector is there to answer questions",
+                };
+                Ok(self.later(Refusal::unavailable(who)))
+            }
+            Some(Heard::Answer(message)) => match refusal_of(&message) {
+                Some(refusal) if refusal.code.is_retryable() => Ok(self.later(refusal)),
+                _ => Ok(Settled::Answer(message)),
+            },
+        }
+    }
+
+    fn later(&mut self, refusal: Refusal) -> Settled {
+        if refusal.code != ErrorCode::OutcomeUnknown {
+            self.without_effect += 1;
+        }
+        let pause_ms = refusal.retry_after_ms;
+        self.refusal = Some(refusal);
+        Settled::Later(pause_ms)
+    }
+}
+
+fn is_refusal(message: &Message) -> bool {
+    message
+        .headers
+        .as_ref()
+        .is_some_and(|headers| headers.get(body::ERROR_CODE_HEADER).is_some())
+}
+
+/// The refusal that a message carries, when it can be read.
+fn refusal_of(message: &Message) -> Option<Refusal> {
+    if !is_refusal(message) {
+        return None;
+    }
+    body::decode_answer::<()>(Encoding::of(&message.payload), &message.payload, true).err()
+}
+
+fn decode<T: DeserializeOwned>(message: &Message) -> Result<T, ClientError> {
+    let encoding = Encoding::of(&message.payload);
+    body::decode_answer(encoding, &message.payload, is_refusal(message))
+        .map_err(ClientError::Refused)
+}
+
+fn denied() -> Refusal {
+    Refusal::new(
+        ErrorCode::PermissionDenied,
+        "the nats-server does not let this credential ask this",
+        "have a credential issued with the scope that subjects.md names for it",
+    )
+}
+
+fn too_large(body: &Bytes) -> Refusal {
+    Refusal::new(
+        ErrorCode::TooLarge,
+        format!(
+            "the request has {} bytes; {MAX_PAYLOAD_BYTES} is what NATS carries",
+            body.len()
+        ),
+        "send less at once",
+    )
+}

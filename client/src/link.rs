@@ -1,0 +1,240 @@
+//! The client's end of its connection: is it up, is the credential accepted, whose reply is this?
+//!
+//! Owns the connection's state and the table of questions that wait for an answer. Never publishes.
+
+use async_nats::{ClientError, ConnectErrorKind, Event, Message, ServerError, StatusCode};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, watch};
+
+/// Replies that one question keeps. It needs one; a few more arrive when it was asked repeatedly.
+const REPLIES_KEPT: usize = 8;
+
+/// What came back for a question.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A service's answer.
+    Answer(Message),
+    /// Nobody serves the subject now.
+    NobodyThere,
+    /// The nats-server does not let this credential ask it.
+    Denied,
+}
+
+/// Shared by the connection's event callback, the reader of replies and everyone who asks.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// How often the connection has come up. What was asked before the last time may be lost.
+    connects: watch::Sender<u64>,
+    refused: AtomicBool,
+    closed: AtomicBool,
+    next_token: AtomicU64,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    subject: Box<str>,
+    replies: mpsc::Sender<Heard>,
+}
+
+impl Link {
+    pub(crate) fn new() -> Self {
+        Self {
+            connects: watch::Sender::new(0),
+            refused: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            next_token: AtomicU64::new(1),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Watches how often the connection has come up.
+    pub(crate) fn connects(&self) -> watch::Receiver<u64> {
+        self.connects.subscribe()
+    }
+
+    /// Whether the last attempt to connect was refused for the credential's sake.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection was closed for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Takes what the connection reports about itself.
+    pub(crate) fn note(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                self.refused.store(false, Ordering::Relaxed);
+                self.connects.send_modify(|count| *count += 1);
+            }
+            Event::Closed => {
+                self.closed.store(true, Ordering::Relaxed);
+                self.waiting().clear();
+            }
+            Event::ServerError(ServerError::AuthorizationViolation) => self.note_refused(),
+            Event::ServerError(ServerError::Other(text)) => self.note_server_error(text),
+            // A failed reconnect is reported by the text of its kind, which has no other form.
+            Event::ClientError(ClientError::Other(text))
+                if *text == ConnectErrorKind::AuthorizationViolation.to_string() =>
+            {
+                self.note_refused();
+            }
+            _ => {}
+        }
+    }
+
+    fn note_refused(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    fn note_server_error(&self, text: &str) {
+        if let Some(subject) = denied_publish(text) {
+            let waiting = self.waiting();
+            for question in waiting.values().filter(|asked| *asked.subject == *subject) {
+                // A full queue already holds an answer.
+                let _ = question.replies.try_send(Heard::Denied);
+            }
+            return;
+        }
+        let text = text.to_ascii_lowercase();
+        if text.contains("authentication revoked") || text.contains("authentication expired") {
+            self.note_refused();
+        }
+    }
+
+    /// Begins to wait for replies to a question about to be asked at `subject`.
+    pub(crate) fn open(self: &Arc<Self>, subject: &str) -> Question {
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        let (replies, heard) = mpsc::channel(REPLIES_KEPT);
+        let waiting = Waiting {
+            subject: subject.into(),
+            replies,
+        };
+        self.waiting().insert(token, waiting);
+        Question {
+            link: self.clone(),
+            token,
+            heard,
+        }
+    }
+
+    /// Hands a message that reached the client's inbox to the question with this token. A reply to
+    /// a question that nobody asks any more is dropped.
+    pub(crate) fn deliver(&self, token: &str, message: Message) {
+        let Ok(token) = token.parse() else { return };
+        let heard = match message.status {
+            Some(StatusCode::NO_RESPONDERS) => Heard::NobodyThere,
+            _ => Heard::Answer(message),
+        };
+        if let Some(question) = self.waiting().get(&token) {
+            // A full queue already holds an answer.
+            let _ = question.replies.try_send(heard);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
+        // Each change to the table is one insertion or removal, so a panic leaves it whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question that waits for its answer; it waits no longer than it lives.
+#[derive(Debug)]
+pub(crate) struct Question {
+    link: Arc<Link>,
+    token: u64,
+    heard: mpsc::Receiver<Heard>,
+}
+
+impl Question {
+    /// The last token of the subject to be answered at.
+    pub(crate) fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// The next reply; none when the connection is closed.
+    pub(crate) async fn heard(&mut self) -> Option<Heard> {
+        self.heard.recv().await
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.link.waiting().remove(&self.token);
+    }
+}
+
+/// The subject in `Permissions Violation for Publish to "…"`.
+fn denied_publish(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("Permissions Violation for Publish to \"")?;
+    rest.split_once('"').map(|(subject, _)| subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(status: Option<StatusCode>) -> Message {
+        Message {
+            subject: "x".into(),
+            reply: None,
+            payload: bytes::Bytes::new(),
+            headers: None,
+            status,
+            description: None,
+            length: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_reaches_its_question_and_no_other() {
+        let link = Arc::new(Link::new());
+        let (mut first, mut second) = (link.open("a"), link.open("b"));
+        link.deliver(&first.token().to_string(), message(None));
+        link.deliver(
+            &second.token().to_string(),
+            message(Some(StatusCode::NO_RESPONDERS)),
+        );
+        link.deliver("nonsense", message(None));
+        assert!(matches!(first.heard().await, Some(Heard::Answer(_))));
+        assert!(matches!(second.heard().await, Some(Heard::NobodyThere)));
+    }
+
+    #[tokio::test]
+    async fn a_denied_subject_ends_its_questions_at_once() {
+        let link = Arc::new(Link::new());
+        let (mut denied, mut other) = (link.open("road.acme.cmd.x"), link.open("road.acme.qry.x"));
+        let text = "Permissions Violation for Publish to \"road.acme.cmd.x\"".to_owned();
+        link.note(&Event::ServerError(ServerError::Other(text)));
+        assert!(matches!(denied.heard().await, Some(Heard::Denied)));
+        link.deliver(&other.token().to_string(), message(None));
+        assert!(matches!(other.heard().await, Some(Heard::Answer(_))));
+    }
+
+    #[test]
+    fn questions_are_forgotten_when_nobody_waits() {
+        let link = Arc::new(Link::new());
+        drop((0..100).map(|_| link.open("a")).collect::<Vec<_>>());
+        assert!(link.waiting().is_empty());
+    }
+
+    #[test]
+    fn a_revoked_credential_is_noticed_and_a_new_connection_clears_it() {
+        let link = Link::new();
+        for text in ["User Authentication Revoked", "User Authentication Expired"] {
+            link.note(&Event::ServerError(ServerError::Other(text.to_owned())));
+            assert!(link.is_refused(), "{text}");
+            link.note(&Event::Connected);
+            assert!(!link.is_refused());
+        }
+        link.note(&Event::ClientError(ClientError::Other(
+            ConnectErrorKind::AuthorizationViolation.to_string(),
+        )));
+        assert!(link.is_refused());
+    }
+}

@@ -1,0 +1,335 @@
+//! What only the deployment's operator can do: tenants, agents, the log, the projectors.
+//!
+//! Owns how these are asked. Every read of a tenant's data is written into that tenant's log.
+
+use crate::client::{Client, Verb};
+use crate::connect::Identity;
+use crate::error::ClientError;
+use crate::queries::Page;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use postroad_protocol::command::{Done, Issued, TenantMade, wire as command};
+use postroad_protocol::query::{
+    Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, Tenants, wire as query,
+};
+use postroad_protocol::subject::ALL_TENANTS;
+use postroad_protocol::tenancy::Scope;
+use postroad_protocol::{
+    CommandId, ErrorCode, InstanceId, Position, Refusal, Role, TenantId, TimeMs,
+};
+use std::time::Duration;
+
+/// The operator's view of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator<'a> {
+    client: &'a Client,
+}
+
+impl Client {
+    /// What only the operator can do.
+    ///
+    /// # Errors
+    /// `permission_denied` when the credential is an agent's.
+    pub fn operator(&self) -> Result<Operator<'_>, ClientError> {
+        match self.identity() {
+            Identity::Operator { .. } => Ok(Operator { client: self }),
+            Identity::Agent { .. } => Err(ClientError::Refused(Refusal::new(
+                ErrorCode::PermissionDenied,
+                "only the operator may do this",
+                "use the deployment's operator.creds, or ask its operator",
+            ))),
+        }
+    }
+}
+
+/// A credential to be issued.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct NewAgent {
+    role: Role,
+    instance: Option<InstanceId>,
+    scopes: Option<Vec<Scope>>,
+    ttl: Option<Duration>,
+}
+
+impl NewAgent {
+    /// One that serves any instance of `role`, with the usual scopes, for the usual time.
+    pub fn new(role: Role) -> Self {
+        Self {
+            role,
+            instance: None,
+            scopes: None,
+            ttl: None,
+        }
+    }
+
+    /// Bound to this instance, which becomes a reader at once.
+    pub fn instance(mut self, instance: InstanceId) -> Self {
+        self.instance = Some(instance);
+        self
+    }
+
+    /// What it may touch besides `self`.
+    pub fn scopes(mut self, scopes: Vec<Scope>) -> Self {
+        self.scopes = Some(scopes);
+        self
+    }
+
+    /// How long it lives, in whole seconds.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+}
+
+impl<'a> Operator<'a> {
+    /// Creates a tenant, in the shard named or the one with the fewest tenants.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `conflict` when it exists.
+    pub async fn create_tenant(
+        &self,
+        tenant: &TenantId,
+        shard: Option<u16>,
+    ) -> Result<TenantMade, ClientError> {
+        let id = CommandId::generate();
+        let body = command::CreateTenant {
+            shard,
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "create_tenant");
+        self.client.command(verb, id, &body).await
+    }
+
+    /// Puts a credential on the roster and has it signed. The seed stays with the caller:
+    /// [`crate::UserKey::creds`] makes the file.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn issue_credential(
+        &self,
+        tenant: &TenantId,
+        agent: &NewAgent,
+        public_key: &str,
+    ) -> Result<Issued, ClientError> {
+        let id = CommandId::generate();
+        let body = command::IssueCredential {
+            role: agent.role.to_string(),
+            instance_id: agent.instance.as_ref().map(ToString::to_string),
+            public_key: public_key.to_owned(),
+            scopes: agent.scopes.as_ref().map(|scopes| {
+                scopes
+                    .iter()
+                    .map(|scope| scope.token().to_owned())
+                    .collect()
+            }),
+            ttl_s: agent
+                .ttl
+                .map(|ttl| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "issue_credential");
+        self.client.command(verb, id, &body).await
+    }
+
+    /// Takes a role, or one instance of it, off the roster and revokes its credentials.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn retire_agent(
+        &self,
+        tenant: &TenantId,
+        role: &Role,
+        instance: Option<&InstanceId>,
+    ) -> Result<Done, ClientError> {
+        let id = CommandId::generate();
+        let body = command::RetireAgent {
+            role: role.to_string(),
+            instance_id: instance.map(ToString::to_string),
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "retire_agent");
+        self.client.command(verb, id, &body).await
+    }
+
+    /// Lets a damaged shard go on without the events `from` to `to`, which the log has lost.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn accept_damage(&self, shard: u16, from: u64, to: u64) -> Result<Done, ClientError> {
+        let id = CommandId::generate();
+        let body = command::AcceptDamage {
+            shard,
+            from,
+            to,
+            command_id: Some(id.to_string()),
+        };
+        self.client
+            .command(admin(None, "accept_damage"), id, &body)
+            .await
+    }
+
+    /// The tenants of the deployment.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn list_tenants(&self, page: &Page) -> Result<Tenants, ClientError> {
+        let verb = admin(None, "list_tenants");
+        self.client
+            .query(verb, Duration::ZERO, |reading| page.wire(&reading))
+            .await
+    }
+
+    /// One tenant.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_tenant(&self, tenant: &TenantId) -> Result<Tenant, ClientError> {
+        let verb = admin(Some(tenant), "get_tenant");
+        self.client
+            .query(verb, Duration::ZERO, |reading| reading)
+            .await
+    }
+
+    /// The roster of a tenant: its credentials and readers.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn list_agents(&self, tenant: &TenantId, page: &Page) -> Result<Agents, ClientError> {
+        let verb = admin(Some(tenant), "list_agents");
+        self.client
+            .query(verb, Duration::ZERO, |reading| page.wire(&reading))
+            .await
+    }
+
+    /// How every shard is doing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.client
+            .query(admin(None, "status"), Duration::ZERO, |reading| reading)
+            .await
+    }
+
+    /// Has every row folded anew from the log.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rebuild(&self) -> Result<Rebuilding, ClientError> {
+        self.client
+            .query(admin(None, "rebuild"), Duration::ZERO, |reading| reading)
+            .await
+    }
+
+    /// Reads the log of one tenant, or of a shard with all its tenants.
+    pub fn replay(&self, of: ReplayOf, range: ReplayRange) -> Replay<'a> {
+        Replay {
+            client: self.client,
+            of,
+            next: range.from_sequence,
+            range,
+            at_end: false,
+        }
+    }
+}
+
+fn admin<'a>(tenant: Option<&'a TenantId>, name: &'static str) -> Verb<'a> {
+    Verb {
+        tenant: tenant.map_or(ALL_TENANTS, TenantId::as_str),
+        scope: Scope::Admin,
+        name,
+    }
+}
+
+/// Whose log is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayOf {
+    /// One tenant's.
+    Tenant(TenantId),
+    /// All that one shard holds.
+    Shard(u16),
+}
+
+/// Which part of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayRange {
+    /// First sequence.
+    pub from_sequence: Option<u64>,
+    /// Not before.
+    pub from_time: Option<TimeMs>,
+    /// Last sequence.
+    pub to_sequence: Option<u64>,
+    /// Not after.
+    pub to_time: Option<TimeMs>,
+}
+
+/// A log being read, page by page.
+#[derive(Clone, Debug)]
+pub struct Replay<'a> {
+    client: &'a Client,
+    of: ReplayOf,
+    range: ReplayRange,
+    next: Option<u64>,
+    at_end: bool,
+}
+
+impl Replay<'_> {
+    /// The next events, in order; none when the end that was asked for, or the end of the log, is
+    /// reached. Asked again after that, it looks whether the log has grown.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the same page can be asked for again.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<ReplayedEvent>>, ClientError> {
+        if self.at_end {
+            // A range with an end of its own is done; the end of the log only lies there today.
+            self.at_end = self.range.to_sequence.is_some() || self.range.to_time.is_some();
+            return Ok(None);
+        }
+        let tenant = match &self.of {
+            ReplayOf::Tenant(tenant) => tenant.as_str(),
+            ReplayOf::Shard(_) => ALL_TENANTS,
+        };
+        let verb = Verb {
+            tenant,
+            scope: Scope::Audit,
+            name: "replay",
+        };
+        let ms = |time: Option<TimeMs>| time.and_then(|time| i64::try_from(time.0).ok());
+        let body = query::Replay {
+            shard: match self.of {
+                ReplayOf::Tenant(_) => None,
+                ReplayOf::Shard(shard) => Some(shard),
+            },
+            from_sequence: self.next,
+            from_time: ms(self.range.from_time),
+            to_sequence: self.range.to_sequence,
+            to_time: ms(self.range.to_time),
+            limit: None,
+        };
+        let page: Replayed = self
+            .client
+            .query(verb, Duration::ZERO, |_| body.clone())
+            .await?;
+        self.at_end = page.next_sequence.is_none();
+        let after_end = || after_end(&page.events, page.end, self.next);
+        self.next = Some(page.next_sequence.unwrap_or_else(after_end));
+        Ok(Some(page.events))
+    }
+
+    /// The events one by one, to the end.
+    pub fn into_stream(self) -> impl Stream<Item = Result<ReplayedEvent, ClientError>> {
+        stream::try_unfold(self, |mut replay| async move {
+            let page = replay.next_page().await?;
+            Ok::<_, ClientError>(page.map(|events| (events, replay)))
+        })
+        .map_ok(|events: Vec<ReplayedEvent>| stream::iter(events).map(Ok))
+        .try_flatten()
+    }
+}
+
+/// Where a log that was read to its end goes on.
+fn after_end(events: &[ReplayedEvent], end: Position, asked_from: Option<u64>) -> u64 {
+    let last = events.last().map_or(0, |event| event.position.sequence);
+    let from = last.max(end.sequence).saturating_add(1);
+    from.max(asked_from.unwrap_or(1))
+}

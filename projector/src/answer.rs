@@ -1,0 +1,311 @@
+//! QUERY READS ROWS: what each query is answered. Checks who may ask, waits for the position that
+//! the caller names, reads one snapshot, and says what must become an event.
+
+use crate::bells::Bells;
+use crate::cursor::{Cursor, Kind};
+use crate::hosts::{Host, Hosts};
+use crate::observe::{Brokers, Deliveries};
+use crate::presence::Presence;
+use crate::rows::{Seen, read_rows};
+use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
+use postroad_protocol::body::Encoding;
+use postroad_protocol::command::{read_claims, unknown_verb};
+use postroad_protocol::error::{ErrorCode, Refusal};
+use postroad_protocol::event::EventKey;
+use postroad_protocol::id::{MessageId, Reader, TimeMs};
+use postroad_protocol::limits::ANSWER_MAX_BYTES;
+use postroad_protocol::query::{self, ListMessages, Page, Query, wire};
+use postroad_protocol::service::Observation;
+use postroad_protocol::subject::Subjects;
+use postroad_protocol::tenancy::{Admitted, Principal, TenantScope};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+/// Knows every answer.
+#[derive(Debug)]
+pub struct Answerer {
+    /// The shards.
+    pub hosts: Arc<Hosts>,
+    /// Who was heard of.
+    pub presence: Arc<Presence>,
+    /// Who waits for mail.
+    pub bells: Arc<Bells>,
+    /// The way to the brokers.
+    pub brokers: Brokers,
+    /// Delivered marks.
+    pub deliveries: Arc<Deliveries>,
+    /// The deployment's subjects.
+    pub subjects: Subjects,
+    /// What the operator asks of this process.
+    pub operations: crate::operate::Operations,
+}
+
+/// An answer, and what follows once it is sent.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The encoded body.
+    pub body: Vec<u8>,
+    /// Messages in it that were not delivered before.
+    pub delivered: Option<(TenantScope, Reader, Vec<EventKey>)>,
+}
+
+impl Answer {
+    /// An answer after which nothing follows.
+    pub fn of<T: serde::Serialize>(encoding: Encoding, value: &T) -> Self {
+        Self { body: encoding.encode(value), delivered: None }
+    }
+}
+
+/// One agent's query: for whom, where it is read, in what encoding it is answered.
+struct Call<'a> {
+    scope: &'a TenantScope,
+    reader: &'a Reader,
+    host: &'a Host,
+    encoding: Encoding,
+}
+
+impl Call<'_> {
+    async fn rows<T, F>(&self, read: F) -> Result<(T, Seen), Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(&TenantReader<'_>, Seen) -> Result<T, StoreError> + Send + 'static,
+    {
+        read_rows(self.host, self.scope, read).await
+    }
+
+    /// The place that a cursor of this caller's names.
+    fn place(&self, text: Option<&str>, kind: Kind) -> Result<Option<Cursor>, Refusal> {
+        let epoch = self.host.progress().epoch;
+        text.map(|text| Cursor::decode(text, kind, epoch, self.scope, self.reader)).transpose()
+    }
+
+    /// The sequence that a cursor of this caller's names.
+    fn sequence(&self, text: Option<&str>, kind: Kind) -> Result<Option<u64>, Refusal> {
+        self.place(text, kind)?.map(|cursor| cursor.sequence()).transpose()
+    }
+
+    /// The text of a cursor for this caller.
+    fn cursor(&self, kind: Kind, seen: Seen, place: Option<&[u8]>) -> Option<String> {
+        Some(Cursor::at(kind, seen.position.epoch, place?).encode(self.scope, self.reader))
+    }
+
+    fn answer<T: serde::Serialize>(&self, value: &T) -> Answer {
+        Answer::of(self.encoding, value)
+    }
+}
+
+impl Answerer {
+    /// Answers an admitted query. `place` is held while it works, not while it waits for mail.
+    ///
+    /// # Errors
+    /// The refusal to send instead.
+    pub async fn answer(
+        &self,
+        admitted: &Admitted<'_>,
+        encoding: Encoding,
+        body: &[u8],
+        place: OwnedSemaphorePermit,
+        leaving: &CancellationToken,
+    ) -> Result<Answer, Refusal> {
+        let context = &admitted.context;
+        context.check_claims(&read_claims(encoding, body)?)?;
+        let reading: wire::Reading = encoding.decode(body)?;
+        let query = Query::read(admitted.scope, admitted.verb, encoding, body)?;
+        if matches!(context.principal(), Principal::Operator(_)) {
+            return self.answer_operator(context, admitted.verb, query, encoding).await;
+        }
+        let (scope, reader) = (context.scope()?, context.reader()?);
+        if query.is_operators() {
+            return Err(context.require_operator().err().unwrap_or_else(|| Refusal::internal("")));
+        }
+        let (_, host) = self.hosts.of(scope).await?;
+        self.presence.heard(scope.tenant().clone(), reader.clone(), TimeMs::now(), false);
+        if let Some(position) = reading.position {
+            self.hosts.wait_for(position).await?;
+        }
+        if reading.fresh == Some(true) {
+            host.wait_for_end().await?;
+        }
+        let call = Call { scope, reader, host, encoding };
+        self.register(&call).await?;
+        match query {
+            Query::CheckMessages { limit, cursor, wait_ms } => {
+                self.check(&call, limit, cursor.as_deref(), wait_ms, place, leaving).await
+            }
+            query => self.read(&call, query).await,
+        }
+    }
+
+    /// An answer has been sent: what it delivered becomes an event.
+    pub fn sent(&self, delivered: Option<(TenantScope, Reader, Vec<EventKey>)>) {
+        if let Some((scope, reader, keys)) = delivered {
+            self.deliveries.add(&scope, &reader, keys);
+        }
+    }
+
+    /// A reader's first call registers it, and the call waits until that is applied.
+    async fn register(&self, call: &Call<'_>) -> Result<(), Refusal> {
+        let reader = call.reader.clone();
+        match call.rows(move |rows, _| rows.reader_state(&reader)).await?.0 {
+            ReaderState::Registered => Ok(()),
+            ReaderState::Retired => Err(Refusal::new(
+                ErrorCode::PermissionDenied,
+                "this agent was retired",
+                "ask the operator for a new credential",
+            )),
+            ReaderState::Unknown => {
+                let observation = Observation::FirstCall { reader: call.reader.clone() };
+                let position = self.brokers.observe(call.scope, &observation).await?;
+                self.hosts.wait_for(position).await
+            }
+        }
+    }
+
+    async fn read(&self, call: &Call<'_>, query: Query) -> Result<Answer, Refusal> {
+        match query {
+            Query::WhoAmI => self.who_am_i(call).await,
+            Query::ListPeers(page) => self.list_peers(call, page).await,
+            Query::GetMessage { message } => self.get_message(call, message).await,
+            Query::MessageStatus { message, page } => self.message_status(call, message, page).await,
+            Query::ListMessages(wanted) => self.list_messages(call, wanted).await,
+            _ => Err(unknown_verb()),
+        }
+    }
+
+    async fn check(
+        &self,
+        call: &Call<'_>,
+        limit: usize,
+        cursor: Option<&str>,
+        wait_ms: u64,
+        place: OwnedSemaphorePermit,
+        leaving: &CancellationToken,
+    ) -> Result<Answer, Refusal> {
+        let after = call.sequence(cursor, Kind::Check)?;
+        let (answer, count) = self.check_once(call, limit, after).await?;
+        if wait_ms == 0 || count > 0 {
+            return Ok(answer);
+        }
+        // A waiting check works no more than a moment at each ring, so it holds no place.
+        drop(place);
+        let wait = self.bells.wait(call.scope, call.reader)?;
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms);
+        loop {
+            let rung = wait.bell().notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            let (answer, count) = self.check_once(call, limit, after).await?;
+            if count > 0 {
+                return Ok(answer);
+            }
+            tokio::select! {
+                () = &mut rung => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(answer),
+                () = leaving.cancelled() => return Ok(answer),
+            }
+        }
+    }
+
+    /// One look at the unread messages, and how many are in the answer.
+    async fn check_once(&self, call: &Call<'_>, limit: usize, after: Option<u64>) -> Result<(Answer, usize), Refusal> {
+        let reader = call.reader.clone();
+        let (page, seen) = call.rows(move |rows, _| rows.check(&reader, limit, after, ANSWER_MAX_BYTES)).await?;
+        let next = page.next_after.map(u64::to_be_bytes);
+        let count = page.messages.len();
+        let mut answer = call.answer(&query::Messages {
+            messages: page.messages,
+            unread_total: page.unread_total,
+            truncated: page.truncated,
+            next_cursor: call.cursor(Kind::Check, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
+            position: seen.position,
+            stale: seen.stale,
+        });
+        if !page.undelivered.is_empty() {
+            answer.delivered = Some((call.scope.clone(), call.reader.clone(), page.undelivered));
+        }
+        Ok((answer, count))
+    }
+
+    async fn who_am_i(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
+        let reader = call.reader.clone();
+        let (unread, seen) = call.rows(move |rows, _| rows.unread_total(&reader)).await?;
+        Ok(call.answer(&query::WhoAmI {
+            tenant_id: Some(call.scope.tenant().to_string()),
+            role: call.reader.role.to_string(),
+            instance_id: call.reader.instance.clone(),
+            unread_total: Some(unread),
+            position: Some(seen.position),
+        }))
+    }
+
+    async fn list_peers(&self, call: &Call<'_>, page: Page) -> Result<Answer, Refusal> {
+        let after = call.place(page.cursor.as_deref(), Kind::Peers)?;
+        let (listed, seen) = call
+            .rows(move |rows, _| {
+                let after = after.as_ref().map(Cursor::place);
+                rows.peers(PageOf { limit: page.limit, after })
+            })
+            .await?;
+        let now = TimeMs::now();
+        let mut peers = listed.rows;
+        for peer in &mut peers {
+            let Some(instance) = &peer.instance_id else { continue };
+            let who = Reader { role: peer.id.clone(), instance: instance.clone() };
+            if let Some((at, online)) = self.presence.of(call.scope, &who, now) {
+                peer.last_seen = peer.last_seen.max(Some(at));
+                peer.online = online;
+            }
+        }
+        let next_cursor = call.cursor(Kind::Peers, seen, listed.next.as_deref());
+        Ok(call.answer(&query::Peers { peers, next_cursor, position: seen.position, stale: seen.stale }))
+    }
+
+    async fn get_message(&self, call: &Call<'_>, message: MessageId) -> Result<Answer, Refusal> {
+        let reader = call.reader.clone();
+        let (found, seen) = call.rows(move |rows, _| rows.get_message(&reader, message)).await?;
+        let message = found.ok_or_else(|| Refusal::not_found("messageId", "message"))?;
+        Ok(call.answer(&query::OneMessage { message, position: seen.position, stale: seen.stale }))
+    }
+
+    async fn message_status(&self, call: &Call<'_>, message: MessageId, page: Page) -> Result<Answer, Refusal> {
+        let kind = Kind::Status(message);
+        let after = call.place(page.cursor.as_deref(), kind)?;
+        let role = call.reader.role.clone();
+        let (found, seen) = call
+            .rows(move |rows, _| {
+                let after = after.as_ref().map(Cursor::place);
+                rows.message_status(&role, message, PageOf { limit: page.limit, after })
+            })
+            .await?;
+        let status = found.ok_or_else(|| Refusal::not_found("messageId", "message"))?;
+        Ok(call.answer(&query::MessageStatus {
+            message_id: message,
+            recipient_count: status.recipient_count,
+            delivered_count: status.delivered_count,
+            read_count: status.read_count,
+            next_cursor: call.cursor(kind, seen, status.next.as_deref()),
+            receipts: status.receipts,
+            position: seen.position,
+            stale: seen.stale,
+        }))
+    }
+
+    async fn list_messages(&self, call: &Call<'_>, wanted: ListMessages) -> Result<Answer, Refusal> {
+        let before = call.sequence(wanted.page.cursor.as_deref(), Kind::List)?;
+        let reader = call.reader.clone();
+        let ((page, unread_total), seen) = call
+            .rows(move |rows, _| Ok((rows.list_messages(&reader, &wanted, before)?, rows.unread_total(&reader)?)))
+            .await?;
+        let next = page.next_before.map(u64::to_be_bytes);
+        Ok(call.answer(&query::Messages {
+            messages: page.messages,
+            unread_total,
+            truncated: next.is_some(),
+            next_cursor: call.cursor(Kind::List, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
+            position: seen.position,
+            stale: seen.stale,
+        }))
+    }
+}

@@ -1,0 +1,320 @@
+//! EVENT BECOMES ROWS: a batch of the log's events in one transaction, with the checkpoint that
+//! they lead to. Owns exactly-once; reads no clock, rolls no dice and knows no NATS, so the same
+//! log gives the same rows however it is cut into batches.
+
+use crate::checkpoint::Checkpoint;
+use crate::read_model;
+use crate::read_model::batch::{BatchTables, FoldError, Hot, Refused, TenantWriter};
+use crate::read_model::events::{EventRow, Route, Sighting, content_of};
+use crate::read_model::quarantine::set_aside;
+use crate::read_model::table::Prefix;
+use crate::store::{Store, StoreError};
+use postroad_protocol::envelope::Record;
+use postroad_protocol::event::Event;
+use postroad_protocol::id::{Reader, Role, TenantId};
+use postroad_protocol::tenancy::TenantScope;
+use postroad_protocol::tenancy::replay::StoredFor;
+use redb::WriteTransaction;
+use std::collections::{HashMap, HashSet};
+
+/// Rows that a batch holds in memory before it writes them out and goes on: an event may touch
+/// many, and a batch has a bound on events, not on what they touch.
+const HOT_ROWS_MAX: usize = if cfg!(test) { 16 } else { 32_768 };
+
+/// One stored event, on its way to the rows.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// Where it is stored.
+    pub sequence: u64,
+    /// What was found there.
+    pub outcome: Outcome,
+}
+
+/// What was found at a sequence.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// An event.
+    Event {
+        /// Whose.
+        stored_for: StoredFor,
+        /// What happened.
+        record: Record,
+    },
+    /// Its key was destroyed with its tenant, or an operator gave it up: it only keeps its number.
+    Erased,
+    /// Behind a good seal, and unknown to this build.
+    Undecodable {
+        /// Whose; none for the deployment's own.
+        scope: Option<TenantScope>,
+        /// Why it cannot be read.
+        reason: String,
+    },
+}
+
+/// How soon a commit must survive a loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// With this commit, and every earlier one.
+    Durable,
+    /// With a later one; after a crash the log is applied again from the last durable commit.
+    Visible,
+}
+
+/// Whose mail came. Each is named once a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Touched {
+    /// Every instance of a role.
+    Role(TenantId, Role),
+    /// One instance.
+    Instance(TenantId, Reader),
+    /// Every agent of a tenant.
+    Broadcast(TenantId),
+}
+
+/// What a batch came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Events that changed rows, or had nothing left to change.
+    pub folded: u64,
+    /// Events that were applied before.
+    pub repeated: u64,
+    /// Events that were set aside.
+    pub quarantined: u64,
+    /// Whose mail came, in the order of its first message.
+    pub touched: Vec<Touched>,
+}
+
+/// Why a batch was not applied. The rows are as before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The rows cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The rows were folded from another incarnation of the log: fold it anew, into other rows.
+    #[error("the rows are of the log that began at {rows}, the events of one that began at {log}")]
+    OtherLog {
+        /// Epoch of the rows.
+        rows: u64,
+        /// Epoch of the batch.
+        log: u64,
+    },
+    /// The batch does not ascend, or goes beyond its checkpoint.
+    #[error("sequence {sequence} is out of order")]
+    OutOfOrder {
+        /// The first that is.
+        sequence: u64,
+    },
+    /// The thread that writes this shard's rows has ended.
+    #[error("the writer of the rows has ended")]
+    WriterGone,
+}
+
+/// Applies `batch`, whose last event `checkpoint` stands for, in one transaction. Sequences that
+/// the rows include already are passed over. An empty batch moves the checkpoint, or makes earlier
+/// commits durable.
+///
+/// # Errors
+/// [`ApplyError`]; then nothing was applied.
+pub fn apply(
+    store: &Store,
+    batch: &[Incoming],
+    checkpoint: Checkpoint,
+    durability: Durability,
+) -> Result<Applied, ApplyError> {
+    check_order(batch, checkpoint)?;
+    let mut transaction = store.begin_write()?;
+    match durability {
+        // Quick repair costs a durable commit little and spares a start the walk over the file.
+        Durability::Durable => transaction.set_quick_repair(true),
+        Durability::Visible => transaction
+            .set_durability(redb::Durability::None)
+            .map_err(StoreError::from)?,
+    }
+    let applied = take_batch(&transaction, batch, checkpoint)?;
+    transaction.commit().map_err(StoreError::from)?;
+    Ok(applied)
+}
+
+fn take_batch(
+    transaction: &WriteTransaction,
+    batch: &[Incoming],
+    checkpoint: Checkpoint,
+) -> Result<Applied, ApplyError> {
+    let mut open = Batch {
+        tables: BatchTables::open(transaction)?,
+        tenants: HashMap::new(),
+        system: Prefix::system(),
+        applied: Applied::default(),
+        touched: Vec::new(),
+        rung: HashSet::new(),
+        held: 0,
+    };
+    let before = open.tables.meta().checkpoint()?;
+    if let Some(before) = before.filter(|before| before.epoch != checkpoint.epoch) {
+        return Err(ApplyError::OtherLog {
+            rows: before.epoch,
+            log: checkpoint.epoch,
+        });
+    }
+    let known = before.map_or(0, |before| before.sequence);
+    for incoming in batch.iter().filter(|incoming| incoming.sequence > known) {
+        open.take(incoming)?;
+    }
+    open.write_hot()?;
+    if checkpoint.sequence >= known {
+        open.tables.meta().set_checkpoint(checkpoint)?;
+    }
+    Ok(open.applied)
+}
+
+fn check_order(batch: &[Incoming], checkpoint: Checkpoint) -> Result<(), ApplyError> {
+    let mut last = 0;
+    for Incoming { sequence, .. } in batch {
+        if *sequence <= last || *sequence > checkpoint.sequence {
+            return Err(ApplyError::OutOfOrder {
+                sequence: *sequence,
+            });
+        }
+        last = *sequence;
+    }
+    Ok(())
+}
+
+/// A batch while it is applied.
+struct Batch<'t> {
+    tables: BatchTables<'t>,
+    tenants: HashMap<TenantScope, (Prefix, Hot)>,
+    system: Prefix,
+    applied: Applied,
+    /// Of the event at hand.
+    touched: Vec<Touched>,
+    rung: HashSet<Touched>,
+    /// Hot rows of all tenants.
+    held: usize,
+}
+
+impl Batch<'_> {
+    fn take(&mut self, incoming: &Incoming) -> Result<(), StoreError> {
+        let sequence = incoming.sequence;
+        match &incoming.outcome {
+            Outcome::Erased => Ok(()),
+            Outcome::Undecodable { scope, reason } => {
+                let owner = scope.as_ref().map(Prefix::of);
+                self.set_aside(owner.as_ref(), sequence, reason)
+            }
+            Outcome::Event { stored_for, record } => match stored_for {
+                StoredFor::Tenant(scope) => self.take_tenants(scope, sequence, record),
+                StoredFor::System => self.take_system(sequence, record),
+            },
+        }
+    }
+
+    fn set_aside(
+        &mut self,
+        owner: Option<&Prefix>,
+        sequence: u64,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.applied.quarantined += 1;
+        let owner = owner.unwrap_or(&self.system);
+        set_aside(&mut self.tables, owner, sequence, reason)
+    }
+
+    fn take_tenants(
+        &mut self,
+        scope: &TenantScope,
+        sequence: u64,
+        record: &Record,
+    ) -> Result<(), StoreError> {
+        if !self.tenants.contains_key(scope) {
+            let rows = (Prefix::of(scope), Hot::default());
+            self.tenants.insert(scope.clone(), rows);
+        }
+        let Some((owner, hot)) = self.tenants.get_mut(scope) else {
+            return Ok(());
+        };
+        let before = hot.len();
+        let (tables, touched) = (&mut self.tables, &mut self.touched);
+        let mut rows = TenantWriter::new(tables, hot, owner, scope, touched);
+        let taken = take_record(&mut rows, sequence, record);
+        self.held = self.held + hot.len() - before;
+        match taken {
+            Ok(Sighting::New) => {
+                self.applied.folded += 1;
+                for touched in self.touched.drain(..) {
+                    if self.rung.insert(touched.clone()) {
+                        self.applied.touched.push(touched);
+                    }
+                }
+            }
+            Ok(Sighting::Repeat) => self.applied.repeated += 1,
+            Err(FoldError::Store(error)) => return Err(error),
+            Err(FoldError::Refused(refused)) => {
+                let owner = owner.clone();
+                self.set_aside(Some(&owner), sequence, &refused.to_string())?;
+            }
+        }
+        if self.held > HOT_ROWS_MAX {
+            self.write_hot()?;
+        }
+        Ok(())
+    }
+
+    fn take_system(&mut self, sequence: u64, record: &Record) -> Result<(), StoreError> {
+        let content = content_of(record);
+        let seen: Option<EventRow> = self.tables.get(&self.system, &record.key)?;
+        let folded = EventRow::meet(seen.as_ref(), content).and_then(|sighting| {
+            match (&sighting, &record.event) {
+                (Sighting::Repeat, _) | (_, Event::DamageAccepted(_)) => Ok(sighting),
+                _ => Err(Refused::OtherOwner),
+            }
+        });
+        if seen.is_none() {
+            let row = EventRow::new(sequence, content, Route::default());
+            self.tables.put(&self.system, &record.key, &row)?;
+        }
+        match (folded, &record.event) {
+            (Ok(Sighting::New), Event::DamageAccepted(data)) => {
+                self.applied.folded += 1;
+                self.tables.meta().accept_damage(&data.ranges)
+            }
+            (Ok(_), _) => {
+                self.applied.repeated += 1;
+                Ok(())
+            }
+            (Err(refused), _) => self.set_aside(None, sequence, &refused.to_string()),
+        }
+    }
+
+    fn write_hot(&mut self) -> Result<(), StoreError> {
+        for (owner, hot) in self.tenants.values_mut() {
+            hot.write_out(&mut self.tables, owner)?;
+        }
+        self.held = 0;
+        Ok(())
+    }
+}
+
+/// Folds an event of a tenant's, unless it was met before, and remembers it either way.
+fn take_record(
+    rows: &mut TenantWriter<'_, '_>,
+    sequence: u64,
+    record: &Record,
+) -> Result<Sighting, FoldError> {
+    let content = content_of(record);
+    if let repeat @ Sighting::Repeat = rows.meet(record.key, content)? {
+        return Ok(repeat);
+    }
+    let folded = read_model::fold(rows, sequence, record);
+    let (route, refused) = match folded {
+        Ok(route) => (route, None),
+        Err(FoldError::Refused(refused)) => (Route::default(), Some(refused)),
+        Err(error) => return Err(error),
+    };
+    rows.remember(record.key, sequence, content, route)?;
+    match refused {
+        None => Ok(Sighting::New),
+        Some(refused) => Err(refused.into()),
+    }
+}

@@ -1,0 +1,120 @@
+//! Replays the log to the operator: one tenant's events, or a whole shard's, with their seals
+//! opened. Owns no rows; what is shown is what lies in the log.
+
+use postroad_log::{Keyring, Opened, Shard, StoredEvent, Unreachable};
+use postroad_protocol::envelope::Record;
+use postroad_protocol::event::{Actor, Event};
+use postroad_protocol::position::Position;
+use postroad_protocol::query::{Replay, Replayed, ReplayedEvent};
+use postroad_protocol::subject::{OPERATOR_ROLE, SYSTEM, Subjects};
+use postroad_protocol::tenancy::TenantScope;
+use postroad_protocol::tenancy::replay::StoredFor;
+use std::collections::HashSet;
+
+/// Bytes of payload that one answer carries at most.
+const PAGE_BYTES: usize = 384 * 1024;
+
+/// Events that one answer looks at, shown or not; the next page goes on behind them.
+const PAGE_LOOKS: usize = 1_000;
+
+/// A page of the log.
+#[derive(Debug)]
+pub struct Page {
+    /// The answer.
+    pub replayed: Replayed,
+    /// The tenants of whom it shows anything but operators' reads: in each the read must be audited.
+    pub touched: HashSet<TenantScope>,
+}
+
+/// Reads a page of the log of the tenant in `scope`, which lives in `shard`; without a scope, of
+/// every tenant there.
+///
+/// # Errors
+/// [`Unreachable`].
+pub async fn replay(
+    shard: &Shard,
+    keyring: &Keyring,
+    subjects: &Subjects,
+    scope: Option<&TenantScope>,
+    wanted: &Replay,
+) -> Result<Page, Unreachable> {
+    let end = shard.extent().await?;
+    let end_position = Position { shard: shard.number(), epoch: end.epoch, sequence: end.last };
+    let filter = match scope {
+        Some(scope) => subjects.tenant_events(scope.owner(), shard.number()),
+        None => subjects.shard_events(shard.number()),
+    };
+    let (mut events, mut bytes, mut from) = (Vec::new(), 0, wanted.from_sequence);
+    let mut touched = HashSet::new();
+    let mut more = false;
+    let mut looks = 0;
+    while from <= end.last.min(wanted.to_sequence) {
+        let Some(stored) = shard.next_on_subject(from, &filter).await? else { break };
+        if stored.sequence > end.last.min(wanted.to_sequence) {
+            break;
+        }
+        looks += 1;
+        if events.len() >= wanted.limit || bytes >= PAGE_BYTES || looks > PAGE_LOOKS {
+            more = true;
+            break;
+        }
+        from = stored.sequence + 1;
+        // An unreachable keyring shows the event as unreadable rather than nothing at all.
+        let _ = keyring.load_for(std::slice::from_ref(&stored)).await;
+        let opened = keyring.open_event(shard.number(), &stored);
+        let time = stored.head.as_ref().map(|head| head.time).ok();
+        if time.is_some_and(|time| wanted.from_time.is_some_and(|start| time < start)) {
+            continue;
+        }
+        if time.is_some_and(|time| wanted.to_time.is_some_and(|end| time > end)) {
+            continue;
+        }
+        bytes += stored.payload.len();
+        if let Opened::Event { stored_for: StoredFor::Tenant(scope), record } = &opened
+            && !matches!(record.event, Event::OperatorRead(_))
+        {
+            touched.insert(scope.clone());
+        }
+        events.push(show(shard, subjects, &stored, opened));
+    }
+    let next_sequence = more.then_some(from);
+    Ok(Page { replayed: Replayed { events, next_sequence, end: end_position }, touched })
+}
+
+fn show(shard: &Shard, subjects: &Subjects, stored: &StoredEvent, opened: Opened) -> ReplayedEvent {
+    let position = shard.position(stored.sequence);
+    let (id, type_name, schema, time) = match &stored.head {
+        Ok(head) => (head.id.to_string(), head.type_name.to_string(), head.schema, head.time),
+        Err(_) => Default::default(),
+    };
+    let tenant = subjects.parse_event(&stored.subject).map_or_else(String::new, |raw| raw.tenant.to_owned());
+    let mut shown = ReplayedEvent {
+        position,
+        tenant,
+        id,
+        type_name,
+        schema,
+        time,
+        by: String::new(),
+        data: serde_json::Value::Null,
+        problem: None,
+    };
+    match opened {
+        Opened::Event { record: Record { by, event, .. }, .. } => {
+            shown.by = name_of(&by);
+            shown.data = serde_json::to_value(&event).unwrap_or_default();
+        }
+        Opened::Erased => shown.problem = Some("erased: its key was destroyed with its tenant".to_owned()),
+        Opened::Damaged => shown.problem = Some("damaged: not what was written there".to_owned()),
+        Opened::Undecodable { .. } => shown.problem = Some("undecodable: unknown to this build".to_owned()),
+    }
+    shown
+}
+
+fn name_of(by: &Actor) -> String {
+    match by {
+        Actor::Agent(reader) => reader.to_string(),
+        Actor::Operator(instance) => format!("{OPERATOR_ROLE}/{instance}"),
+        Actor::System => SYSTEM.to_owned(),
+    }
+}

@@ -1,0 +1,81 @@
+//! Answers brokers, which keep no rows: where an event is, in what state receipts are, whether a
+//! message is visible. Only service credentials reach this subject, and only a broker's inbox is answered.
+
+use crate::hosts::Hosts;
+use crate::ingress::{next_until, refused};
+use crate::rows::read_rows;
+use postroad_protocol::body::Encoding;
+use postroad_protocol::command::unknown_verb;
+use postroad_protocol::error::Refusal;
+use postroad_protocol::service::{Finding, LOOK_UP, Lookup, Question};
+use postroad_protocol::subject::Service;
+use postroad_protocol::tenancy::{Admission, TenantScope};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What look-ups are answered with.
+#[derive(Clone)]
+pub struct Lookups {
+    /// The connection with the projector's credential.
+    pub client: async_nats::Client,
+    /// The door.
+    pub admission: Arc<Admission>,
+    /// The shards.
+    pub hosts: Arc<Hosts>,
+    /// Look-ups that are being answered.
+    pub running: TaskTracker,
+    /// Set when the projector is leaving.
+    pub leaving: CancellationToken,
+}
+
+impl Lookups {
+    /// Answers what arrives on `requests` until it is drained. Brokers bound how much that is.
+    pub async fn serve(self, mut requests: async_nats::Subscriber) {
+        while let Some(message) = next_until(&mut requests, &self.leaving).await {
+            let this = self.clone();
+            self.running.spawn(async move { this.take(message).await });
+        }
+    }
+
+    async fn take(&self, message: async_nats::Message) {
+        let request =
+            self.admission.admit_service(Service::Projector, Service::Broker, &message.subject, message.reply.as_deref());
+        let (Some(request), Some(reply)) = (request, message.reply.clone()) else { return };
+        let answer = match (request.verb, &request.scope) {
+            (LOOK_UP, Some(scope)) => self.look_up(scope, &message.payload).await,
+            _ => Err(unknown_verb()),
+        };
+        let sent = match answer {
+            Ok(finding) => self.client.publish(reply, Encoding::MessagePack.encode(&finding).into()).await,
+            Err(refusal) => {
+                let (headers, body) = refused(&refusal, Encoding::MessagePack);
+                self.client.publish_with_headers(reply, headers, body.into()).await
+            }
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a look-up could not be answered; the broker asks again");
+        }
+    }
+
+    async fn look_up(&self, scope: &TenantScope, body: &[u8]) -> Result<Finding, Refusal> {
+        let lookup: Lookup = Encoding::MessagePack.decode(body)?;
+        let (_, host) = self.hosts.of(scope).await?;
+        if let Some(position) = lookup.position {
+            self.hosts.wait_for(position).await?;
+        }
+        if lookup.fresh {
+            host.wait_for_end().await?;
+        }
+        let question = lookup.question;
+        let (finding, _) = read_rows(host, scope, move |rows, _| {
+            Ok(match question {
+                Question::Event(key) => Finding::Event(rows.event_sequence(key)?),
+                Question::Marks { reader, targets } => Finding::Marks(rows.marks(&reader, &targets)?),
+                Question::Visible { reader, message } => Finding::Visible(rows.visible(&reader, message)?),
+            })
+        })
+        .await?;
+        Ok(finding)
+    }
+}

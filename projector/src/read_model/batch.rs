@@ -1,0 +1,258 @@
+//! Rows while a batch is folded: [`BatchTables`] of the open transaction, and [`TenantWriter`],
+//! the one way to write a tenant's. Owns the cache of hot rows, which are read and written once a
+//! batch however many events touch them; never decides what an event means.
+
+use super::lanes::LaneRow;
+use super::marks::Marks;
+use super::meta::Meta;
+use super::readers::ReaderRow;
+use super::roster::RoleRow;
+use super::table::{ListedKey, Prefix, Row, RowKey, Table, unreadable};
+use super::tenants::TenantRow;
+use crate::apply::Touched;
+use crate::store::StoreError;
+use postroad_protocol::id::{Role, TenantId};
+use postroad_protocol::tenancy::TenantScope;
+use redb::{ReadableTable, WriteTransaction};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
+/// Why an event changes nothing but the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("the event of another tenant")]
+    OtherTenant,
+    #[error("the tenant was created before")]
+    TenantExists,
+    #[error("role `{0}` was never on the roster")]
+    UnknownRole(Role),
+    #[error("none of the messages has a receipt of the reader")]
+    NoReceipt,
+    #[error("another event with the same key and other content was applied before")]
+    KeyTaken,
+    #[error("this type of event is not stored for this owner")]
+    OtherOwner,
+    #[error("this build does not fold this type of event")]
+    UnknownType,
+}
+
+/// Why folding one event stopped: the event's fault, or the disk's.
+#[derive(Debug)]
+pub(crate) enum FoldError {
+    Refused(Refused),
+    Store(StoreError),
+}
+
+impl From<Refused> for FoldError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<StoreError> for FoldError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+
+/// Every table of an open write transaction.
+pub(crate) struct BatchTables<'t> {
+    open: Vec<OpenTable<'t>>,
+    meta: Meta<'t>,
+    /// Values are encoded here, so that a batch does not allocate for each.
+    encoded: Vec<u8>,
+}
+
+impl<'t> BatchTables<'t> {
+    pub(crate) fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        let mut open = Vec::with_capacity(Table::ALL.len());
+        for table in Table::ALL {
+            open.push(transaction.open_table(table.definition())?);
+        }
+        Ok(Self {
+            open,
+            meta: Meta::open(transaction)?,
+            encoded: Vec::new(),
+        })
+    }
+
+    pub(crate) fn meta(&mut self) -> &mut Meta<'t> {
+        &mut self.meta
+    }
+
+    pub(crate) fn get<R: Row>(
+        &self,
+        owner: &Prefix,
+        key: &R::Key,
+    ) -> Result<Option<R>, StoreError> {
+        let found = self.open[R::TABLE as usize].get(owner.key(key).as_slice())?;
+        found.map(|row| R::from_bytes(row.value())).transpose()
+    }
+
+    pub(crate) fn put<R: Row>(
+        &mut self,
+        owner: &Prefix,
+        key: &R::Key,
+        row: &R,
+    ) -> Result<(), StoreError> {
+        self.put_at::<R>(&owner.key(key), row)
+    }
+
+    fn put_at<R: Row>(&mut self, key: &[u8], row: &R) -> Result<(), StoreError> {
+        self.encoded.clear();
+        rmp_serde::encode::write(&mut self.encoded, row).expect("rows are plain data");
+        self.open[R::TABLE as usize].insert(key, self.encoded.as_slice())?;
+        Ok(())
+    }
+}
+
+/// A kind of row that many events of a batch read and write.
+pub(crate) trait HotRow: Row<Key: Clone + Eq + Hash> {
+    /// Where it is kept while a batch is folded.
+    fn cache(hot: &mut Hot) -> &mut HotCache<Self>;
+}
+
+/// One tenant's hot rows.
+#[derive(Default)]
+pub(crate) struct Hot {
+    pub(super) tenant: HotCache<TenantRow>,
+    pub(super) roles: HotCache<RoleRow>,
+    pub(super) readers: HotCache<ReaderRow>,
+    pub(super) lanes: HotCache<LaneRow>,
+    pub(super) marks: HotCache<Marks>,
+}
+
+impl Hot {
+    /// How many rows are held.
+    pub(crate) fn len(&self) -> usize {
+        self.roles.0.len() + self.readers.0.len() + self.lanes.0.len() + self.marks.0.len()
+    }
+
+    /// Writes what was changed and forgets the rest.
+    pub(crate) fn write_out(
+        &mut self,
+        tables: &mut BatchTables<'_>,
+        owner: &Prefix,
+    ) -> Result<(), StoreError> {
+        self.tenant.write_out(tables, owner)?;
+        self.roles.write_out(tables, owner)?;
+        self.readers.write_out(tables, owner)?;
+        self.lanes.write_out(tables, owner)?;
+        self.marks.write_out(tables, owner)
+    }
+}
+
+/// Rows of one kind, each with whether it was changed.
+pub(crate) struct HotCache<R: HotRow>(HashMap<R::Key, (Option<R>, bool)>);
+
+impl<R: HotRow> Default for HotCache<R> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<R: HotRow> HotCache<R> {
+    /// In order of key: the tree's pages are then each visited once.
+    fn write_out(&mut self, tables: &mut BatchTables<'_>, owner: &Prefix) -> Result<(), StoreError> {
+        let mut changed: Vec<(Vec<u8>, R)> = self
+            .0
+            .drain()
+            .filter_map(|(key, (row, changed))| Some((owner.key(&key), row.filter(|_| changed)?)))
+            .collect();
+        changed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        for (key, row) in &changed {
+            tables.put_at(key, row)?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of one tenant in an open batch.
+pub(crate) struct TenantWriter<'b, 't> {
+    tables: &'b mut BatchTables<'t>,
+    hot: &'b mut Hot,
+    owner: &'b Prefix,
+    scope: &'b TenantScope,
+    touched: &'b mut Vec<Touched>,
+}
+
+impl<'b, 't> TenantWriter<'b, 't> {
+    pub(crate) fn new(
+        tables: &'b mut BatchTables<'t>,
+        hot: &'b mut Hot,
+        owner: &'b Prefix,
+        scope: &'b TenantScope,
+        touched: &'b mut Vec<Touched>,
+    ) -> Self {
+        Self {
+            tables,
+            hot,
+            owner,
+            scope,
+            touched,
+        }
+    }
+
+    pub(super) fn tenant(&self) -> &TenantId {
+        self.scope.tenant()
+    }
+
+    pub(super) fn touch(&mut self, touched: Touched) {
+        self.touched.push(touched);
+    }
+
+    pub(super) fn get<R: Row>(&self, key: &R::Key) -> Result<Option<R>, StoreError> {
+        self.tables.get(self.owner, key)
+    }
+
+    pub(super) fn put<R: Row>(&mut self, key: &R::Key, row: &R) -> Result<(), StoreError> {
+        self.tables.put(self.owner, key, row)
+    }
+
+    /// The keys of rows that begin with `under`. Not for hot rows that were not written out.
+    pub(super) fn keys<R: Row>(&self, under: &impl RowKey) -> Result<Vec<R::Key>, StoreError>
+    where
+        R::Key: ListedKey,
+    {
+        let (start, end) = self.owner.range(under, None);
+        let bounds = (
+            start.as_ref().map(Vec::as_slice),
+            end.as_ref().map(Vec::as_slice),
+        );
+        let rows = self.tables.open[R::TABLE as usize].range::<&[u8]>(bounds)?;
+        rows.map(|row| {
+            let (key, _) = row?;
+            let read = |mut rest: &[u8]| R::Key::read(&mut rest);
+            let key = self.owner.strip(key.value()).and_then(read);
+            key.ok_or_else(|| unreadable(R::TABLE))
+        })
+        .collect()
+    }
+
+    /// Writes hot rows out, so that they can be listed.
+    pub(super) fn write_hot(&mut self) -> Result<(), StoreError> {
+        self.hot.write_out(self.tables, self.owner)
+    }
+
+    fn hot<R: HotRow>(&mut self, key: &R::Key) -> Result<&mut (Option<R>, bool), StoreError> {
+        match R::cache(self.hot).0.entry(key.clone()) {
+            Entry::Occupied(held) => Ok(held.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert((self.tables.get(self.owner, key)?, false))),
+        }
+    }
+
+    /// A hot row, to be read.
+    pub(super) fn see<R: HotRow>(&mut self, key: &R::Key) -> Result<Option<&R>, StoreError> {
+        Ok(self.hot(key)?.0.as_ref())
+    }
+
+    /// A hot row, to be changed or made.
+    pub(super) fn edit<R: HotRow>(&mut self, key: &R::Key) -> Result<&mut Option<R>, StoreError> {
+        let (row, changed) = self.hot(key)?;
+        *changed = true;
+        Ok(row)
+    }
+}

@@ -1,0 +1,134 @@
+//! Which event keys were applied, where, and along which lanes a message went. This is what makes
+//! applying twice the same as once, and what a receipt id leads to.
+
+use super::batch::{FoldError, Refused, TenantWriter};
+use super::lanes::Lane;
+use super::marks::Via;
+use super::table::{Row, Table, TenantReader};
+use crate::store::StoreError;
+use postroad_protocol::envelope::Record;
+use postroad_protocol::event::{CredentialIssued, DamageAccepted, Event, EventKey, MessagesRead};
+use postroad_protocol::id::{Reader, TimeMs};
+use serde::{Deserialize, Serialize};
+
+/// An event that was met in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventRow {
+    /// Where it is stored.
+    pub(super) sequence: u64,
+    /// Of what it says, to tell a repeat from another event under the same key.
+    content: u64,
+    /// A message's lanes; empty for every other event, and for a message that was refused.
+    pub(super) route: Route,
+}
+
+impl Row for EventRow {
+    type Key = EventKey;
+    const TABLE: Table = Table::Events;
+}
+
+/// The lanes that a message went along, with its ordinal in each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Route(pub(super) Vec<(Lane, u64)>);
+
+impl Route {
+    /// The lane in which it reaches `reader`. There is one at most: a message goes to all, to
+    /// roles, or to an instance.
+    pub(super) fn to(&self, reader: &Reader) -> Option<(Via, u64)> {
+        self.0.iter().find_map(|(lane, ordinal)| match lane {
+            Lane::Broadcast => Some((Via::Broadcast, *ordinal)),
+            Lane::Role(role) if *role == reader.role => Some((Via::Role, *ordinal)),
+            Lane::Instance(only) if only == reader => Some((Via::Instance, *ordinal)),
+            _ => None,
+        })
+    }
+}
+
+/// What an event says, in eight bytes. What a broker adds from its clock or from the rows is left
+/// out: it differs between two attempts of one command, which are the same event all the same.
+pub(crate) fn content_of(record: &Record) -> u64 {
+    let asked: Option<Event> = match &record.event {
+        Event::CredentialIssued(data) => Some(
+            CredentialIssued {
+                expires_at: TimeMs(0),
+                ..data.clone()
+            }
+            .into(),
+        ),
+        Event::MessagesRead(data) => Some(
+            MessagesRead {
+                reader: data.reader.clone(),
+                messages: Vec::new(),
+            }
+            .into(),
+        ),
+        Event::DamageAccepted(_) => Some(DamageAccepted { ranges: Vec::new() }.into()),
+        _ => None,
+    };
+    let event = asked.as_ref().unwrap_or(&record.event);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(event.type_name().as_bytes());
+    hasher.update(&event.encode(&record.by));
+    let mut content = [0; 8];
+    content.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_be_bytes(content)
+}
+
+/// Whether an event is to be folded.
+pub(crate) enum Sighting {
+    New,
+    Repeat,
+}
+
+impl EventRow {
+    pub(crate) fn new(sequence: u64, content: u64, route: Route) -> Self {
+        Self {
+            sequence,
+            content,
+            route,
+        }
+    }
+
+    /// What an event of this content, under the key of this row, is.
+    ///
+    /// # Errors
+    /// [`Refused::KeyTaken`] when it is another event.
+    pub(crate) fn meet(seen: Option<&Self>, content: u64) -> Result<Sighting, Refused> {
+        match seen {
+            None => Ok(Sighting::New),
+            Some(seen) if seen.content == content => Ok(Sighting::Repeat),
+            Some(_) => Err(Refused::KeyTaken),
+        }
+    }
+}
+
+impl TenantWriter<'_, '_> {
+    /// Whether the event under `key` is to be folded.
+    pub(crate) fn meet(&self, key: EventKey, content: u64) -> Result<Sighting, FoldError> {
+        Ok(EventRow::meet(self.get(&key)?.as_ref(), content)?)
+    }
+
+    /// Remembers the event, folded or refused: a later retry finds where it is stored.
+    pub(crate) fn remember(
+        &mut self,
+        key: EventKey,
+        sequence: u64,
+        content: u64,
+        route: Route,
+    ) -> Result<(), StoreError> {
+        self.put(&key, &EventRow::new(sequence, content, route))
+    }
+}
+
+impl TenantReader<'_> {
+    /// Where the event with this key is stored.
+    pub fn event_sequence(&self, key: EventKey) -> Result<Option<u64>, StoreError> {
+        Ok(self.get::<EventRow>(&key)?.map(|row| row.sequence))
+    }
+
+    /// The lanes of the message with this key; none for what is no message.
+    pub(super) fn route(&self, key: EventKey) -> Result<Option<EventRow>, StoreError> {
+        let row = self.get::<EventRow>(&key)?;
+        Ok(row.filter(|row| !row.route.0.is_empty()))
+    }
+}

@@ -1,0 +1,166 @@
+//! Messages: each stored once, by its sequence, with an index from the id that its sender chose.
+//! Owns what a send writes and how a message is shown; never decides who has read it.
+
+use super::batch::{FoldError, Refused, TenantWriter};
+use super::events::Route;
+use super::lanes::Lane;
+use super::receipts::ReceiptRow;
+use super::roster::RoleRow;
+use super::table::{Row, Table, TenantReader, unreadable};
+use crate::apply::Touched;
+use crate::store::StoreError;
+use postroad_protocol::channel::Channel;
+use postroad_protocol::command::receipt_id;
+use postroad_protocol::envelope::Record;
+use postroad_protocol::event::{EventKey, MessageSent, Priority};
+use postroad_protocol::id::{InstanceId, MessageId, Reader, TimeMs};
+use postroad_protocol::query;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A message. Borrowed while it is written, so that its content is copied once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MessageRow<'a> {
+    pub(super) id: MessageId,
+    pub(super) key: EventKey,
+    pub(super) time: TimeMs,
+    pub(super) from: Cow<'a, Reader>,
+    pub(super) channel: Cow<'a, Channel>,
+    instance: Cow<'a, Option<InstanceId>>,
+    reply_to: Option<MessageId>,
+    priority: Priority,
+    metadata: Cow<'a, BTreeMap<String, String>>,
+    pub(super) content: Cow<'a, str>,
+}
+
+impl Row for MessageRow<'_> {
+    type Key = u64;
+    const TABLE: Table = Table::Messages;
+}
+
+/// That the message at a sequence has an id. An id is not unique: two senders may choose the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct IdRow;
+
+impl Row for IdRow {
+    type Key = (MessageId, u64);
+    const TABLE: Table = Table::Ids;
+}
+
+impl MessageRow<'_> {
+    /// The message as `reader` sees it; `receipt` is none when it has no receipt of it.
+    pub(super) fn shown(
+        self,
+        reader: &Reader,
+        receipt: Option<Option<ReceiptRow>>,
+    ) -> query::Message {
+        let marks = receipt.flatten();
+        query::Message {
+            message_id: self.id,
+            receipt_id: receipt.map(|_| receipt_id(self.key, reader)),
+            from: self.from.role.clone(),
+            from_instance_id: self.from.into_owned().instance,
+            channel: self.channel.to_string(),
+            instance_id: self.instance.into_owned(),
+            content: self.content.into_owned(),
+            sent_at: self.time,
+            delivered_at: marks.map(|marks| marks.delivered_at),
+            read_at: marks.and_then(|marks| marks.read_at),
+            reply_to: self.reply_to,
+            priority: self.priority,
+            metadata: self.metadata.into_owned(),
+        }
+    }
+}
+
+/// The lanes to which a message is addressed.
+fn lanes_of(sent: &MessageSent) -> Vec<Lane> {
+    match (&sent.channel, &sent.instance) {
+        (Channel::Broadcast, _) => vec![Lane::Broadcast],
+        (Channel::Roles(roles), Some(instance)) => roles
+            .iter()
+            .map(|role| {
+                Lane::Instance(Reader {
+                    role: role.clone(),
+                    instance: instance.clone(),
+                })
+            })
+            .collect(),
+        (Channel::Roles(roles), None) => roles.iter().cloned().map(Lane::Role).collect(),
+    }
+}
+
+impl TenantWriter<'_, '_> {
+    /// Stores the message and puts it in every lane that it is addressed to. A role that was
+    /// retired while it was on its way still gets it: the role may come back.
+    pub(super) fn message_sent(
+        &mut self,
+        sequence: u64,
+        record: &Record,
+        sent: &MessageSent,
+    ) -> Result<Route, FoldError> {
+        if let Channel::Roles(roles) = &sent.channel {
+            for role in roles {
+                if self.see::<RoleRow>(role)?.is_none() {
+                    return Err(Refused::UnknownRole(role.clone()).into());
+                }
+            }
+        }
+        let mut route = Route::default();
+        for lane in lanes_of(sent) {
+            let ordinal = self.append(&lane, sequence)?;
+            let tenant = self.tenant().clone();
+            self.touch(match &lane {
+                Lane::Role(role) => Touched::Role(tenant, role.clone()),
+                Lane::Instance(reader) => Touched::Instance(tenant, reader.clone()),
+                Lane::Broadcast | Lane::Sent(_) => Touched::Broadcast(tenant),
+            });
+            route.0.push((lane, ordinal));
+        }
+        self.append(&Lane::Sent(sent.from.role.clone()), sequence)?;
+        self.heard_of(&sent.from, record.time)?;
+        if let Some((via, ordinal)) = route.to(&sent.from) {
+            self.settle_own(&sent.from, via, ordinal)?;
+        }
+        let row = MessageRow {
+            id: record.id,
+            key: record.key,
+            time: record.time,
+            from: Cow::Borrowed(&sent.from),
+            channel: Cow::Borrowed(&sent.channel),
+            instance: Cow::Borrowed(&sent.instance),
+            reply_to: sent.reply_to,
+            priority: sent.priority,
+            metadata: Cow::Borrowed(&sent.metadata),
+            content: Cow::Borrowed(&sent.content),
+        };
+        self.put(&sequence, &row)?;
+        self.put(&(record.id, sequence), &IdRow)?;
+        self.tenant_row()?.messages += 1;
+        Ok(route)
+    }
+}
+
+impl TenantReader<'_> {
+    /// The message at a sequence that an index names.
+    pub(super) fn message_at(&self, sequence: u64) -> Result<MessageRow<'static>, StoreError> {
+        self.get(&sequence)?
+            .ok_or_else(|| unreadable(Table::Messages))
+    }
+
+    /// Every message with this id, oldest first.
+    pub(super) fn messages_with(
+        &self,
+        id: MessageId,
+    ) -> Result<
+        impl Iterator<Item = Result<(u64, MessageRow<'static>), StoreError>> + use<'_>,
+        StoreError,
+    > {
+        let found = self.list::<IdRow>(&id, None)?;
+        Ok(found.map(|row| {
+            let ((_, sequence), IdRow) = row?;
+            Ok((sequence, self.message_at(sequence)?))
+        }))
+    }
+}

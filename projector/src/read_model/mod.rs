@@ -1,0 +1,67 @@
+//! Rows: what is kept, how an event changes it, and what is read from it. One module a read
+//! model, each with its table, keys, fold and reads; [`fold`] says which event goes where.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`table`] | tables, keys, rows as types; [`table::TenantReader`] |
+//! | [`batch`] | the open transaction; [`batch::TenantWriter`] and its hot rows |
+//! | [`meta`] | the shard's own rows; the operator's view |
+//! | [`tenants`], [`roster`], [`readers`], [`peers`] | who there is |
+//! | [`messages`], [`lanes`] | what was sent, and in which order it reached each address |
+//! | [`bits`], [`marks`] | what is settled in a lane |
+//! | [`inbox`], [`history`], [`receipts`], [`status`] | what readers and senders see |
+//! | [`events`], [`quarantine`] | what was applied, and what was set aside |
+
+pub(crate) mod batch;
+pub(crate) mod bits;
+pub(crate) mod events;
+pub(crate) mod history;
+pub(crate) mod inbox;
+pub(crate) mod lanes;
+pub(crate) mod marks;
+pub(crate) mod messages;
+pub(crate) mod meta;
+pub(crate) mod peers;
+pub(crate) mod quarantine;
+pub(crate) mod readers;
+pub(crate) mod receipts;
+pub(crate) mod roster;
+pub(crate) mod status;
+pub(crate) mod table;
+pub(crate) mod tenants;
+
+#[cfg(test)]
+mod tests;
+
+use batch::{FoldError, Refused, TenantWriter};
+use events::Route;
+use postroad_protocol::envelope::Record;
+use postroad_protocol::event::Event;
+
+/// Changes a tenant's rows as `record`, stored at `sequence`, says. A refused event has changed
+/// nothing. Answers the lanes of a message.
+///
+/// # Errors
+/// [`FoldError::Refused`] for an event that cannot be true of these rows.
+pub(crate) fn fold(
+    rows: &mut TenantWriter<'_, '_>,
+    sequence: u64,
+    record: &Record,
+) -> Result<Route, FoldError> {
+    let time = record.time;
+    match &record.event {
+        Event::MessageSent(data) => return rows.message_sent(sequence, record, data),
+        Event::MessagesRead(data) => rows.messages_read(time, data)?,
+        Event::MessagesDelivered(data) => rows.messages_delivered(time, data)?,
+        Event::CredentialIssued(data) => rows.credential_issued(time, data)?,
+        Event::AgentRetired(data) => rows.agent_retired(data)?,
+        Event::ReaderRegistered(data) => rows.reader_registered(time, data)?,
+        Event::SummarySet(data) => rows.summary_set(time, data)?,
+        Event::TenantCreated(data) => rows.tenant_created(time, data)?,
+        // Kept in the log for the audit; no row shows it.
+        Event::OperatorRead(_) => {}
+        Event::DamageAccepted(_) => return Err(Refused::OtherOwner.into()),
+        _ => return Err(Refused::UnknownType.into()),
+    }
+    Ok(Route::default())
+}

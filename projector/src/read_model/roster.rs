@@ -1,0 +1,302 @@
+//! The roster: roles and their credentials. Owns when a role is there and when it is retired;
+//! what a registration does to a reader is in [`super::readers`].
+
+use super::batch::{FoldError, Hot, HotCache, HotRow, Refused, TenantWriter};
+use super::lanes::Lane;
+use super::readers::ReaderRow;
+use super::table::{
+    Listed, ListedKey, PageOf, Row, RowKey, Table, TenantReader, read_name, write_name,
+};
+use crate::store::StoreError;
+use postroad_protocol::event::{AgentRetired, CredentialIssued, ReaderRegistered, SummarySet};
+use postroad_protocol::id::{InstanceId, Reader, Role, TimeMs};
+use postroad_protocol::query::{Agent, AgentKind};
+use postroad_protocol::tenancy::Scope;
+use serde::{Deserialize, Serialize};
+
+/// A role that was ever on the roster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RoleRow {
+    /// The broadcast lane's count at the first credential: what came before is not the role's.
+    pub(super) broadcast_start: u64,
+    /// The broadcast lane's count when the last credential was retired.
+    pub(super) broadcast_end: Option<u64>,
+    /// Credentials that were not retired.
+    credentials: u64,
+    /// Readers that were not retired.
+    pub(super) readers: u64,
+}
+
+impl Row for RoleRow {
+    type Key = Role;
+    const TABLE: Table = Table::Roles;
+}
+
+impl HotRow for RoleRow {
+    fn cache(hot: &mut Hot) -> &mut HotCache<Self> {
+        &mut hot.roles
+    }
+}
+
+impl RoleRow {
+    /// Whether a credential of it was issued and not retired. Expiry does not count: it may be renewed.
+    pub(super) fn is_live(&self) -> bool {
+        self.credentials > 0
+    }
+}
+
+/// A credential, by role and public key. A renewal for the same key replaces it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CredentialRow {
+    instance: Option<InstanceId>,
+    scopes: Vec<Scope>,
+    issued_at: TimeMs,
+    expires_at: TimeMs,
+    retired: bool,
+}
+
+impl Row for CredentialRow {
+    type Key = CredentialKey;
+    const TABLE: Table = Table::Credentials;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CredentialKey {
+    role: Role,
+    public_key: String,
+}
+
+impl RowKey for CredentialKey {
+    fn write(&self, key: &mut Vec<u8>) {
+        self.role.write(key);
+        write_name(&self.public_key, key);
+    }
+}
+
+impl ListedKey for CredentialKey {
+    fn read(key: &mut &[u8]) -> Option<Self> {
+        let role = Role::read(key)?;
+        let public_key = read_name(key)?.to_owned();
+        Some(Self { role, public_key })
+    }
+}
+
+impl TenantWriter<'_, '_> {
+    /// Puts a credential on the roster, and its role when it is the first. One for an instance
+    /// registers that reader.
+    pub(super) fn credential_issued(
+        &mut self,
+        time: TimeMs,
+        data: &CredentialIssued,
+    ) -> Result<(), FoldError> {
+        let broadcast_start = self.lane_count(&Lane::Broadcast)?;
+        let key = CredentialKey {
+            role: data.role.clone(),
+            public_key: data.public_key.clone(),
+        };
+        let before = self.get::<CredentialRow>(&key)?;
+        let is_more = before.is_none_or(|before| before.retired);
+        let role = self
+            .edit::<RoleRow>(&data.role)?
+            .get_or_insert_with(|| RoleRow {
+                broadcast_start,
+                broadcast_end: None,
+                credentials: 0,
+                readers: 0,
+            });
+        let comes = !role.is_live();
+        role.broadcast_end = None;
+        role.credentials += u64::from(is_more);
+        if comes {
+            self.tenant_row()?.roles += 1;
+        }
+        let row = CredentialRow {
+            instance: data.instance.clone(),
+            scopes: data.scopes.clone(),
+            issued_at: time,
+            expires_at: data.expires_at,
+            retired: false,
+        };
+        self.put(&key, &row)?;
+        if let Some(instance) = &data.instance {
+            let role = data.role.clone();
+            self.register(
+                &Reader {
+                    role,
+                    instance: instance.clone(),
+                },
+                time,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Takes a role off the roster with every reader, or one instance with the credentials that
+    /// serve it alone. A role without a credential left is retired.
+    pub(super) fn agent_retired(&mut self, data: &AgentRetired) -> Result<(), FoldError> {
+        if self.see::<RoleRow>(&data.role)?.is_none() {
+            return Err(Refused::UnknownRole(data.role.clone()).into());
+        }
+        let mut gone = 0;
+        for key in self.keys::<CredentialRow>(&data.role)? {
+            let Some(row) = self.get::<CredentialRow>(&key)? else {
+                continue;
+            };
+            let is_meant = data.instance.is_none() || row.instance == data.instance;
+            if is_meant && !row.retired {
+                gone += 1;
+                let retired = true;
+                self.put(&key, &CredentialRow { retired, ..row })?;
+            }
+        }
+        match &data.instance {
+            Some(instance) => self.end_reader(&Reader {
+                role: data.role.clone(),
+                instance: instance.clone(),
+            })?,
+            None => {
+                self.write_hot()?;
+                for reader in self.keys::<ReaderRow>(&data.role)? {
+                    self.end_reader(&reader)?;
+                }
+            }
+        }
+        let broadcast_end = self.lane_count(&Lane::Broadcast)?;
+        if let Some(role) = self.edit::<RoleRow>(&data.role)? {
+            role.credentials -= gone;
+            if gone > 0 && !role.is_live() {
+                role.broadcast_end = Some(broadcast_end);
+                self.tenant_row()?.roles -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Registers a reader at its first call. One whose role was retired meanwhile registers too:
+    /// it takes part again as soon as its role does.
+    pub(super) fn reader_registered(
+        &mut self,
+        time: TimeMs,
+        data: &ReaderRegistered,
+    ) -> Result<(), FoldError> {
+        let role = &data.reader.role;
+        if self.see::<RoleRow>(role)?.is_none() {
+            return Err(Refused::UnknownRole(role.clone()).into());
+        }
+        self.register(&data.reader, time)?;
+        self.heard_of(&data.reader, time)?;
+        Ok(())
+    }
+
+    /// The reader says what it is doing.
+    pub(super) fn summary_set(&mut self, time: TimeMs, data: &SummarySet) -> Result<(), FoldError> {
+        let role = &data.reader.role;
+        if self.see::<RoleRow>(role)?.is_none() {
+            return Err(Refused::UnknownRole(role.clone()).into());
+        }
+        self.heard_of(&data.reader, time)?
+            .summary
+            .clone_from(&data.summary);
+        Ok(())
+    }
+}
+
+/// A place in the list of the roster: a role's credentials come before its readers.
+const CREDENTIAL: u8 = b'c';
+const READER: u8 = b'r';
+
+impl TenantReader<'_> {
+    /// Every credential and reader, retired ones too, in order of role.
+    pub fn roster(&self, page: PageOf<'_>) -> Result<Listed<Agent>, StoreError> {
+        let mut place = page.after.unwrap_or_default();
+        let from = Role::read(&mut place);
+        let (kind, rest) = place.split_first().unzip();
+        let mut rows = Vec::new();
+        for role in self.roles_from(from.as_ref())? {
+            let (role, _) = role?;
+            let is_resumed = from.as_ref() == Some(&role);
+            let behind = |kind_now: u8| {
+                let rest = rest.filter(|_| is_resumed && kind == Some(&kind_now))?;
+                Some([role.bytes().as_slice(), rest].concat())
+            };
+            if !(is_resumed && kind == Some(&READER)) {
+                for row in self.list::<CredentialRow>(&role, behind(CREDENTIAL).as_deref())? {
+                    let (key, row) = row?;
+                    if rows.len() == page.limit {
+                        return Ok(more(rows));
+                    }
+                    rows.push(credential(key, row));
+                }
+            }
+            for row in self.list::<ReaderRow>(&role, behind(READER).as_deref())? {
+                let (key, row) = row?;
+                if rows.len() == page.limit {
+                    return Ok(more(rows));
+                }
+                if row.is_known() {
+                    rows.push(reader(key, &row));
+                }
+            }
+        }
+        Ok(Listed { rows, next: None })
+    }
+
+    /// Roles that were ever on the roster, in order, from `first` on.
+    pub(super) fn roles_from(
+        &self,
+        first: Option<&Role>,
+    ) -> Result<
+        impl Iterator<Item = Result<(Role, RoleRow), StoreError>> + use<'_>,
+        StoreError,
+    > {
+        // The key of a role ends in a zero byte, so what it begins with lies just before it.
+        let before = first.map(|role| role.as_str().as_bytes().to_vec());
+        self.list::<RoleRow>(&(), before.as_deref())
+    }
+}
+
+fn credential(key: CredentialKey, row: CredentialRow) -> Agent {
+    Agent {
+        role: key.role,
+        instance_id: row.instance,
+        kind: AgentKind::Credential,
+        public_key: Some(key.public_key),
+        scopes: row.scopes,
+        since: row.issued_at,
+        expires_at: Some(row.expires_at),
+        retired: row.retired,
+    }
+}
+
+fn reader(key: Reader, row: &ReaderRow) -> Agent {
+    Agent {
+        role: key.role,
+        instance_id: Some(key.instance),
+        kind: AgentKind::Reader,
+        public_key: None,
+        scopes: Vec::new(),
+        since: row.registered_at,
+        expires_at: None,
+        retired: !row.live,
+    }
+}
+
+/// A page that another follows: it begins behind the last row.
+fn more(rows: Vec<Agent>) -> Listed<Agent> {
+    let next = rows.last().map(|last| {
+        let mut place = last.role.bytes();
+        match (&last.public_key, &last.instance_id) {
+            (Some(public_key), _) => {
+                place.push(CREDENTIAL);
+                write_name(public_key, &mut place);
+            }
+            (None, Some(instance)) => {
+                place.push(READER);
+                instance.write(&mut place);
+            }
+            (None, None) => {}
+        }
+        place.into()
+    });
+    Listed { rows, next }
+}

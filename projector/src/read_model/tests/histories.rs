@@ -1,0 +1,389 @@
+//! Random histories: rows against the model, and rows against themselves however the log is cut.
+
+use super::model::Model;
+use crate::apply::{Durability, Incoming, Outcome, apply};
+use crate::store::{PageOf, ReaderState, Store};
+use crate::testing::{checkpoint, fold_one_by_one, incoming, instance, role, scope};
+use postroad_protocol::channel::Channel;
+use postroad_protocol::command::MarkTarget;
+use postroad_protocol::event::{
+    Actor, AgentRetired, CredentialIssued, Event, EventKey, MessageSent, MessagesDelivered,
+    MessagesRead, Priority, ReaderRegistered, SummarySet,
+};
+use postroad_protocol::id::{CommandId, Reader, TimeMs};
+use postroad_protocol::query::{ListMessages, Page};
+use postroad_protocol::service::MarkState;
+use postroad_protocol::tenancy::TenantScope;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const ROLES: u8 = 3;
+const INSTANCES: u8 = 3;
+
+/// One thing that happens; small numbers name roles, instances and keys.
+#[derive(Clone, Debug)]
+enum Step {
+    Issue(u8, Option<u8>, u8),
+    Retire(u8, Option<u8>),
+    Register(u8, u8),
+    /// Sent as often as the last number says.
+    Send(u8, u8, To, usize),
+    /// A run of the messages so far, as parts of 256.
+    Read(u8, u8, u8, u8),
+    Deliver(u8, u8, u8, u8),
+    Say(u8, u8),
+    /// An earlier event is stored once more.
+    Again(u8),
+}
+
+#[derive(Clone, Debug)]
+enum To {
+    All,
+    Roles(Vec<u8>),
+    Instance(u8, u8),
+}
+
+fn step(burst: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = Step> {
+    let (r, i) = (0..ROLES, 0..INSTANCES);
+    let some = proptest::option::of(i.clone());
+    let to = prop_oneof![
+        Just(To::All),
+        proptest::collection::vec(r.clone(), 1..3).prop_map(To::Roles),
+        (r.clone(), i.clone()).prop_map(|(r, i)| To::Instance(r, i)),
+    ];
+    let run = (r.clone(), i.clone(), any::<u8>(), any::<u8>());
+    prop_oneof![
+        2 => (r.clone(), some.clone(), 0..2_u8).prop_map(|(r, i, k)| Step::Issue(r, i, k)),
+        1 => (r.clone(), some).prop_map(|(r, i)| Step::Retire(r, i)),
+        2 => (r.clone(), i.clone()).prop_map(|(r, i)| Step::Register(r, i)),
+        8 => (r.clone(), i.clone(), to, burst).prop_map(|(r, i, to, n)| Step::Send(r, i, to, n)),
+        5 => run.clone().prop_map(|(r, i, from, length)| Step::Read(r, i, from, length)),
+        2 => run.prop_map(|(r, i, from, length)| Step::Deliver(r, i, from, length)),
+        1 => (r, i).prop_map(|(r, i)| Step::Say(r, i)),
+        1 => any::<u8>().prop_map(Step::Again),
+    ]
+}
+
+fn reader(r: u8, i: u8) -> Reader {
+    Reader {
+        role: role(&format!("r{r}")),
+        instance: instance(&format!("i{i}")),
+    }
+}
+
+/// Writes the log that steps come to. `first` gives every role a credential in advance.
+fn write(scope: &TenantScope, steps: &[Step]) -> Vec<Incoming> {
+    let mut log: Vec<Incoming> = Vec::new();
+    let mut sent: Vec<EventKey> = Vec::new();
+    let mut put = |log: &mut Vec<Incoming>, by: Actor, event: Event| {
+        let sequence = log.len() as u64 + 1;
+        let id = CommandId::derived(&[&sequence.to_be_bytes()]);
+        if matches!(event, Event::MessageSent(_)) {
+            sent.push(EventKey::of(&by, id));
+        }
+        log.push(incoming(scope, sequence, by, id, event));
+        sent.len()
+    };
+    let run = |keys: &[EventKey], from: u8, length: u8| {
+        let start = keys.len() * usize::from(from) / 256;
+        let end = start + (keys.len() * usize::from(length) / 256).max(1);
+        keys[start.min(keys.len())..end.min(keys.len())].to_vec()
+    };
+    let keys_of = |log: &[Incoming]| {
+        let key = |incoming: &Incoming| match &incoming.outcome {
+            Outcome::Event { record, .. } => {
+                matches!(record.event, Event::MessageSent(_)).then_some(record.key)
+            }
+            _ => None,
+        };
+        log.iter().filter_map(key).collect::<Vec<_>>()
+    };
+    for step in steps {
+        match step {
+            Step::Issue(r, i, key) => {
+                let event = CredentialIssued {
+                    role: role(&format!("r{r}")),
+                    instance: i.map(|i| reader(*r, i).instance),
+                    scopes: Vec::new(),
+                    public_key: format!("U{key}"),
+                    expires_at: TimeMs(1),
+                };
+                put(&mut log, Actor::System, event.into());
+            }
+            Step::Retire(r, i) => {
+                let event = AgentRetired {
+                    role: role(&format!("r{r}")),
+                    instance: i.map(|i| reader(*r, i).instance),
+                };
+                put(&mut log, Actor::System, event.into());
+            }
+            Step::Register(r, i) => {
+                let reader = reader(*r, *i);
+                put(&mut log, Actor::System, ReaderRegistered { reader }.into());
+            }
+            Step::Send(r, i, to, times) => {
+                for _ in 0..*times {
+                    let sent = message(reader(*r, *i), to);
+                    put(&mut log, Actor::Agent(reader(*r, *i)), sent.into());
+                }
+            }
+            Step::Read(r, i, from, length) => {
+                for messages in run(&keys_of(&log), *from, *length).chunks(500) {
+                    let (reader, messages) = (reader(*r, *i), messages.to_vec());
+                    let by = Actor::Agent(reader.clone());
+                    put(&mut log, by, MessagesRead { reader, messages }.into());
+                }
+            }
+            Step::Deliver(r, i, from, length) => {
+                for messages in run(&keys_of(&log), *from, *length).chunks(500) {
+                    let (reader, messages) = (reader(*r, *i), messages.to_vec());
+                    let event = MessagesDelivered { reader, messages };
+                    put(&mut log, Actor::System, event.into());
+                }
+            }
+            Step::Say(r, i) => {
+                let (reader, summary) = (reader(*r, *i), format!("{}", log.len()));
+                let by = Actor::Agent(reader.clone());
+                put(&mut log, by, SummarySet { reader, summary }.into());
+            }
+            Step::Again(which) => {
+                if !log.is_empty() {
+                    let mut again = log[log.len() * usize::from(*which) / 256].clone();
+                    again.sequence = log.len() as u64 + 1;
+                    log.push(again);
+                }
+            }
+        }
+    }
+    log
+}
+
+fn message(from: Reader, to: &To) -> MessageSent {
+    let (channel, only) = match to {
+        To::All => (Channel::Broadcast, None),
+        To::Roles(roles) => {
+            let names: Vec<String> = roles.iter().map(|r| format!("r{r}")).collect();
+            (Channel::parse(&names.join(",")).unwrap(), None)
+        }
+        To::Instance(r, i) => {
+            let reader = reader(*r, *i);
+            (Channel::Roles(vec![reader.role]), Some(reader.instance))
+        }
+    };
+    MessageSent {
+        from,
+        channel,
+        instance: only,
+        content: "x".into(),
+        reply_to: None,
+        priority: Priority::Normal,
+        metadata: BTreeMap::new(),
+    }
+}
+
+fn model_of(log: &[Incoming]) -> Model {
+    let mut model = Model::default();
+    for incoming in log {
+        if let Outcome::Event { record, .. } = &incoming.outcome {
+            model.apply(record);
+        }
+    }
+    model
+}
+
+/// Compares everything that can be asked; of messages every `nth`.
+fn compare(store: &Store, scope: &TenantScope, model: &Model, nth: usize) {
+    let snapshot = store.snapshot().unwrap();
+    let rows = snapshot.tenant(scope);
+    assert_eq!(snapshot.quarantined().unwrap(), model.quarantined);
+    for (r, i) in (0..ROLES).flat_map(|r| (0..INSTANCES).map(move |i| (r, i))) {
+        compare_reader(&rows, model, &reader(r, i), nth);
+    }
+    for (number, sent) in model.messages.iter().enumerate().step_by(nth) {
+        let page = PageOf {
+            limit: 200,
+            after: None,
+        };
+        let from = &sent.sent.from.role;
+        let status = rows.message_status(from, sent.id, page).unwrap().unwrap();
+        let expected = model.status(number);
+        let found: Vec<_> = status
+            .receipts
+            .iter()
+            .map(|r| {
+                let instance = r.recipient_instance_id.clone();
+                (r.recipient.clone(), instance, r.delivered_at, r.read_at)
+            })
+            .collect();
+        let count = |happened: fn(&super::model::Receipt) -> bool| {
+            expected.iter().filter(|(.., r)| happened(r)).count() as u64
+        };
+        assert_eq!(status.recipient_count, expected.len() as u64);
+        assert_eq!(status.delivered_count, count(|r| r.delivered.is_some()));
+        assert_eq!(status.read_count, count(|r| r.read.is_some()));
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|(role, instance, r)| (role, instance, r.delivered, r.read))
+            .collect();
+        assert_eq!(found, expected, "message {number}: {:?}", sent.sent);
+    }
+    if let Some(tenant) = rows.tenant(0).unwrap() {
+        let roles = model.roles.values().filter(|role| role.is_live()).count() as u64;
+        let readers = model.readers.values().filter(|reader| reader.live).count() as u64;
+        let messages = model.messages.len() as u64;
+        assert_eq!(
+            (tenant.roles, tenant.readers, tenant.messages),
+            (roles, readers, messages)
+        );
+    }
+}
+
+fn compare_reader(
+    rows: &crate::store::TenantReader<'_>,
+    model: &Model,
+    reader: &Reader,
+    nth: usize,
+) {
+    let unread = model.unread(reader);
+    assert_eq!(
+        rows.unread_total(reader).unwrap(),
+        unread.len() as u64,
+        "{reader}"
+    );
+    let (mut shown, mut after) = (Vec::new(), None);
+    loop {
+        let page = rows.check(reader, 150, after, usize::MAX).unwrap();
+        shown.extend(page.messages.iter().map(|message| message.message_id));
+        after = page.next_after;
+        if !page.truncated {
+            break;
+        }
+    }
+    let expected: Vec<_> = unread.iter().map(|n| model.messages[*n].id).collect();
+    assert_eq!(shown, expected, "{reader}");
+    let known = model.readers.get(reader);
+    let role = model.roles.get(&reader.role);
+    let state = match known {
+        None => ReaderState::Unknown,
+        Some(known) if known.live && role.is_some_and(|role| role.is_live()) => {
+            ReaderState::Registered
+        }
+        Some(_) => ReaderState::Retired,
+    };
+    assert_eq!(rows.reader_state(reader).unwrap(), state, "{reader}");
+    for (number, sent) in model.messages.iter().enumerate().step_by(nth) {
+        let visible = model.is_visible(number, reader);
+        assert_eq!(rows.visible(reader, sent.id).unwrap(), visible, "{reader}");
+        let receipt = known.and_then(|known| known.receipts.get(&number));
+        let got = rows.get_message(reader, sent.id).unwrap();
+        assert_eq!(got.is_some(), visible);
+        if let Some(got) = got {
+            assert_eq!(got.receipt_id.is_some(), receipt.is_some(), "{reader}");
+            assert_eq!(got.read_at, receipt.and_then(|receipt| receipt.read));
+            assert_eq!(got.delivered_at, receipt.and_then(|r| r.delivered));
+        }
+        let target = MarkTarget::Message(sent.id.to_string());
+        let mark = rows.marks(reader, &[target]).unwrap()[0];
+        match receipt {
+            Some(receipt) if receipt.is_unread() => assert_eq!(mark, MarkState::Unread(sent.key)),
+            Some(_) => assert_eq!(mark, MarkState::Read),
+            None => assert_ne!(mark, MarkState::Unread(sent.key)),
+        }
+    }
+    if nth == 1 {
+        compare_history(rows, model, reader);
+    }
+}
+
+fn compare_history(rows: &crate::store::TenantReader<'_>, model: &Model, reader: &Reader) {
+    let wanted = ListMessages {
+        page: Page {
+            limit: 7,
+            cursor: None,
+        },
+        sender: None,
+        channel: None,
+        since: None,
+        until: None,
+    };
+    let (mut listed, mut before) = (Vec::new(), None);
+    loop {
+        let page = rows.list_messages(reader, &wanted, before).unwrap();
+        listed.extend(page.messages.iter().map(|message| message.message_id));
+        before = page.next_before;
+        if before.is_none() {
+            break;
+        }
+    }
+    let visible = (0..model.messages.len())
+        .rev()
+        .filter(|number| model.is_visible(*number, reader));
+    let expected: Vec<_> = visible.map(|number| model.messages[number].id).collect();
+    assert_eq!(listed, expected, "{reader}");
+}
+
+/// Applies the log in batches of these lengths, in turn; every third batch once more from further back.
+fn fold_in_batches(store: &Store, log: &[Incoming], lengths: &[usize]) {
+    let (mut start, mut turn) = (0, 0);
+    while start < log.len() {
+        let end = (start + lengths[turn % lengths.len()]).min(log.len());
+        let checkpoint = checkpoint(log[end - 1].sequence);
+        apply(store, &log[start..end], checkpoint, Durability::Visible).unwrap();
+        if turn % 3 == 0 {
+            let back = start.saturating_sub(turn);
+            let again = apply(store, &log[back..end], checkpoint, Durability::Visible).unwrap();
+            assert_eq!(again.folded + again.repeated + again.quarantined, 0);
+        }
+        start = end;
+        turn += 1;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn rows_are_what_the_rules_say(steps in proptest::collection::vec(step(1..4_usize), 1..60)) {
+        let scope = scope("acme");
+        let log = write(&scope, &steps);
+        let store = Store::in_memory();
+        fold_in_batches(&store, &log, &[7, 1, 20]);
+        compare(&store, &scope, &model_of(&log), 1);
+    }
+
+    #[test]
+    fn the_same_log_gives_equal_bytes_however_it_is_cut(
+        steps in proptest::collection::vec(step(1..4_usize), 1..60),
+        lengths in proptest::collection::vec(1..40_usize, 1..8),
+    ) {
+        let log = write(&scope("acme"), &steps);
+        let (live, rebuilt) = (Store::in_memory(), Store::in_memory());
+        fold_one_by_one(&live, &log);
+        fold_in_batches(&rebuilt, &log, &lengths);
+        prop_assert_eq!(live.dump().unwrap(), rebuilt.dump().unwrap());
+    }
+}
+
+proptest! {
+    // Long ones cross the edges of blocks; they take a second each.
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_histories_keep_the_rules_over_the_edges_of_blocks(
+        steps in proptest::collection::vec(step(prop_oneof![1..3_usize, 1_000..3_000_usize]), 20..40),
+    ) {
+        let scope = scope("acme");
+        let start = [
+            Step::Issue(0, Some(0), 0),
+            Step::Issue(1, Some(0), 0),
+            Step::Send(0, 0, To::Roles(vec![1]), 4_090),
+            Step::Send(0, 0, To::All, 4_090),
+        ];
+        let log = write(&scope, &[start.as_slice(), &steps].concat());
+        let (live, rebuilt) = (Store::in_memory(), Store::in_memory());
+        fold_in_batches(&live, &log, &[1_000, 64, 1, 8_192]);
+        fold_in_batches(&rebuilt, &log, &[8_192]);
+        prop_assert!(live.dump().unwrap() == rebuilt.dump().unwrap(), "other bytes");
+        compare(&live, &scope, &model_of(&log), 401);
+    }
+}

@@ -1,0 +1,10 @@
+//! Promises of the rows, told as events and what is read after them.
+
+mod agents;
+mod costs;
+mod exactly_once;
+mod histories;
+mod history;
+mod inbox;
+mod model;
+mod receipts;

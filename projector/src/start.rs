@@ -1,0 +1,246 @@
+//! Starts a projector: opens rows, catches up, and only then takes queries. Stops in the reverse order.
+
+use crate::answer::Answerer;
+use crate::bells::Bells;
+use crate::hosts::{Host, Hosts};
+use crate::ingress::Ingress;
+use crate::lookup::Lookups;
+use crate::observe::{Brokers, Deliveries};
+use crate::operate::Operations;
+use crate::pipeline::Pipeline;
+use crate::presence::Presence;
+use crate::progress::{Progress, State};
+use crate::rebuild::{beside, remove_if_there};
+use crate::store::{Store, StoreError};
+use futures_util::StreamExt;
+use postroad_log::{Anchor, Keyring, KeyringError, Shard, Unreachable, streams};
+use postroad_protocol::id::TimeMs;
+use postroad_protocol::limits::ROW_CACHE_BYTES;
+use postroad_protocol::push::Heartbeat;
+use postroad_protocol::seal::MasterKey;
+use postroad_protocol::subject::{RequestKind, Service, Subjects};
+use postroad_protocol::tenancy::Admission;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a stopping projector waits for queries that run.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a projector is started with.
+#[derive(Debug)]
+pub struct ProjectorConfig {
+    /// A connection with the projector's credential and inbox prefix.
+    pub client: async_nats::Client,
+    /// The deployment's subjects.
+    pub subjects: Subjects,
+    /// The door, built once by the process.
+    pub admission: Arc<Admission>,
+    /// Opens data keys.
+    pub master: MasterKey,
+    /// Where the rows lie: one file a shard.
+    pub rows: PathBuf,
+}
+
+/// Why a projector does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// NATS, or a stream, is not there.
+    #[error(transparent)]
+    Log(#[from] Unreachable),
+    /// The data keys do not open.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
+    /// The rows do not open.
+    #[error("the rows at {path} do not open")]
+    Store {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The file system refused.
+    #[error("the folder of the rows cannot be used")]
+    Files(#[from] std::io::Error),
+    /// No broker has made a shard yet.
+    #[error("there is no shard yet: start a broker first, which makes them")]
+    NoShard,
+    /// NATS did not take a subscription.
+    #[error("a subscription was refused")]
+    Subscribe(#[from] async_nats::SubscribeError),
+}
+
+/// A running projector.
+#[derive(Debug)]
+pub struct Projector {
+    hosts: Arc<Hosts>,
+    leaving: CancellationToken,
+    stop: CancellationToken,
+    queries: TaskTracker,
+    pipelines: TaskTracker,
+}
+
+impl Projector {
+    /// Starts one over every shard that exists now, and returns once it has caught up and answers.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: ProjectorConfig) -> Result<Self, StartError> {
+        let context = async_nats::jetstream::new(config.client.clone());
+        let shards = streams::list_shards(&context).await?;
+        if shards.is_empty() {
+            return Err(StartError::NoShard);
+        }
+        let keyring = Keyring::open(&context, config.subjects.clone(), config.master.clone()).await?;
+        std::fs::create_dir_all(&config.rows)?;
+        let (stop, pipelines) = (CancellationToken::new(), TaskTracker::new());
+        let bells = Arc::new(Bells::default());
+        let cache_bytes = ROW_CACHE_BYTES / shards.len();
+        let mut hosts = Vec::with_capacity(shards.len());
+        for shard in shards {
+            let (host, pipeline) = open(shard, &config, &keyring, &bells, cache_bytes).await?;
+            pipelines.spawn(pipeline.run(stop.clone()));
+            hosts.push(host);
+        }
+        for host in &hosts {
+            let end = host.shard().extent().await?.last;
+            host.caught_up(end).await;
+        }
+        let hosts = Arc::new(Hosts::new(hosts, keyring));
+        let projector =
+            Self { hosts, leaving: CancellationToken::new(), stop, queries: TaskTracker::new(), pipelines };
+        projector.serve(config, bells, cache_bytes).await?;
+        Ok(projector)
+    }
+
+    async fn serve(&self, config: ProjectorConfig, bells: Arc<Bells>, cache_bytes: usize) -> Result<(), StartError> {
+        let (client, subjects) = (config.client, config.subjects);
+        let group = Service::Projector.token().to_owned();
+        let queries = client.queue_subscribe(subjects.requests(RequestKind::Query), group.clone()).await?;
+        let lookups = client.queue_subscribe(subjects.services(Service::Projector), group).await?;
+        let heartbeats = client.subscribe(subjects.presences()).await?;
+        let dropped = Arc::new(AtomicU64::new(0));
+        let answerer = Arc::new(Answerer {
+            hosts: Arc::clone(&self.hosts),
+            presence: Arc::new(Presence::default()),
+            bells,
+            brokers: Brokers::new(client.clone(), subjects.clone()),
+            deliveries: Arc::new(Deliveries::default()),
+            subjects: subjects.clone(),
+            operations: Operations {
+                dropped: Arc::clone(&dropped),
+                rebuilds: self.pipelines.clone(),
+                stop: self.stop.clone(),
+                cache_bytes,
+                nats_version: client.server_info().version,
+            },
+        });
+        let report = Arc::clone(&answerer.deliveries).report(answerer.brokers.clone(), Arc::clone(&self.hosts));
+        self.until_stopped(report);
+        self.until_stopped(hear(heartbeats, Arc::clone(&answerer.presence), subjects));
+        let running = self.queries.clone();
+        let lookups_of = Lookups {
+            client: client.clone(),
+            admission: Arc::clone(&config.admission),
+            hosts: Arc::clone(&self.hosts),
+            running: running.clone(),
+            leaving: self.leaving.clone(),
+        };
+        self.queries.spawn(lookups_of.serve(lookups));
+        let admission = config.admission;
+        let leaving = self.leaving.clone();
+        let ingress = Ingress { client: client.clone(), admission, answerer, dropped, running, leaving };
+        self.queries.spawn(ingress.serve(queries));
+        // The subscriptions have reached the server before anybody is told that it serves.
+        client.flush().await.map_err(Unreachable::at("subscribing"))?;
+        Ok(())
+    }
+
+    fn until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.pipelines.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+
+    /// The shards that it serves.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// Takes no more queries, answers those that run or wait, and makes the rows durable.
+    pub async fn drain(self) {
+        self.leaving.cancel();
+        self.queries.close();
+        if tokio::time::timeout(DRAIN, self.queries.wait()).await.is_err() {
+            tracing::warn!("queries were still running when the projector stopped; their callers ask again");
+        }
+        self.stop.cancel();
+        self.pipelines.close();
+        if tokio::time::timeout(DRAIN, self.pipelines.wait()).await.is_err() {
+            tracing::warn!("rows were still being written when the projector stopped; they are folded again");
+        }
+    }
+}
+
+async fn open(
+    shard: Shard,
+    config: &ProjectorConfig,
+    keyring: &Keyring,
+    bells: &Arc<Bells>,
+    cache_bytes: usize,
+) -> Result<(Arc<Host>, Pipeline), StartError> {
+    let path = config.rows.join(format!("shard-{}.redb", shard.number()));
+    remove_if_there(&beside(&path))?;
+    let file = path.clone();
+    let opened = tokio::task::spawn_blocking(move || open_rows(&file, cache_bytes)).await;
+    let at = |source| StartError::Store { path: path.clone(), source };
+    let (store, checkpoint) = opened.map_err(|_| StartError::NoShard)?.map_err(at)?;
+    let anchor = checkpoint.map_or_else(|| Anchor::start(shard.epoch()), Anchor::from);
+    let progress = Progress { epoch: anchor.epoch, sequence: anchor.sequence, state: State::CatchingUp };
+    // One rebuild at a time hands over one file.
+    let (swaps, swapped) = mpsc::channel(1);
+    let host = Arc::new(Host::new(shard.clone(), path, store, progress, swaps));
+    let pipeline = Pipeline::new(
+        Arc::clone(&host),
+        shard,
+        keyring.clone(),
+        config.subjects.clone(),
+        Arc::clone(bells),
+        anchor,
+        swapped,
+    )?;
+    Ok((host, pipeline))
+}
+
+/// Opens the rows; rows of another schema are dropped, since the log gives them back.
+fn open_rows(path: &Path, cache_bytes: usize) -> Result<(Store, Option<crate::checkpoint::Checkpoint>), StoreError> {
+    let store = match Store::open(path, cache_bytes) {
+        Err(StoreError::OtherSchema { .. }) => {
+            tracing::warn!(path = %path.display(), "rows of another schema are folded anew");
+            remove_if_there(path).map_err(|error| StoreError::Storage(redb::Error::Io(error)))?;
+            Store::open(path, cache_bytes)?
+        }
+        opened => opened?,
+    };
+    let checkpoint = store.snapshot()?.checkpoint()?;
+    Ok((store, checkpoint))
+}
+
+/// Remembers heartbeats, for ever.
+async fn hear(mut heartbeats: async_nats::Subscriber, presence: Arc<Presence>, subjects: Subjects) {
+    while let Some(message) = heartbeats.next().await {
+        let Some((tenant, reader)) = subjects.parse_presence(&message.subject) else { continue };
+        let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
+        presence.heard(tenant, reader, TimeMs::now(), heartbeat.leaving);
+    }
+}

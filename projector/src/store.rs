@@ -1,0 +1,227 @@
+//! Opens one shard's rows and hands out the only ways to them: a [`Snapshot`], and from it a
+//! [`TenantReader`]. Owns the file, its schema version and its errors; never folds an event.
+
+use crate::checkpoint::Checkpoint;
+use crate::read_model::meta;
+use crate::read_model::table::{Prefix, Table};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
+use std::cell::{Cell, OnceCell};
+use std::path::Path;
+use std::sync::Arc;
+
+pub use crate::read_model::inbox::CheckPage;
+pub use crate::read_model::meta::OperatorReader;
+pub use crate::read_model::quarantine::Quarantined;
+pub use crate::read_model::readers::ReaderState;
+pub use crate::read_model::table::{Listed, PageOf, TenantReader};
+pub use crate::read_model::{history::HistoryPage, status::StatusPage};
+
+/// Version of the rows' layout. Rows of another version are not read but folded anew.
+pub const SCHEMA: u32 = 1;
+
+pub(crate) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// Why rows cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Written by a build with another layout: remove the file and fold the log anew.
+    #[error("the rows have layout {found}, this build reads {SCHEMA}: they have to be folded anew")]
+    OtherSchema {
+        /// The version in the file.
+        found: u32,
+    },
+    /// Another process, or another handle in this one, has the file open.
+    #[error("the rows are open elsewhere")]
+    InUse,
+    /// A row that this build wrote does not read: remove the file and fold the log anew.
+    #[error("a row of table {table} does not read: the rows have to be folded anew")]
+    Unreadable {
+        /// The table.
+        table: &'static str,
+    },
+    /// The file or the disk failed.
+    #[error("the file of the rows failed")]
+    Storage(#[source] redb::Error),
+}
+
+macro_rules! storage_errors {
+    ($($error:ty),*) => {
+        $(impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Storage(error.into())
+            }
+        })*
+    };
+}
+storage_errors!(
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);
+
+impl From<redb::DatabaseError> for StoreError {
+    fn from(error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Self::InUse,
+            error => Self::Storage(error.into()),
+        }
+    }
+}
+
+/// One shard's rows. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Store {
+    /// Opens the rows in the file at `path`, or makes an empty file; at most `cache_bytes` of its
+    /// pages are kept in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherSchema`] and [`StoreError::InUse`] as they say; else the disk's.
+    pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
+        let database = Database::builder()
+            .set_cache_size(cache_bytes)
+            .create(path)?;
+        Self::prepare(database)
+    }
+
+    /// Rows that live as long as this handle.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = Database::builder().create_with_backend(backend);
+        Self::prepare(database.expect("memory does not fail")).expect("memory does not fail")
+    }
+
+    fn prepare(database: Database) -> Result<Self, StoreError> {
+        let store = Self {
+            database: Arc::new(database),
+        };
+        match meta::schema(&store.database.begin_read()?)? {
+            Some(SCHEMA) => Ok(store),
+            Some(found) => Err(StoreError::OtherSchema { found }),
+            None => {
+                let mut transaction = store.database.begin_write()?;
+                transaction.set_quick_repair(true);
+                for table in Table::ALL {
+                    transaction.open_table(table.definition())?;
+                }
+                meta::create(&transaction)?;
+                transaction.commit()?;
+                Ok(store)
+            }
+        }
+    }
+
+    /// Whether both are handles of the same rows.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.database, &other.database)
+    }
+
+    /// The rows as they stand now, all of the same moment, whatever is applied meanwhile.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot {
+            transaction: self.database.begin_read()?,
+            tables: Default::default(),
+            rows_read: Cell::new(0),
+        })
+    }
+
+    /// How many events were set aside, and are left out of the rows.
+    pub fn quarantined(&self) -> Result<u64, StoreError> {
+        self.snapshot()?.quarantined()
+    }
+
+    pub(crate) fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {
+        Ok(self.database.begin_write()?)
+    }
+
+    /// Every row as table, key and value, for comparing two stores byte by byte.
+    pub fn dump(&self) -> Result<Vec<DumpedRow>, StoreError> {
+        let snapshot = self.snapshot()?;
+        let mut rows = Vec::new();
+        for table in Table::ALL {
+            for row in snapshot.table(table)?.iter()? {
+                let (key, value) = row?;
+                rows.push((
+                    table.name(),
+                    key.value().to_vec().into(),
+                    value.value().to_vec().into(),
+                ));
+            }
+        }
+        rows.extend(meta::dump(&snapshot.transaction)?);
+        Ok(rows)
+    }
+}
+
+/// Table, key and value of one row.
+pub type DumpedRow = (&'static str, Box<[u8]>, Box<[u8]>);
+
+/// The rows of one moment, and the checkpoint they stand at.
+pub struct Snapshot {
+    transaction: ReadTransaction,
+    /// Opened when first read: a query needs a few of them.
+    tables: [OnceCell<RawTable>; Table::ALL.len()],
+    rows_read: Cell<u64>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Snapshot")
+    }
+}
+
+impl Snapshot {
+    /// The last event that these rows include; none before the first commit.
+    pub fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        meta::checkpoint(&self.transaction)
+    }
+
+    /// The rows of the tenant in `scope`.
+    pub fn tenant(&self, scope: &postroad_protocol::tenancy::TenantScope) -> TenantReader<'_> {
+        TenantReader::new(self, Prefix::of(scope))
+    }
+
+    /// How many rows the answers of this snapshot have read: what they cost.
+    pub fn rows_read(&self) -> u64 {
+        self.rows_read.get()
+    }
+
+    pub(crate) fn count_row(&self) {
+        self.rows_read.set(self.rows_read.get() + 1);
+    }
+
+    pub(crate) fn transaction(&self) -> &ReadTransaction {
+        &self.transaction
+    }
+
+    pub(crate) fn table(&self, table: Table) -> Result<&RawTable, StoreError> {
+        let place = &self.tables[table as usize];
+        if let Some(open) = place.get() {
+            return Ok(open);
+        }
+        let open = self.transaction.open_table(table.definition())?;
+        Ok(place.get_or_init(|| open))
+    }
+}
+
+/// Reads a table that may not be there yet as none.
+pub(crate) fn if_there<T>(opened: Result<T, TableError>) -> Result<Option<T>, StoreError> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

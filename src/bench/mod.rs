@@ -1,0 +1,212 @@
+//! `postroad bench`: measures a deployment from outside, each figure beside a ceiling that is
+//! measured in turns with it, since machines are noisy and only ratios last. Owns the order of the
+//! groups and the verdict; never tunes what it measures.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`plan`] | how much is measured |
+//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`] | one group of figures each |
+//! | [`backlog`] | the deployment in which much lies unread |
+//! | [`plain`], [`rows`] | the ceilings: nats-server and redb without Postroad |
+//! | [`samples`] | many calls, and numbers out of them |
+//! | [`figure`], [`report`] | what was measured, what it must reach, how it is shown |
+//! | [`progress`] | how far it is |
+//! | [`stage`] | folders, child processes and deployments to measure on; the tour plays there too |
+
+mod backlog;
+mod checks;
+mod figure;
+mod neighbours;
+mod plain;
+mod plan;
+mod progress;
+mod projection;
+mod push;
+mod report;
+mod rows;
+mod samples;
+mod sends;
+pub(crate) mod stage;
+mod start;
+
+use crate::deployment::nats_binary::NatsBinary;
+use crate::deployment::nats_config::Durability;
+use backlog::Backlog;
+use figure::Figure;
+use plain::PlainServer;
+use plan::Plan;
+use progress::Progress;
+use samples::Latencies;
+use stage::{Deployment, Folder};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measure Postroad on this machine, each figure beside its ceiling.
+///
+/// Starts deployments of its own in a temporary folder; an existing one is neither used nor needed.
+/// Prints a table, and ends with code 1 when a figure that must reach something does not.
+///
+/// Example: postroad bench --out target/bench --quick
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Write DIR/summary.json, and measure on the disk that DIR is on; otherwise on that of the
+    /// system's temporary folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Fewer samples: a first look in less than a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Only these groups of figures.
+    #[arg(long, value_name = "GROUP", value_enum, num_args = 1.., value_delimiter = ',')]
+    only: Vec<Group>,
+    /// The nats-server to run; otherwise $NATS_SERVER, then PATH, then .tools.
+    #[arg(long, value_name = "PATH")]
+    nats_server: Option<PathBuf>,
+}
+
+/// A group of figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Group {
+    /// How soon a new deployment serves.
+    Start,
+    /// Sends, power-safe and fast, 1, 16 and 256 in flight.
+    Sends,
+    /// From a send to its push, and to a subscription.
+    Push,
+    /// Folding a long log into new rows.
+    Projection,
+    /// Checks with little and with much unread.
+    Checks,
+    /// One tenant while another floods.
+    Neighbours,
+}
+
+/// A run: where it measures, how much, and what it has found.
+#[derive(Debug)]
+struct Bench {
+    plan: Plan,
+    server: PathBuf,
+    folder: Folder,
+    progress: Progress,
+    figures: Vec<Figure>,
+    notes: Vec<String>,
+}
+
+/// Measures, and says what was found; the code to end with.
+pub(crate) async fn run(args: BenchArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // Dropping the work is what stops every process that it started.
+    let bench = tokio::select! {
+        bench = measure(&args) => bench?,
+        _ = terminate.recv() => anyhow::bail!("stopped before all was measured"),
+        _ = interrupt.recv() => anyhow::bail!("stopped before all was measured"),
+    };
+    if let Some(dir) = &args.out {
+        report::write(&bench.figures, dir)?;
+    }
+    bench.progress.clear();
+    let (figures, notes) = (&bench.figures, &bench.notes);
+    if json {
+        report::print_json(figures)?;
+    } else {
+        report::print(figures, notes)?;
+    }
+    let missed: Vec<&str> = figures
+        .iter()
+        .filter(|figure| figure.is_missed())
+        .map(|figure| figure.figure.as_str())
+        .collect();
+    if missed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("not met: {}", missed.join("; "));
+    Ok(ExitCode::FAILURE)
+}
+
+async fn measure(args: &BenchArgs) -> anyhow::Result<Bench> {
+    let server = NatsBinary::find(args.nats_server.as_deref()).await?;
+    // The temporary folder of many systems is in memory, where nothing costs an fsync: measured
+    // where the caller keeps things, unless there is no such place.
+    let parent = args.out.clone().unwrap_or_else(std::env::temp_dir);
+    let mut bench = Bench {
+        plan: if args.quick { Plan::QUICK } else { Plan::FULL },
+        server: server.path,
+        folder: Folder::make(&parent, "postroad-bench")?,
+        progress: Progress::start(),
+        figures: Vec::new(),
+        notes: Vec::new(),
+    };
+    let is_wanted = |group| args.only.is_empty() || args.only.contains(&group);
+    if is_wanted(Group::Start) {
+        start::measure(&mut bench).await?;
+    }
+    if is_wanted(Group::Sends) {
+        sends::measure(&mut bench).await?;
+    }
+    if is_wanted(Group::Push) {
+        push::measure(&mut bench).await?;
+    }
+    if is_wanted(Group::Projection) || is_wanted(Group::Checks) {
+        let backlog = Backlog::fill(&bench).await?;
+        if is_wanted(Group::Projection) {
+            projection::measure(&mut bench, &backlog).await?;
+        }
+        if is_wanted(Group::Checks) {
+            checks::measure(&mut bench, &backlog).await?;
+        }
+        backlog.deployment.stop().await?;
+    }
+    if is_wanted(Group::Neighbours) {
+        neighbours::measure(&mut bench).await?;
+    }
+    Ok(bench)
+}
+
+impl Bench {
+    /// A place of that name in the run's folder.
+    fn place(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A nats-server without Postroad, for the group `name`.
+    async fn plain(&self, durability: Durability, name: &str) -> anyhow::Result<PlainServer> {
+        let sync = sends::name_of(durability);
+        let dir = self.place(&format!("plain-{name}-{sync}"));
+        let (server, _) = PlainServer::start(&self.server, &dir, durability).await?;
+        Ok(server)
+    }
+
+    /// A new deployment for the group `name`.
+    async fn deployment(&self, durability: Durability, name: &str) -> anyhow::Result<Deployment> {
+        let sync = sends::name_of(durability);
+        let dir = self.place(&format!("{name}-{sync}")).join("deployment");
+        std::fs::create_dir_all(&dir)?;
+        Deployment::start(&dir, &self.server, durability).await
+    }
+
+    /// One more figure.
+    fn add(&mut self, figure: Figure) {
+        self.figures.push(figure);
+    }
+
+    /// Two more figures, p50 and p99, beside those of `ceiling`.
+    fn add_latencies(&mut self, name: &str, of: &Latencies, ceiling: Option<&Latencies>) {
+        for (percentile, value, ceiling) in [
+            ("p50", of.p50_ms(), ceiling.map(Latencies::p50_ms)),
+            ("p99", of.p99_ms(), ceiling.map(Latencies::p99_ms)),
+        ] {
+            let figure = Figure::new(format!("{name} {percentile}"), value, "ms");
+            self.add(match ceiling {
+                Some(ceiling) => figure.beside(ceiling),
+                None => figure,
+            });
+        }
+    }
+
+    /// What the ceilings of a group are.
+    fn explain(&mut self, note: &str) {
+        self.notes.push(note.to_owned());
+    }
+}

@@ -1,0 +1,56 @@
+//! How much is measured: every count and time of a run, in full and in quick. Owns numbers only.
+
+use std::time::Duration;
+
+/// Bytes of content in every message that is sent or published.
+pub(crate) const CONTENT_BYTES: usize = 512;
+/// Sends in flight at once, one row of figures each.
+pub(crate) const IN_FLIGHT: [usize; 3] = [1, 16, 256];
+/// Agents that send at the same time, each over its own connection.
+pub(crate) const SENDERS: usize = 4;
+/// Messages that a check asks for, whether ten are unread or a hundred thousand: its cost is to
+/// depend on what it returns.
+pub(crate) const CHECK_LIMIT: usize = 10;
+
+/// The counts of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Starts of a new deployment.
+    pub(crate) starts: usize,
+    /// Rounds of everything that is measured in turns with its ceiling.
+    pub(crate) rounds: usize,
+    /// How long one turn under load takes.
+    pub(crate) turn: Duration,
+    /// Messages of one turn whose push is waited for.
+    pub(crate) pushes: usize,
+    /// Checks of one turn.
+    pub(crate) checks: usize,
+    /// Messages that lie unread, and then read.
+    pub(crate) backlog: usize,
+    /// Times that the log is folded anew.
+    pub(crate) folds: usize,
+}
+
+impl Plan {
+    /// For figures that are to be kept: about four minutes on two cores.
+    pub(crate) const FULL: Self = Self {
+        starts: 5,
+        rounds: 3,
+        turn: Duration::from_secs(2),
+        pushes: 150,
+        checks: 300,
+        backlog: 100_000,
+        folds: 3,
+    };
+
+    /// For a first look: the same figures with fewer samples, in less than a minute.
+    pub(crate) const QUICK: Self = Self {
+        starts: 3,
+        rounds: 2,
+        turn: Duration::from_millis(500),
+        pushes: 50,
+        checks: 100,
+        backlog: 20_000,
+        folds: 1,
+    };
+}

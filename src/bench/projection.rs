@@ -1,0 +1,89 @@
+//! Folding the whole log into new rows, beside raw writes of the same events. Owns these turns.
+
+use super::Bench;
+use super::backlog::Backlog;
+use super::figure::{Figure, Must};
+use super::rows;
+use super::samples::{Load, Until, median};
+use super::stage::{Child, program};
+use crate::deployment::nats_config::Durability;
+use anyhow::Context as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Least share of raw writes that folding must reach.
+const SHARE_OF_RAW: f64 = 0.4;
+/// Publishes in flight while the log of the drain is filled.
+const FILL_IN_FLIGHT: usize = 1_024;
+
+/// Measures the group.
+pub(super) async fn measure(bench: &mut Bench, backlog: &Backlog) -> anyhow::Result<()> {
+    let plan = bench.plan;
+    bench.progress.group("projection", 3 * plan.folds + 1);
+    let status = backlog.deployment.operator()?.status().await?;
+    let events = status.shards.iter().map(|shard| shard.end).sum::<u64>();
+    let events = usize::try_from(events)?;
+    bench.progress.says("filling a plain stream");
+    let plain = bench.plain(Durability::Fast, "projection").await?;
+    plain.publishes(FILL_IN_FLIGHT, Until::Calls(events)).await?;
+    bench.progress.step();
+    let (mut folded, mut raw, mut drained) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..plan.folds {
+        bench.progress.says("raw writes of as many events");
+        let path = bench.place(&format!("raw-{number}.redb"));
+        let written = tokio::task::spawn_blocking(move || rows::write(&path, events));
+        raw.push(written.await??);
+        bench.progress.step();
+        bench.progress.says("a projector with no rows");
+        let rows = bench.place(&format!("rows-{number}"));
+        folded.push(fold(backlog, &rows, events).await?);
+        bench.progress.step();
+        bench.progress.says("a raw drain");
+        drained.push(plain.drain(events).await?.per_second());
+        bench.progress.step();
+    }
+    plain.stop().await?;
+    let figure = Figure::new(
+        format!("projected events, {events} behind"),
+        median(&folded),
+        "1/s",
+    );
+    bench.add(
+        figure
+            .beside(median(&raw))
+            .must(&Must::AtLeastCeilings(SHARE_OF_RAW)),
+    );
+    bench.add(Figure::new("raw pull drain", median(&drained), "1/s"));
+    bench.explain(
+        "projected events: raw redb, three tables, same bytes, 8192 a transaction, Immediate, quick repair",
+    );
+    Ok(())
+}
+
+/// Events in a second that a new projector folds. What its start takes when nothing is left to fold
+/// is measured after it, and not counted.
+async fn fold(backlog: &Backlog, rows: &Path, events: usize) -> anyhow::Result<f64> {
+    let whole = start(backlog, rows).await?;
+    let bare = start(backlog, rows).await?;
+    let load = Load {
+        calls: events,
+        took: whole
+            .checked_sub(bare)
+            .context("folding the log took less than folding nothing")?,
+        ..Load::default()
+    };
+    Ok(load.per_second())
+}
+
+/// How long a projector with `rows` takes until it has caught up.
+async fn start(backlog: &Backlog, rows: &Path) -> anyhow::Result<Duration> {
+    let mut command = program(backlog.deployment.dir())?;
+    command.args(["--json", "projector", "--rows"]).arg(rows);
+    let logs = rows.parent().unwrap_or(rows);
+    let begun = Instant::now();
+    let mut projector = Child::start("projector", command, logs)?;
+    projector.line().await?;
+    let took = begun.elapsed();
+    projector.stop().await?;
+    Ok(took)
+}

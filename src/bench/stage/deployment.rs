@@ -1,0 +1,158 @@
+//! A real deployment on a folder: `postroad up` as a child process, and clients of it. Owns nothing
+//! that a user could not do: it goes in by the front door, with credentials that were issued.
+
+use super::child::{Child, program};
+use crate::deployment::nats_config::Durability;
+use anyhow::Context as _;
+use clap::ValueEnum as _;
+use postroad_client::{Client, ConnectOptions, Credential, NewAgent, Operator, UserKey};
+use postroad_protocol::{InstanceId, Role, TenantId};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// How long a call goes on. A busy machine is slow; one that is stuck must not hang a run for ever.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A deployment that runs. Dropped, it is killed with its nats-server.
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    dir: PathBuf,
+    url: String,
+    operator: Client,
+    up: Option<Child>,
+}
+
+/// An agent that was issued a credential and has connected with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    /// Its connection.
+    pub(crate) client: Client,
+    /// The text of its `.creds` file.
+    pub(crate) creds: Zeroizing<String>,
+}
+
+impl Deployment {
+    /// Starts `postroad up` on the folder `dir` with the nats-server `server`, and waits until it
+    /// serves.
+    ///
+    /// # Errors
+    /// When it does not come to serve; with its last words.
+    pub(crate) async fn start(
+        dir: &Path,
+        server: &Path,
+        durability: Durability,
+    ) -> anyhow::Result<Self> {
+        let (up, url) = start_up(dir, server, durability).await?;
+        let creds = Credential::from_file(dir.join("operator.creds"))?;
+        let operator = connect(&url, creds).await?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            url,
+            operator,
+            up: Some(up),
+        })
+    }
+
+    /// DIR.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where its nats-server listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What only its operator can do.
+    ///
+    /// # Errors
+    /// When its `operator.creds` is not an operator's.
+    pub(crate) fn operator(&self) -> anyhow::Result<Operator<'_>> {
+        Ok(self.operator.operator()?)
+    }
+
+    /// Creates a tenant.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(crate) async fn tenant(&self, name: &str) -> anyhow::Result<TenantId> {
+        let tenant = TenantId::parse(name)?;
+        self.operator()?.create_tenant(&tenant, None).await?;
+        Ok(tenant)
+    }
+
+    /// Issues a credential bound to an instance, and connects with it.
+    ///
+    /// # Errors
+    /// When either is refused.
+    pub(crate) async fn agent(
+        &self,
+        tenant: &TenantId,
+        role: &str,
+        instance: &str,
+    ) -> anyhow::Result<Agent> {
+        let user = UserKey::generate();
+        let agent = NewAgent::new(Role::parse(role)?).instance(InstanceId::parse(instance)?);
+        let operator = self.operator()?;
+        let issued = operator
+            .issue_credential(tenant, &agent, &user.public_key())
+            .await?;
+        let creds = user.creds(&issued.jwt);
+        let client = connect(&self.url, Credential::parse(&creds)?).await?;
+        Ok(Agent { client, creds })
+    }
+
+    /// Stops it as an operator would.
+    ///
+    /// # Errors
+    /// When it does not stop, or not with code 0.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        match self.up.take() {
+            Some(up) => up.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        if let Some(up) = &mut self.up {
+            up.kill_with(&self.dir.join("nats/nats-server.pid"));
+        }
+    }
+}
+
+/// Starts `up`, and waits for the line that says where it serves.
+///
+/// # Errors
+/// When that line does not come.
+pub(crate) async fn start_up(
+    dir: &Path,
+    server: &Path,
+    durability: Durability,
+) -> anyhow::Result<(Child, String)> {
+    let value = durability
+        .to_possible_value()
+        .context("every durability has a name")?;
+    let mut command = program(dir)?;
+    command
+        .args(["--json", "up", "--listen", "127.0.0.1:0", "--durability"])
+        .arg(value.get_name())
+        .arg("--nats-server")
+        .arg(server);
+    let logs = dir.parent().unwrap_or(dir);
+    let mut up = Child::start("up", command, logs)?;
+    let line = up.line().await?;
+    let ready: serde_json::Value = serde_json::from_str(&line)
+        .with_context(|| format!("the line that `up` printed is no JSON: {line}"))?;
+    let url = ready["url"]
+        .as_str()
+        .context("the line that `up` printed names no url")?;
+    Ok((up, url.to_owned()))
+}
+
+async fn connect(url: &str, credential: Credential) -> anyhow::Result<Client> {
+    let options = ConnectOptions::new(url, credential).timeout(CALL_TIMEOUT);
+    Ok(Client::connect(options).await?)
+}

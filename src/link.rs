@@ -1,0 +1,146 @@
+//! How Postroad's own parts connect to NATS: each with its own credential and inbox prefix, for
+//! ever, since a part without its connection has nothing to do but to get it back.
+
+use crate::deployment::grant::{Grant, GrantError, Tag, TagKey, Templates};
+use crate::deployment::jwt::{self, JwtError};
+use crate::deployment::keys::{CredentialKind, DeploymentKeys};
+use async_nats::{Client, ConnectOptions};
+use nkeys::KeyPair;
+use postroad_protocol::subject::{Service, service_inbox_prefix};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Oldest nats-server that does what the log needs: atomic batches.
+const NATS_AT_LEAST: (u64, u64) = (2, 12);
+/// Pause between attempts to reconnect: a restarted server is back within a moment.
+const RECONNECT_EVERY: Duration = Duration::from_millis(100);
+/// Messages that one subscription of a part buffers, in front of its own bounds.
+const SUBSCRIPTION_BUFFER: usize = 65_536;
+/// How long a part waits for an answer of NATS or of another part.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a part cannot connect.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum LinkError {
+    /// Its credential could not be made.
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
+    /// Its credential could not be described.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// The `.creds` text is malformed.
+    #[error("the credential of the {part} is malformed")]
+    Malformed {
+        /// Whose.
+        part: &'static str,
+        /// What the client said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// NATS does not take it.
+    #[error("the {part} cannot connect to {url}: {source}")]
+    Connect {
+        /// Who.
+        part: &'static str,
+        /// Where.
+        url: String,
+        /// What the client said.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// The server ignores what the log is built on.
+    #[error(
+        "nats-server {found} at {url} is too old: it ignores atomic batches without a word. Install 2.12 or newer"
+    )]
+    TooOld {
+        /// Where.
+        url: String,
+        /// Its version.
+        found: String,
+    },
+}
+
+/// The `.creds` text of a part, signed here and now.
+pub(crate) fn part_creds(
+    keys: &DeploymentKeys,
+    templates: &Templates,
+    service: Service,
+) -> Result<Zeroizing<String>, LinkError> {
+    let kind = match service {
+        Service::Broker => CredentialKind::Broker,
+        Service::Projector => CredentialKind::Projector,
+        Service::Issuer => CredentialKind::Issuer,
+    };
+    sign_creds(keys, templates, kind, service.token(), &[], None)
+}
+
+/// The `.creds` text of an operator at `instance`. It does not end: whoever can read it can read
+/// the operator keys beside it.
+pub(crate) fn operator_creds(
+    keys: &DeploymentKeys,
+    templates: &Templates,
+    instance: &str,
+) -> Result<Zeroizing<String>, LinkError> {
+    let tags = [
+        Tag::new(TagKey::Role, postroad_protocol::subject::OPERATOR_ROLE)?,
+        Tag::new(TagKey::Instance, instance)?,
+    ];
+    sign_creds(keys, templates, CredentialKind::Operator, "operator", &tags, None)
+}
+
+/// Signs a credential for a key pair made here.
+pub(crate) fn sign_creds(
+    keys: &DeploymentKeys,
+    templates: &Templates,
+    kind: CredentialKind,
+    name: &str,
+    tags: &[Tag],
+    expires_at_s: Option<u64>,
+) -> Result<Zeroizing<String>, LinkError> {
+    let user = KeyPair::new_user();
+    let grant = Grant { kind, name, user: &user.public_key(), tags, expires_at_s };
+    let token = jwt::user_jwt(keys, templates, &grant)?;
+    Ok(jwt::creds_file(&token, &user))
+}
+
+/// Connects a part, and refuses a server that is too old.
+pub(crate) async fn connect_part(url: &str, service: Service, creds: &str) -> Result<Client, LinkError> {
+    let part = service.token();
+    let options = ConnectOptions::with_credentials(creds).map_err(|source| LinkError::Malformed { part, source })?;
+    let client = options
+        .name(format!("postroad-{part}"))
+        .custom_inbox_prefix(service_inbox_prefix(service))
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .subscription_capacity(SUBSCRIPTION_BUFFER)
+        .reconnect_delay_callback(|_| RECONNECT_EVERY)
+        .event_callback(move |event| async move { tracing::debug!(part, %event, "connection") })
+        .connect(url)
+        .await
+        .map_err(|source| LinkError::Connect { part, url: url.to_owned(), source })?;
+    let found = client.server_info().version;
+    if !is_new_enough(&found) {
+        return Err(LinkError::TooOld { url: url.to_owned(), found });
+    }
+    Ok(client)
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches('v').split(['.', '-']).map(|part| part.parse::<u64>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) >= NATS_AT_LEAST,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_new_enough;
+
+    #[test]
+    fn servers_without_atomic_batches_are_too_old() {
+        for (version, good) in [("2.9.10", false), ("2.11.9", false), ("2.12.0", true), ("2.15.1", true), ("3.0.0-beta", true), ("", false), ("new", false)] {
+            assert_eq!(is_new_enough(version), good, "{version}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The parts as separate processes, against any nats-server: `init` makes the deployment, `broker`
+//! and `projector` run one part each.
+
+use crate::deployment::accounts;
+use crate::deployment::grant::Templates;
+use crate::deployment::keys::DeploymentKeys;
+use crate::deployment::layout::{Layout, write_private};
+use crate::deployment::lock::DirLock;
+use crate::deployment::nats_config::{Durability, ServerConfig};
+use crate::deployment::{disk, jwt};
+use crate::link::{operator_creds, part_creds};
+use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
+use crate::up::LOCAL_OPERATOR;
+use anyhow::Context as _;
+use postroad_protocol::seal::MasterKey;
+use postroad_protocol::subject::{Service, Subjects};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Make the keys and the nats-server configuration of a deployment whose parts run separately.
+///
+/// Writes DIR/nats/nats-server.conf, DIR/operator.creds, DIR/broker.creds and DIR/projector.creds.
+/// Then run nats-server with that configuration, and `postroad broker` and `postroad projector` as
+/// often as you like. A machine that runs only one part needs its .creds file and the master key.
+///
+/// Example: postroad init --dir /etc/postroad --listen 127.0.0.1:4222
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// Where nats-server will listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4222")]
+    pub(crate) listen: SocketAddr,
+    /// What an acknowledgement promises.
+    #[arg(long, value_enum, default_value = "power-safe")]
+    pub(crate) durability: Durability,
+}
+
+/// How a separate part finds its deployment.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PartArgs {
+    /// The part's own .creds file; otherwise one is signed with the keys in DIR.
+    #[arg(long = "part-creds", value_name = "FILE")]
+    pub(crate) creds: Option<PathBuf>,
+    /// File with the deployment's master key; otherwise the one in DIR/keys.
+    #[arg(long, value_name = "FILE", env = "POSTROAD_MASTER_KEY_FILE")]
+    pub(crate) master_key: Option<PathBuf>,
+}
+
+/// Run the command side alone: commands become events.
+///
+/// Makes the shards that are missing. Runs an issuer too where the deployment's keys are in DIR. Any
+/// number of brokers share the work. SIGTERM drains.
+///
+/// Example: postroad broker --dir /etc/postroad --server nats://127.0.0.1:4222
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct BrokerArgs {
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+    /// What the server's sync_interval makes an acknowledgement promise.
+    #[arg(long, value_enum, default_value = "power-safe")]
+    pub(crate) durability: Durability,
+    /// Shards that there are to be at least; a tenant lives in one.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) shards: u16,
+    /// Replicas of each stream that is made; 3 in a cluster.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) replicas: u8,
+}
+
+/// Run the query side alone: events become rows, queries read rows.
+///
+/// Keeps its rows in --rows; they are folded from the log, so the folder may be lost. Any number of
+/// projectors share the queries. SIGTERM drains.
+///
+/// Example: postroad projector --dir /etc/postroad --rows /var/lib/postroad/rows
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProjectorArgs {
+    #[command(flatten)]
+    pub(crate) part: PartArgs,
+    /// Where the rows lie; by default DIR/rows. Each projector needs a folder of its own.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rows: Option<PathBuf>,
+}
+
+/// Makes a deployment whose parts run separately.
+pub(crate) fn init(args: &InitArgs, dir: &Path, subjects: &Subjects) -> anyhow::Result<()> {
+    let layout = Layout::create(dir)?;
+    let lock = DirLock::acquire(&layout)?;
+    let (keys, _) = DeploymentKeys::load_or_create(&layout, &lock)?;
+    let templates = Templates::for_root(subjects.root());
+    accounts::place(&layout, &keys, &templates)?;
+    let config = ServerConfig {
+        layout: &layout,
+        listen: args.listen,
+        server_name: "postroad",
+        durability: args.durability,
+        max_file_store_bytes: disk::log_bytes_available(&layout.jetstream_dir())?,
+        operator_jwt: &jwt::operator_jwt(&keys)?,
+        system_account: &keys.system_account().public_key(),
+    };
+    write_private(&layout.nats_config(), config.render().as_bytes())?;
+    let creds = |name: &str| layout.root().join(format!("{name}.creds"));
+    write_private(&layout.operator_creds(), operator_creds(&keys, &templates, LOCAL_OPERATOR)?.as_bytes())?;
+    for service in [Service::Broker, Service::Projector] {
+        write_private(&creds(service.token()), part_creds(&keys, &templates, service)?.as_bytes())?;
+    }
+    let url = format!("nats://{}", args.listen);
+    write_private(&layout.context(), format!("{}\n", serde_json::json!({ "url": url })).as_bytes())?;
+    eprintln!(
+        "made {dir}. Next, each in its own terminal:\n\n  nats-server -c {config}\n  postroad --dir {dir} --server {url} broker\n  \
+         postroad --dir {dir} --server {url} projector\n",
+        dir = layout.root().display(),
+        config = layout.nats_config().display(),
+    );
+    Ok(())
+}
+
+/// What a separate part is started with.
+struct Part {
+    shared: Shared,
+    creds: zeroize::Zeroizing<String>,
+    /// The deployment's keys, where they are in DIR.
+    keys: Option<(Arc<DeploymentKeys>, Arc<Templates>)>,
+    layout: Option<Layout>,
+}
+
+fn part(args: &PartArgs, service: Service, dir: Option<&Path>, url: Option<&str>, subjects: Subjects) -> anyhow::Result<Part> {
+    let layout = dir.map(Layout::open).transpose()?;
+    let keys = match &layout {
+        Some(layout) if layout.keys_dir().exists() => {
+            let templates = Arc::new(Templates::for_root(subjects.root()));
+            Some((Arc::new(DeploymentKeys::load(layout)?), templates))
+        }
+        _ => None,
+    };
+    let creds = match (&args.creds, &keys) {
+        (Some(path), _) => zeroize::Zeroizing::new(
+            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?,
+        ),
+        (None, Some((keys, templates))) => part_creds(keys, templates, service)?,
+        (None, None) => anyhow::bail!(
+            "there is no credential for the {0}: give --part-creds FILE, or --dir with the deployment's keys (postroad init makes both)",
+            service.token()
+        ),
+    };
+    let master = match (&args.master_key, &keys) {
+        (Some(path), _) => {
+            let hex = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let key = crate::deployment::master_key::MasterKey::from_hex(hex.trim())
+                .with_context(|| format!("{} holds no master key: 64 hexadecimal digits", path.display()))?;
+            MasterKey::from_bytes(*key.expose())
+        }
+        (None, Some((keys, _))) => MasterKey::from_bytes(*keys.master().expose()),
+        (None, None) => anyhow::bail!("there is no master key: give --master-key FILE, or --dir with the deployment's keys"),
+    };
+    let url = url.map(str::to_owned).or_else(|| Some(context_url(layout.as_ref()?)?)).unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
+    Ok(Part { shared: Shared::new(url, subjects, master), creds, keys, layout })
+}
+
+fn context_url(layout: &Layout) -> Option<String> {
+    let context: serde_json::Value = serde_json::from_slice(&std::fs::read(layout.context()).ok()?).ok()?;
+    Some(context.get("url")?.as_str()?.to_owned())
+}
+
+/// Runs a broker until it is told to stop.
+pub(crate) async fn broker(args: BrokerArgs, dir: Option<&Path>, url: Option<&str>, subjects: Subjects, json: bool) -> anyhow::Result<()> {
+    let part = part(&args.part, Service::Broker, dir, url, subjects)?;
+    let writing = Writing { durability: args.durability, shards: args.shards, replicas: usize::from(args.replicas) };
+    let broker = start_broker(&part.shared, &part.creds, writing).await?;
+    if let Some((keys, templates)) = &part.keys {
+        start_issuer(&part.shared, keys, templates).await?;
+    }
+    say_ready(Service::Broker, &part.shared.url, json)?;
+    stop_signal().await?;
+    broker.drain().await;
+    Ok(())
+}
+
+/// Runs a projector until it is told to stop.
+pub(crate) async fn projector(args: ProjectorArgs, dir: Option<&Path>, url: Option<&str>, subjects: Subjects, json: bool) -> anyhow::Result<()> {
+    let part = part(&args.part, Service::Projector, dir, url, subjects)?;
+    let rows = args.rows.or_else(|| part.layout.as_ref().map(Layout::rows_dir));
+    let rows = rows.context("say where the rows lie: --rows DIR")?;
+    let projector = start_projector(&part.shared, &part.creds, rows).await?;
+    say_ready(Service::Projector, &part.shared.url, json)?;
+    stop_signal().await?;
+    projector.drain().await;
+    Ok(())
+}
+
+fn say_ready(service: Service, url: &str, json: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::json!({ "ready": true, "part": service.token(), "url": url, "pid": std::process::id() }))?;
+    } else {
+        writeln!(out, "postroad {} ready {url}", service.token())?;
+    }
+    out.flush()
+}
+
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    eprintln!("postroad is stopping: finishing what is in flight");
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `postroad up`: one process that carries a whole deployment. Owns the order of starting, the words
+//! that say so, and the order of stopping.
+
+use crate::deployment::embedded::{Deployment, NatsOptions};
+use crate::deployment::layout::write_private;
+use crate::deployment::nats_config::Durability;
+use crate::deployment::nats_server::{NatsServer, ServerState};
+use crate::link::{operator_creds, part_creds};
+use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
+use anyhow::Context as _;
+use postroad_broker::Broker;
+use postroad_client::{Client, ClientError, ConnectOptions, Credential};
+use postroad_projector::Projector;
+use postroad_protocol::seal::MasterKey;
+use postroad_protocol::subject::{Service, Subjects};
+use postroad_protocol::{ErrorCode, TenantId};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The tenant that a new deployment begins with.
+pub(crate) const FIRST_TENANT: &str = "default";
+/// The operator's instance name on the deployment's own host.
+pub(crate) const LOCAL_OPERATOR: &str = "local";
+
+/// Start Postroad with its own nats-server, ready to use.
+///
+/// The first start makes DIR with keys, the tenant `default` and `operator.creds`; later starts find
+/// everything again. Prints one line when it serves; ctrl-c or SIGTERM drains and stops it.
+///
+/// Example: postroad up --listen 127.0.0.1:4222
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct UpArgs {
+    /// Where agents connect; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4222")]
+    pub(crate) listen: SocketAddr,
+    /// What an acknowledgement promises.
+    #[arg(long, value_enum, default_value = "power-safe")]
+    pub(crate) durability: Durability,
+    /// The nats-server to run; otherwise $NATS_SERVER, then PATH, then .tools.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) nats_server: Option<PathBuf>,
+    /// Shards that there are to be at least; a tenant lives in one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) shards: u16,
+}
+
+/// The parts that run.
+struct Running {
+    nats: NatsServer,
+    broker: Broker,
+    projector: Projector,
+}
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(args: UpArgs, dir: &Path, subjects: Subjects, json: bool) -> anyhow::Result<()> {
+    // Installed first: a signal during the start must not leave a server behind.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let deployment = Deployment::open(dir, subjects.root()).await?;
+    let started = tokio::select! {
+        started = start(&deployment, &args, subjects) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    announce(&deployment, &started, &args, json)?;
+    let mut server = started.nats.state();
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        failed = server.wait_for(|state| matches!(state, ServerState::Failed(_))) => match failed {
+            Ok(state) => match &*state {
+                ServerState::Failed(error) => Some(error.to_string()),
+                _ => None,
+            },
+            Err(_) => Some("the supervisor of nats-server ended".to_owned()),
+        },
+    };
+    eprintln!("postroad is stopping: finishing what is in flight");
+    let drained = async {
+        started.broker.drain().await;
+        started.projector.drain().await;
+    };
+    tokio::select! {
+        () = drained => {}
+        _ = terminate.recv() => eprintln!("asked twice: stopping now"),
+        _ = interrupt.recv() => eprintln!("asked twice: stopping now"),
+    }
+    started.nats.stop().await;
+    match failed {
+        None => Ok(()),
+        Some(error) => Err(anyhow::anyhow!("nats-server could not be kept running: {error}")),
+    }
+}
+
+async fn start(deployment: &Deployment, args: &UpArgs, subjects: Subjects) -> anyhow::Result<Running> {
+    let options = NatsOptions {
+        listen: args.listen,
+        durability: args.durability,
+        binary: args.nats_server.clone(),
+    };
+    let (nats, _) = deployment.start_nats(&options).await?;
+    let (keys, templates, layout) = (deployment.keys(), deployment.templates(), deployment.layout());
+    let master = MasterKey::from_bytes(*keys.master().expose());
+    let shared = Shared::new(nats.url(), subjects, master);
+    let writing = Writing { durability: args.durability, shards: args.shards, replicas: 1 };
+    let broker = start_broker(&shared, &part_creds(keys, templates, Service::Broker)?, writing).await?;
+    start_issuer(&shared, keys, templates).await?;
+    let projector_creds = part_creds(keys, templates, Service::Projector)?;
+    let projector = start_projector(&shared, &projector_creds, layout.rows_dir()).await?;
+    let creds = operator_creds(keys, templates, LOCAL_OPERATOR)?;
+    if !layout.operator_creds().exists() {
+        write_private(&layout.operator_creds(), creds.as_bytes())?;
+    }
+    let context = serde_json::json!({ "url": shared.url });
+    write_private(&layout.context(), format!("{context}\n").as_bytes())?;
+    // Before the first tenant there is nobody; afterwards the operator alone decides who exists.
+    if projector.hosts().keyring().homes().is_empty() {
+        create_first_tenant(&shared, &creds).await?;
+    }
+    Ok(Running { nats, broker, projector })
+}
+
+async fn create_first_tenant(shared: &Shared, creds: &str) -> anyhow::Result<()> {
+    let credential = Credential::parse(creds).context("the operator's own credential does not read")?;
+    let options = ConnectOptions::new(&shared.url, credential).subjects(shared.subjects.clone());
+    let client = Client::connect(options).await?;
+    let tenant = TenantId::parse(FIRST_TENANT)?;
+    match client.operator()?.create_tenant(&tenant, None).await {
+        Ok(_) => Ok(()),
+        Err(ClientError::Refused(refusal)) if refusal.code == ErrorCode::Conflict => Ok(()),
+        Err(error) => Err(error).context("the tenant `default` could not be created"),
+    }
+}
+
+fn announce(deployment: &Deployment, running: &Running, args: &UpArgs, json: bool) -> std::io::Result<()> {
+    let url = running.nats.url();
+    let dir = deployment.layout().root();
+    let mut out = std::io::stdout().lock();
+    if json {
+        let document = serde_json::json!({ "ready": true, "url": url, "dir": dir, "pid": std::process::id() });
+        writeln!(out, "{document}")?;
+        return out.flush();
+    }
+    writeln!(out, "postroad ready {url}")?;
+    out.flush()?;
+    let program = std::env::args().next().unwrap_or_else(|| "postroad".to_owned());
+    let at = if dir.ends_with(".postroad") { String::new() } else { format!(" --dir {}", dir.display()) };
+    if args.durability == Durability::Fast {
+        eprintln!("\nAcknowledged messages survive every crash, but for up to two minutes not a power loss (--durability fast).");
+    }
+    let first = if deployment.is_new() { "Try it in another terminal" } else { "In another terminal" };
+    eprintln!(
+        "\n{first}:\n\n  \
+         {program}{at} agent issue --tenant {FIRST_TENANT} --role alice && {program}{at} agent issue --tenant {FIRST_TENANT} --role bob\n  \
+         {program}{at} --as {FIRST_TENANT}/alice send bob \"hello from alice\"\n  \
+         {program}{at} --as {FIRST_TENANT}/bob check\n"
+    );
+    Ok(())
+}

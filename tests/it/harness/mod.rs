@@ -1,0 +1,161 @@
+//! A real deployment for a test: the real binary, a real nats-server, a temporary folder, a free
+//! loopback port. Everything that it starts is stopped by process id when it is dropped.
+
+pub mod cli;
+pub mod fleet;
+pub mod process;
+pub mod raw;
+
+use postroad_client::{Client, ConnectOptions, Credential, NewAgent, UserKey};
+use postroad_protocol::{InstanceId, Role, TenantId};
+use process::Process;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything that must happen.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_postroad")
+}
+
+/// A deployment that `postroad up` carries.
+pub struct Deployment {
+    pub dir: tempfile::TempDir,
+    pub url: String,
+    listen: String,
+    args: Vec<String>,
+    pub up: Option<Process>,
+}
+
+impl Deployment {
+    /// Starts one with the defaults of `up`.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more arguments for `up`.
+    pub fn start_with(args: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut this = Self { dir, url: String::new(), listen: "127.0.0.1:0".to_owned(), args, up: None };
+        this.restart();
+        // The port stays the same from now on, as it does for agents in the field.
+        this.listen = this.url.trim_start_matches("nats://").to_owned();
+        this
+    }
+
+    /// DIR.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join(".postroad")
+    }
+
+    /// Starts `up` again on the same DIR; it must not be running.
+    pub fn restart(&mut self) {
+        assert!(self.up.is_none(), "up is still running");
+        let dir = self.path();
+        let mut command = std::process::Command::new(binary());
+        command.arg("--dir").arg(&dir).arg("--json").arg("up").arg("--listen").arg(&self.listen).args(&self.args);
+        let (process, ready) = Process::start_until_line(command);
+        let ready: serde_json::Value = serde_json::from_str(&ready).expect("the ready line is JSON");
+        self.url = ready["url"].as_str().expect("a url").to_owned();
+        self.up = Some(process);
+    }
+
+    /// Asks `up` to stop, and says with which code it did.
+    pub fn stop(&mut self) -> i32 {
+        self.up.take().expect("up is running").terminate()
+    }
+
+    /// Kills `up` and its nats-server at once, as a power cut of the machine's processes would.
+    pub fn kill_tree(&mut self) {
+        let nats = self.nats_pid();
+        self.up.take().expect("up is running").kill();
+        if let Some(pid) = nats {
+            process::kill(pid);
+            process::wait_until_gone(pid);
+        }
+    }
+
+    /// The process id of the supervised nats-server.
+    pub fn nats_pid(&self) -> Option<i32> {
+        std::fs::read_to_string(self.path().join("nats/nats-server.pid")).ok()?.trim().parse().ok()
+    }
+
+    /// The operator's client.
+    pub async fn operator(&self) -> Client {
+        let creds = std::fs::read_to_string(self.path().join("operator.creds")).expect("operator.creds");
+        connect(&self.url, &creds, None).await
+    }
+
+    /// Creates a tenant.
+    pub async fn tenant(&self, name: &str) -> TenantId {
+        let tenant = TenantId::parse(name).expect("a tenant's name");
+        self.operator().await.operator().expect("an operator").create_tenant(&tenant, None).await.expect("the tenant is created");
+        tenant
+    }
+
+    /// Issues a credential bound to an instance, and connects with it.
+    pub async fn agent(&self, tenant: &str, role: &str, instance: &str) -> Client {
+        let creds = self.creds(tenant, role, Some(instance)).await;
+        connect(&self.url, &creds, None).await
+    }
+
+    /// Issues a credential; the text of its `.creds` file.
+    pub async fn creds(&self, tenant: &str, role: &str, instance: Option<&str>) -> String {
+        issue(&self.operator().await, tenant, role, instance).await
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        if self.up.is_some() {
+            self.kill_tree();
+        }
+    }
+}
+
+/// Issues a credential through `operator`; the text of its `.creds` file.
+pub async fn issue(operator: &Client, tenant: &str, role: &str, instance: Option<&str>) -> String {
+    let tenant = TenantId::parse(tenant).expect("a tenant's name");
+    let user = UserKey::generate();
+    let mut agent = NewAgent::new(Role::parse(role).expect("a role"));
+    if let Some(instance) = instance {
+        agent = agent.instance(InstanceId::parse(instance).expect("an instance's name"));
+    }
+    let operator = operator.operator().expect("an operator");
+    let issued = operator.issue_credential(&tenant, &agent, &user.public_key()).await.expect("the credential is issued");
+    user.creds(&issued.jwt).to_string()
+}
+
+/// Connects with the text of a `.creds` file.
+pub async fn connect(url: &str, creds: &str, instance: Option<&str>) -> Client {
+    let credential = Credential::parse(creds).expect("the credential reads");
+    let mut options = ConnectOptions::new(url, credential).timeout(Duration::from_secs(30));
+    if let Some(instance) = instance {
+        options = options.instance(InstanceId::parse(instance).expect("an instance's name"));
+    }
+    Client::connect(options).await.expect("the client connects")
+}
+
+/// Waits until `condition` holds; panics with `what` at the deadline.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < DEADLINE, "did not come to pass: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A seed for a random test: from `POSTROAD_SEED`, or fresh. Printed, so that a failure can be repeated.
+pub fn seed() -> u64 {
+    let seed = std::env::var("POSTROAD_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random);
+    println!("POSTROAD_SEED={seed}");
+    seed
+}
+
+/// The nats-server that tests run on: what `make test` found, else what is on PATH.
+pub fn nats_server() -> PathBuf {
+    std::env::var_os("NATS_SERVER").map_or_else(|| Path::new("nats-server").to_owned(), PathBuf::from)
+}

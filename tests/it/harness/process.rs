@@ -1,0 +1,114 @@
+//! Child processes of a test: started until they say that they serve, stopped by process id.
+
+use nix::sys::signal::{Signal, kill as send};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A running child with its stderr gathered.
+pub struct Process {
+    child: Child,
+    stderr: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts `command` and waits for its first line on stdout.
+    pub fn start_until_line(command: Command) -> (Self, String) {
+        let (mut process, stdout) = Self::start(command);
+        let mut reader = BufReader::new(stdout);
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("stdout reads");
+        if line.is_empty() {
+            let status = process.child.wait();
+            panic!("it ended before it served ({status:?}): {}", process.stderr());
+        }
+        // Whatever follows is read too, so that the child never blocks on a full pipe.
+        std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
+        (process, line)
+    }
+
+    /// Starts `command`; its stdout is the caller's.
+    pub fn start(mut command: Command) -> (Self, std::process::ChildStdout) {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut pipe = child.stderr.take().expect("stderr is piped");
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&stderr);
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut chunk) {
+                let text = String::from_utf8_lossy(&chunk[..count]).into_owned();
+                sink.lock().unwrap().push_str(&text);
+            }
+        });
+        (Self { child, stderr }, stdout)
+    }
+
+    /// What it has written to stderr.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be waited for").is_some()
+    }
+
+    /// Sends SIGTERM and waits for the end; its exit code.
+    pub fn terminate(mut self) -> i32 {
+        send(Pid::from_raw(self.pid()), Signal::SIGTERM).expect("the signal is sent");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                return status.code().unwrap_or(-1);
+            }
+            assert!(start.elapsed() < super::DEADLINE, "it did not stop: {}", self.stderr());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Kills it at once.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the child can be killed");
+        self.child.wait().expect("the child can be waited for");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail when it has ended already, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- stderr of process {}:\n{}", self.child.id(), self.stderr());
+        }
+    }
+}
+
+/// Kills a process that is not a child.
+pub fn kill(pid: i32) {
+    // It may have ended by itself.
+    let _ = send(Pid::from_raw(pid), Signal::SIGKILL);
+}
+
+/// Waits until a process is gone.
+pub fn wait_until_gone(pid: i32) {
+    let start = Instant::now();
+    while send(Pid::from_raw(pid), None).is_ok() && !is_zombie(pid) {
+        assert!(start.elapsed() < super::DEADLINE, "process {pid} does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_zombie(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+}
