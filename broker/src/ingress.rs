@@ -18,7 +18,9 @@ use postroad_protocol::id::{CommandId, TimeMs};
 use postroad_protocol::query::wire::Reading;
 use postroad_protocol::service::{OBSERVE, Observation};
 use postroad_protocol::subject::{RequestKind, Service};
-use postroad_protocol::tenancy::{Admission, Admitted, Rejected, Tagger, TenantScope};
+use postroad_protocol::tenancy::{
+    Admission, Admitted, Claims, Principal, Rejected, RequestContext, Tagger, TenantScope,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
@@ -258,7 +260,7 @@ fn read(
         }
         Who::Both => {}
     }
-    context.check_claims(&read_claims(encoding, body)?)?;
+    context.check_claims(&claims_of(&context, encoding, body)?)?;
     let identified = Command::read(scope, verb, encoding, body)?;
     let position = match identified.command {
         Command::MarkAsRead(_) => encoding.decode::<Reading>(body)?.position,
@@ -271,6 +273,31 @@ fn read(
         time,
         position,
     })
+}
+
+/// What a request says of its caller. Of an operator that is the tenant alone: it has no role to
+/// claim, and its verbs use the other names for something else.
+fn claims_of(
+    context: &RequestContext,
+    encoding: Encoding,
+    body: &[u8],
+) -> Result<Claims, Refusal> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OperatorClaims {
+        #[serde(default)]
+        tenant_id: Option<String>,
+    }
+    match context.principal() {
+        Principal::Agent(_) => read_claims(encoding, body),
+        Principal::Operator(_) => {
+            let OperatorClaims { tenant_id } = encoding.decode(body)?;
+            Ok(Claims {
+                tenant_id,
+                ..Claims::default()
+            })
+        }
+    }
 }
 
 #[cfg(test)]

@@ -230,8 +230,7 @@ mod tests {
             assert_eq!(foreign.unwrap_err().field.as_deref(), Some("cursor"));
         }
         let instance = InstanceId::parse("cli").unwrap();
-        let operator =
-            Cursor::new(Kind::Roster, 7, 42).encode_for_operator(Some(&acme), &instance);
+        let operator = Cursor::new(Kind::Roster, 7, 42).encode_for_operator(Some(&acme), &instance);
         let decode = |scope: Option<&TenantScope>| {
             Cursor::decode_for_operator(&operator, Kind::Roster, 7, scope, &instance)
         };
@@ -253,8 +252,8 @@ mod tests {
     #[test]
     fn the_longest_place_fits_the_longest_cursor() {
         let longest = [b'a'; 64 + 1 + 1 + 64 + 1];
-        let text = Cursor::at(Kind::Roster, u64::MAX, &longest)
-            .encode(&scope("acme"), &reader("tau/pi"));
+        let text =
+            Cursor::at(Kind::Roster, u64::MAX, &longest).encode(&scope("acme"), &reader("tau/pi"));
         assert!(text.len() <= CURSOR_MAX_CHARS, "{}", text.len());
     }
 

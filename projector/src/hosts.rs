@@ -1,6 +1,6 @@
 //! The shards that this projector serves: what is read from, how far it is, and its pipeline.
 
-use crate::progress::{Progress, State, wait_until};
+use crate::progress::{Progress, State, another_log, wait_until};
 use crate::store::Store;
 use arc_swap::ArcSwap;
 use postroad_log::{Home, Keyring, Shard};
@@ -91,6 +91,18 @@ impl Host {
         if self.rebuilding.try_lock().is_err() { "rebuilding" } else { self.progress().state.word() }
     }
 
+    /// Waits until `position` is applied.
+    ///
+    /// # Errors
+    /// As [`wait_until`]; `invalid_argument` too when the log does not reach so far: its tail was cut.
+    pub async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
+        let Err(refusal) = wait_until(&self.progress, position).await else { return Ok(()) };
+        match self.shard.extent().await {
+            Ok(extent) if extent.last < position.sequence => Err(another_log()),
+            _ => Err(refusal),
+        }
+    }
+
     /// Waits until what the log holds now is applied. A damaged shard does not wait.
     ///
     /// # Errors
@@ -173,7 +185,7 @@ impl Hosts {
     /// As [`wait_until`].
     pub async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
         match self.hosts.get(&position.shard) {
-            Some(host) => wait_until(host.watch(), position).await,
+            Some(host) => host.wait_for(position).await,
             None => Err(Refusal::invalid("position", "there is no such shard", "call again without a position")),
         }
     }

@@ -79,14 +79,15 @@ pub async fn wait_until(progress: &watch::Sender<Progress>, wanted: Position) ->
     let mut watching = progress.subscribe();
     let reached = watching.wait_for(|now| now.epoch != wanted.epoch || now.sequence >= wanted.sequence || now.is_damaged());
     match tokio::time::timeout(Duration::from_millis(POSITION_WAIT_MS), reached).await {
-        Ok(Ok(now)) if now.epoch != wanted.epoch => Err(Refusal::invalid(
-            "position",
-            "this position is of a log that has been replaced",
-            "call again without a position",
-        )),
+        Ok(Ok(now)) if now.epoch != wanted.epoch => Err(another_log()),
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Refusal::unavailable("the rows are not yet as far as this request asks for")),
     }
+}
+
+/// The refusal of a position that the log does not have (any more).
+pub fn another_log() -> Refusal {
+    Refusal::invalid("position", "this position is of a log that has been replaced or cut", "call again without a position")
 }
 
 #[cfg(test)]

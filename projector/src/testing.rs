@@ -19,6 +19,10 @@ use std::collections::BTreeMap;
 pub(crate) const EPOCH: u64 = 7;
 
 /// A scope, through the log's door.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no log that says whose an event is"
+)]
 pub(crate) fn scope(tenant: &str) -> TenantScope {
     let subjects = Subjects::default();
     let tenant = TenantId::parse(tenant).unwrap();

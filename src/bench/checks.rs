@@ -27,19 +27,19 @@ pub(super) async fn measure(bench: &mut Bench, backlog: &Backlog) -> anyhow::Res
     let plan = bench.plan;
     let (few, away, count) = (&backlog.few, &backlog.away, backlog.ids.len());
     bench.progress.group("checks", 5 * plan.rounds);
-    let plain = bench.plain(Durability::Fast, "checks").await?;
+    let nats = bench.nats(Durability::Fast, "checks").await?;
     let bytes = warm_up(few, CHECK_LIMIT).await?;
     warm_up(away, count).await?;
     let (mut bare, mut of_few, mut of_many) = <(Latencies, Latencies, Latencies)>::default();
     for _ in 0..plan.rounds {
-        bare.extend(&turn(bench, &plain, bytes).await?);
+        bare.extend(&turn(bench, &nats, bytes).await?);
         of_few.extend(&checks(bench, few, CHECK_LIMIT).await?);
         of_many.extend(&checks(bench, away, count).await?);
     }
     let few_name = format!("check, {CHECK_LIMIT} unread");
     let many_name = format!("check, {count} unread");
     bench.add_latencies(&few_name, &of_few, Some(&bare));
-    let must = Must::AtMostTimes {
+    let must = Must::WithinTimes {
         times: BACKLOG_COST,
         other: of_few.p50_ms(),
         name: format!("{few_name} p50"),
@@ -57,18 +57,18 @@ pub(super) async fn measure(bench: &mut Bench, backlog: &Backlog) -> anyhow::Res
     bench.progress.group("checks", 2 * plan.rounds);
     let (mut bare, mut after) = <(Latencies, Latencies)>::default();
     for _ in 0..plan.rounds {
-        bare.extend(&turn(bench, &plain, bytes).await?);
+        bare.extend(&turn(bench, &nats, bytes).await?);
         after.extend(&checks(bench, away, CHECK_LIMIT).await?);
     }
     let name = format!("check, {CHECK_LIMIT} unread after {count} read");
     bench.add_latencies(&name, &after, Some(&bare));
     bench.explain("checks: bare requests, answered with as many bytes as ten messages take");
-    plain.stop().await
+    nats.stop().await
 }
 
-async fn turn(bench: &Bench, plain: &PlainServer, bytes: usize) -> anyhow::Result<Latencies> {
+async fn turn(bench: &Bench, nats: &PlainServer, bytes: usize) -> anyhow::Result<Latencies> {
     bench.progress.says("bare requests");
-    let latencies = plain.requests(bytes, bench.plan.checks).await?;
+    let latencies = nats.requests(bytes, bench.plan.checks).await?;
     bench.progress.step();
     Ok(latencies)
 }
@@ -122,6 +122,9 @@ async fn read_all(bench: &Bench, backlog: &Backlog) -> anyhow::Result<()> {
         .try_collect()
         .await?;
     let (marked, sent) = (marked.iter().sum::<usize>(), backlog.ids.len());
-    anyhow::ensure!(marked == sent, "{marked} of {sent} messages could be marked as read");
+    anyhow::ensure!(
+        marked == sent,
+        "{marked} of {sent} messages could be marked as read"
+    );
     Ok(())
 }

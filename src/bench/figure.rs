@@ -7,11 +7,11 @@ use serde::Serialize;
 #[derive(Clone, Debug)]
 pub(crate) enum Must {
     /// So many times its ceiling, or more.
-    AtLeastCeilings(f64),
+    CeilingTimes(f64),
     /// No more than this, in its own unit.
     AtMost(f64),
     /// No more than so many times another figure.
-    AtMostTimes {
+    WithinTimes {
         /// How many times.
         times: f64,
         /// The other figure's value.
@@ -25,7 +25,8 @@ pub(crate) enum Must {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
     /// What was measured.
-    pub(crate) figure: String,
+    #[serde(rename = "figure")]
+    pub(crate) name: String,
     /// The median or percentile of all rounds.
     pub(crate) value: f64,
     /// In what.
@@ -42,9 +43,9 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// A figure without a ceiling.
-    pub(crate) fn new(figure: impl Into<String>, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
         Self {
-            figure: figure.into(),
+            name: name.into(),
             value: rounded(value),
             unit,
             ceiling: None,
@@ -65,14 +66,14 @@ impl Figure {
     /// With what it must reach.
     pub(crate) fn must(mut self, must: &Must) -> Self {
         let (words, met) = match must {
-            Must::AtLeastCeilings(times) => (
+            Must::CeilingTimes(times) => (
                 format!(">= {times} x ceiling"),
                 // Nothing to compare with is not good enough.
                 self.ceiling
                     .is_some_and(|ceiling| self.value >= times * ceiling),
             ),
-            Must::AtMost(most) => (format!("<= {most} {}", self.unit), self.value <= *most),
-            Must::AtMostTimes { times, other, name } => (
+            Must::AtMost(bound) => (format!("<= {bound} {}", self.unit), self.value <= *bound),
+            Must::WithinTimes { times, other, name } => (
                 format!("<= {times} x {name}"),
                 self.value <= times * rounded(*other),
             ),
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn a_figure_is_met_by_its_own_numbers() {
         let figure = |value| Figure::new("sends", value, "1/s").beside(1000.0);
-        let must = Must::AtLeastCeilings(3.0);
+        let must = Must::CeilingTimes(3.0);
         assert!(!figure(3000.0).must(&must).is_missed());
         assert!(figure(2999.0).must(&must).is_missed());
         let alone = Figure::new("sends", 5.0, "1/s").must(&must);
@@ -108,7 +109,7 @@ mod tests {
         let start = Figure::new("start", 2001.0, "ms").must(&Must::AtMost(2000.0));
         assert_eq!(start.must.as_deref(), Some("<= 2000 ms"));
         assert!(start.is_missed());
-        let times = Must::AtMostTimes {
+        let times = Must::WithinTimes {
             times: 2.0,
             other: 1.5,
             name: "check p50".to_owned(),

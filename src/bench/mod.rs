@@ -37,7 +37,7 @@ use plain::PlainServer;
 use plan::Plan;
 use progress::Progress;
 use samples::Latencies;
-use stage::{Deployment, Folder};
+use stage::{Deployment, Folder, up_command};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -116,7 +116,7 @@ pub(crate) async fn run(args: BenchArgs, json: bool) -> anyhow::Result<ExitCode>
     let missed: Vec<&str> = figures
         .iter()
         .filter(|figure| figure.is_missed())
-        .map(|figure| figure.figure.as_str())
+        .map(|figure| figure.name.as_str())
         .collect();
     if missed.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -181,9 +181,10 @@ impl Bench {
     /// A new deployment for the group `name`.
     async fn deployment(&self, durability: Durability, name: &str) -> anyhow::Result<Deployment> {
         let sync = sends::name_of(durability);
-        let dir = self.place(&format!("{name}-{sync}")).join("deployment");
-        std::fs::create_dir_all(&dir)?;
-        Deployment::start(&dir, &self.server, durability).await
+        let home = self.place(&format!("{name}-{sync}"));
+        std::fs::create_dir(&home)?;
+        let up = up_command(&home, &self.server, durability)?;
+        Deployment::start(&home, up).await
     }
 
     /// One more figure.

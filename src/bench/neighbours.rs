@@ -35,7 +35,12 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         idle.extend(&turn(&sender, &reader, Until::Elapsed(plan.turn)).await?);
         bench.progress.step();
         bench.progress.says("while the other tenant floods");
-        let flood = send(&flooders, "sink", FLOOD_IN_FLIGHT, Until::Elapsed(plan.turn));
+        let flood = send(
+            &flooders,
+            "sink",
+            FLOOD_IN_FLIGHT,
+            Until::Elapsed(plan.turn),
+        );
         let (_, turn) = tokio::try_join!(flood, turn(&sender, &reader, Until::Elapsed(plan.turn)))?;
         flooded.extend(&turn);
         bench.progress.step();

@@ -55,10 +55,9 @@ impl PlainServer {
             Durability::PowerSafe => "sync_interval: always",
             Durability::Fast => "",
         };
-        let config = format!(
-            "listen: \"{listen}\"\njetstream {{ store_dir: {:?}, {sync} }}\n",
-            dir.join("store")
-        );
+        // Quoted as JSON quotes, which nats-server reads.
+        let store = serde_json::Value::from(dir.join("store").to_string_lossy());
+        let config = format!("listen: \"{listen}\"\njetstream {{ store_dir: {store}, {sync} }}\n");
         let file = dir.join("nats-server.conf");
         std::fs::write(&file, config)?;
         let mut command = Command::new(binary);

@@ -23,7 +23,11 @@ impl Progress {
 
     /// A group of figures begins, of so many steps.
     pub(crate) fn group(&self, name: &str, steps: usize) {
-        self.begin(name, steps, "{elapsed_precise} {prefix:12} [{bar:24}] {msg}");
+        self.begin(
+            name,
+            steps,
+            "{elapsed_precise} {prefix:12} [{bar:24}] {msg}",
+        );
         if self.bar.is_hidden() {
             eprintln!("measuring: {name}");
         }

@@ -27,7 +27,7 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
     bench
         .progress
         .group(&format!("push, {name}"), 3 * plan.rounds);
-    let plain = bench.plain(durability, "push").await?;
+    let nats = bench.nats(durability, "push").await?;
     let deployment = bench.deployment(durability, "push").await?;
     let tenant = deployment.tenant("bench").await?;
     let sender = deployment.agent(&tenant, "sender", "one").await?;
@@ -36,7 +36,7 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
     let (mut raw, mut pushed, mut yielded) = <(Latencies, Latencies, Latencies)>::default();
     for _ in 0..plan.rounds {
         bench.progress.says("raw publishes and bells");
-        raw.extend(&plain.publishes_and_bells(plan.pushes).await?);
+        raw.extend(&nats.publishes_and_bells(plan.pushes).await?);
         bench.progress.step();
         bench.progress.says("sends and their push");
         pushed.extend(&pushes(&deployment, &tenant, &sender, &hearer, plan.pushes).await?);
@@ -52,7 +52,7 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
         Some(&raw),
     );
     deployment.stop().await?;
-    plain.stop().await
+    nats.stop().await
 }
 
 /// What any NATS client with the hearer's credential hears of each send.

@@ -30,7 +30,7 @@ pub(super) fn print(figures: &[Figure], notes: &[String]) -> io::Result<()> {
             _ => met,
         };
         table.add_row([
-            Cell::new(&figure.figure),
+            Cell::new(&figure.name),
             Cell::new(shown(figure.value)),
             Cell::new(figure.unit),
             Cell::new(figure.ceiling.map_or_else(String::new, shown)),
@@ -46,7 +46,10 @@ pub(super) fn print(figures: &[Figure], notes: &[String]) -> io::Result<()> {
     }
     let mut out = io::stdout().lock();
     writeln!(out, "{table}\n")?;
-    writeln!(out, "A ratio is value by ceiling. Ceilings, measured in turns with the figures:")?;
+    writeln!(
+        out,
+        "A ratio is value by ceiling. Ceilings, measured in turns with the figures:"
+    )?;
     for note in notes {
         writeln!(out, "  {note}")?;
     }

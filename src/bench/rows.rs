@@ -50,7 +50,10 @@ pub(super) fn write(path: &Path, count: usize) -> anyhow::Result<f64> {
 /// As random as the keys of events, which are hashes.
 fn key_of(number: u64) -> anyhow::Result<[u8; 16]> {
     let hash = blake3::hash(&number.to_be_bytes());
-    let (key, _) = hash.as_bytes().split_first_chunk().context("a hash has 32 bytes")?;
+    let (key, _) = hash
+        .as_bytes()
+        .split_first_chunk()
+        .context("a hash has 32 bytes")?;
     Ok(*key)
 }
 

@@ -38,7 +38,7 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
     bench
         .progress
         .group(&group, 2 * plan.rounds * IN_FLIGHT.len());
-    let plain = bench.plain(durability, "sends").await?;
+    let nats = bench.nats(durability, "sends").await?;
     let deployment = bench.deployment(durability, "sends").await?;
     let tenant = deployment.tenant("bench").await?;
     let senders = senders(&deployment, &tenant).await?;
@@ -48,11 +48,9 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
             bench
                 .progress
                 .says(format!("raw publishes, {in_flight} in flight"));
-            raw.add(&plain.publishes(in_flight, Until::Elapsed(plan.turn)).await?);
+            raw.add(&nats.publishes(in_flight, Until::Elapsed(plan.turn)).await?);
             bench.progress.step();
-            bench
-                .progress
-                .says(format!("sends, {in_flight} in flight"));
+            bench.progress.says(format!("sends, {in_flight} in flight"));
             sent.add(&send(&senders, "sink", in_flight, Until::Elapsed(plan.turn)).await?);
             bench.progress.step();
         }
@@ -60,20 +58,24 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
         let figure = Figure::new(figure, sent.per_second(), "1/s").beside(raw.per_second());
         let is_widest = IN_FLIGHT.iter().max() == Some(&in_flight);
         bench.add(if is_widest && durability == Durability::PowerSafe {
-            figure.must(&Must::AtLeastCeilings(DURABLE_CEILINGS))
+            figure.must(&Must::CeilingTimes(DURABLE_CEILINGS))
         } else {
             figure
         });
         if in_flight == 1 {
-            bench.add_latencies(&format!("send, {name}"), &sent.latencies, Some(&raw.latencies));
+            bench.add_latencies(
+                &format!("send, {name}"),
+                &sent.latencies,
+                Some(&raw.latencies),
+            );
         }
     }
     if durability == Durability::PowerSafe {
-        let requests = plain.requests(ANSWER_BYTES, REQUESTS).await?;
+        let requests = nats.requests(ANSWER_BYTES, REQUESTS).await?;
         bench.add_latencies("bare core request and reply", &requests, None);
     }
     deployment.stop().await?;
-    plain.stop().await
+    nats.stop().await
 }
 
 /// The same in several rounds.

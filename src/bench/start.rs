@@ -1,10 +1,10 @@
 //! How soon a new deployment serves, beside a bare nats-server with one stream. Owns these turns.
 
+use super::Bench;
 use super::figure::{Figure, Must};
 use super::plain::PlainServer;
 use super::samples::median;
-use super::stage::start_up;
-use super::Bench;
+use super::stage::{start_up, up_command};
 use crate::deployment::nats_config::Durability;
 use std::time::Instant;
 
@@ -19,17 +19,17 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     for number in 0..starts {
         bench.progress.says("a bare nats-server");
         let dir = bench.place(&format!("bare-{number}"));
-        let (server, took) =
-            PlainServer::start(&bench.server, &dir, Durability::PowerSafe).await?;
+        let (server, took) = PlainServer::start(&bench.server, &dir, Durability::PowerSafe).await?;
         bare.push(took.as_secs_f64() * 1000.0);
         server.stop().await?;
         bench.progress.step();
 
         bench.progress.says("postroad up on an empty directory");
+        let home = bench.place(&format!("start-{number}"));
+        std::fs::create_dir(&home)?;
+        let command = up_command(&home, &bench.server, Durability::PowerSafe)?;
         let begun = Instant::now();
-        let dir = bench.place(&format!("start-{number}")).join("deployment");
-        std::fs::create_dir_all(&dir)?;
-        let (up, _) = start_up(&dir, &bench.server, Durability::PowerSafe).await?;
+        let (up, _) = start_up(&home, command).await?;
         ready.push(begun.elapsed().as_secs_f64() * 1000.0);
         up.stop().await?;
         bench.progress.step();

@@ -74,7 +74,7 @@ async fn a_cut_tail_and_one_that_was_filled_again_are_both_detected_and_a_rebuil
         let alice = fleet.agent("acme", "alice", "a").await;
         alice.send(&Draft::new("broadcast", "kept")).await.unwrap();
         let operator = fleet.operator().await;
-        let (store, saved) = (fleet.path().join("nats/jetstream"), fleet.dir.path().join("saved"));
+        let (store, saved) = (fleet.path().join("nats/store"), fleet.dir.path().join("saved"));
         fleet.nats.take().unwrap().terminate();
         copy(&store, &saved);
         fleet.start_nats();
@@ -122,7 +122,7 @@ async fn one_flipped_bit_stops_the_shard_and_everything_before_it_is_served() {
     }
     alice.close().await.unwrap();
     assert_eq!(deployment.stop(), 0);
-    let block = blocks(&deployment.path().join("nats/jetstream")).remove(0);
+    let block = blocks(&deployment.path().join("nats/store")).remove(0);
     let mut bytes = std::fs::read(&block).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0b0001_0000;

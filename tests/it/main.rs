@@ -5,7 +5,11 @@
 mod bad_input;
 mod damage;
 mod harness;
+#[cfg(any())]
+mod isolation;
 mod kill;
+mod neighbours;
 mod push;
+mod replay;
 mod seeds;
 mod up;

@@ -156,7 +156,11 @@ impl<R: HotRow> Default for HotCache<R> {
 
 impl<R: HotRow> HotCache<R> {
     /// In order of key: the tree's pages are then each visited once.
-    fn write_out(&mut self, tables: &mut BatchTables<'_>, owner: &Prefix) -> Result<(), StoreError> {
+    fn write_out(
+        &mut self,
+        tables: &mut BatchTables<'_>,
+        owner: &Prefix,
+    ) -> Result<(), StoreError> {
         let mut changed: Vec<(Vec<u8>, R)> = self
             .0
             .drain()

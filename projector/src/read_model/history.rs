@@ -5,7 +5,7 @@ use super::events::Route;
 use super::lanes::{Lane, LaneView};
 use super::marks::Via;
 use super::messages::MessageRow;
-use super::readers::{ReaderRow, Standing};
+use super::readers::ReaderRow;
 use super::receipts::ReceiptRow;
 use super::table::TenantReader;
 use crate::store::StoreError;
@@ -199,13 +199,13 @@ impl TenantReader<'_> {
         message: MessageRow<'_>,
         route: &Route,
     ) -> Result<query::Message, StoreError> {
-        let standing: Standing = self.standing(reader, row, route)?;
-        let receipt = if standing.has_receipt() {
-            Some(self.get::<ReceiptRow>(&(sequence, reader.clone()))?)
+        let standing = self.standing(reader, row, route)?;
+        let happened = if standing.has_receipt() {
+            self.get::<ReceiptRow>(&(sequence, reader.clone()))?
         } else {
             None
         };
-        Ok(message.shown(reader, receipt))
+        Ok(message.shown(reader, standing, happened))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::bits::{BLOCK, split};
 use super::lanes::LaneView;
 use super::marks::{Marks, Via};
-use super::readers::{LaneState, ReaderRow};
+use super::readers::{LaneState, ReaderRow, Standing};
 use super::receipts::ReceiptRow;
 use super::table::TenantReader;
 use crate::store::StoreError;
@@ -162,7 +162,8 @@ impl TenantReader<'_> {
             if receipt.is_none() {
                 page.undelivered.push(message.key);
             }
-            page.messages.push(message.shown(reader, Some(receipt)));
+            page.messages
+                .push(message.shown(reader, Standing::Unread, receipt));
             page.next_after = Some(sequence);
             lane.advance()?;
         }

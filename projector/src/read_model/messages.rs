@@ -4,6 +4,7 @@
 use super::batch::{FoldError, Refused, TenantWriter};
 use super::events::Route;
 use super::lanes::Lane;
+use super::readers::Standing;
 use super::receipts::ReceiptRow;
 use super::roster::RoleRow;
 use super::table::{Row, Table, TenantReader, unreadable};
@@ -49,24 +50,24 @@ impl Row for IdRow {
 }
 
 impl MessageRow<'_> {
-    /// The message as `reader` sees it; `receipt` is none when it has no receipt of it.
+    /// The message as `reader` sees it, to whom it is `standing`; `happened` is its receipt's row.
     pub(super) fn shown(
         self,
         reader: &Reader,
-        receipt: Option<Option<ReceiptRow>>,
+        standing: Standing,
+        happened: Option<ReceiptRow>,
     ) -> query::Message {
-        let marks = receipt.flatten();
         query::Message {
             message_id: self.id,
-            receipt_id: receipt.map(|_| receipt_id(self.key, reader)),
+            receipt_id: standing.has_receipt().then(|| receipt_id(self.key, reader)),
             from: self.from.role.clone(),
             from_instance_id: self.from.into_owned().instance,
             channel: self.channel.to_string(),
             instance_id: self.instance.into_owned(),
             content: self.content.into_owned(),
             sent_at: self.time,
-            delivered_at: marks.map(|marks| marks.delivered_at),
-            read_at: marks.and_then(|marks| marks.read_at),
+            delivered_at: happened.map(|row| row.delivered_at),
+            read_at: happened.and_then(|row| row.read_at),
             reply_to: self.reply_to,
             priority: self.priority,
             metadata: self.metadata.into_owned(),

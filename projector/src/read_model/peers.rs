@@ -27,8 +27,14 @@ impl TenantReader<'_> {
                 for reader in self.list::<ReaderRow>(&role, resumed)? {
                     let (reader, row) = reader?;
                     let place = reader.bytes();
-                    peers.push((place, row.live.then(|| peer(reader.role, &row, Some(reader.instance)))));
-                    if rows.len() + peers.len() > page.limit || looked_at + peers.len() > LOOKED_AT_MAX {
+                    peers.push((
+                        place,
+                        row.live
+                            .then(|| peer(reader.role, &row, Some(reader.instance))),
+                    ));
+                    if rows.len() + peers.len() > page.limit
+                        || looked_at + peers.len() > LOOKED_AT_MAX
+                    {
                         break;
                     }
                 }

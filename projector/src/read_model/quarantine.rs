@@ -50,4 +50,3 @@ pub(crate) fn set_aside(
     tables.put(owner, &sequence, &row)?;
     tables.meta().count_quarantined(1)
 }
-

@@ -238,7 +238,11 @@ impl TenantWriter<'_, '_> {
 
     /// Ends `reader`: no new receipts, old ones kept.
     pub(super) fn end_reader(&mut self, reader: &Reader) -> Result<(), StoreError> {
-        let Some(mut row) = self.see::<ReaderRow>(reader)?.filter(|row| row.live).cloned() else {
+        let Some(mut row) = self
+            .see::<ReaderRow>(reader)?
+            .filter(|row| row.live)
+            .cloned()
+        else {
             return Ok(());
         };
         row.live = false;
@@ -254,7 +258,11 @@ impl TenantWriter<'_, '_> {
     }
 
     /// The reader was heard of in the log. Times are those of several machines, so the latest counts.
-    pub(super) fn heard_of(&mut self, reader: &Reader, time: TimeMs) -> Result<&mut ReaderRow, StoreError> {
+    pub(super) fn heard_of(
+        &mut self,
+        reader: &Reader,
+        time: TimeMs,
+    ) -> Result<&mut ReaderRow, StoreError> {
         let row = self.edit::<ReaderRow>(reader)?.get_or_insert_default();
         row.last_active = row.last_active.max(Some(time));
         Ok(row)
@@ -277,16 +285,29 @@ impl TenantWriter<'_, '_> {
     }
 
     /// The reader has read the message with this ordinal.
-    pub(super) fn settle_read(&mut self, reader: &Reader, via: Via, ordinal: u64) -> Result<(), StoreError> {
+    pub(super) fn settle_read(
+        &mut self,
+        reader: &Reader,
+        via: Via,
+        ordinal: u64,
+    ) -> Result<(), StoreError> {
         let (block, place) = split(ordinal);
         if let Some(role) = via.role_marks(reader, block) {
-            self.edit::<Marks>(&role)?.get_or_insert_default().read.insert(place);
+            self.edit::<Marks>(&role)?
+                .get_or_insert_default()
+                .read
+                .insert(place);
         }
         self.settle_ordinal(reader, via, ordinal, |marks| marks.read.insert(place))
     }
 
     /// The message with this ordinal is the instance's own.
-    pub(super) fn settle_own(&mut self, reader: &Reader, via: Via, ordinal: u64) -> Result<(), StoreError> {
+    pub(super) fn settle_own(
+        &mut self,
+        reader: &Reader,
+        via: Via,
+        ordinal: u64,
+    ) -> Result<(), StoreError> {
         let (_, place) = split(ordinal);
         self.settle_ordinal(reader, via, ordinal, |marks| marks.own.insert(place))
     }
@@ -299,14 +320,22 @@ impl TenantWriter<'_, '_> {
         ordinal: u64,
         change: impl FnOnce(&mut Marks) -> bool,
     ) -> Result<(), StoreError> {
-        let start = self.see::<ReaderRow>(reader)?.map_or(0, |row| row.lane(via).start);
+        let start = self
+            .see::<ReaderRow>(reader)?
+            .map_or(0, |row| row.lane(via).start);
         let (block, _) = split(ordinal);
         let start = place_in(block, start).unwrap_or(Place::FIRST);
-        let marks = self.edit::<Marks>(&via.marks(reader, block))?.get_or_insert_default();
+        let marks = self
+            .edit::<Marks>(&via.marks(reader, block))?
+            .get_or_insert_default();
         change(marks);
         let is_full = marks.first_unread(start).is_none();
         // Marks of one that has not registered, or was retired before, are counted when it registers.
-        if let Some(row) = self.edit::<ReaderRow>(reader)?.as_mut().filter(|row| row.holds(via, ordinal)) {
+        if let Some(row) = self
+            .edit::<ReaderRow>(reader)?
+            .as_mut()
+            .filter(|row| row.holds(via, ordinal))
+        {
             let lane = row.lane_mut(via);
             lane.settled += 1;
             if is_full {
@@ -324,7 +353,9 @@ impl TenantReader<'_> {
         let role = self.get::<RoleRow>(&reader.role)?;
         Ok(match row.filter(ReaderRow::is_known) {
             None => ReaderState::Unknown,
-            Some(row) if row.live && role.is_some_and(|role| role.is_live()) => ReaderState::Registered,
+            Some(row) if row.live && role.is_some_and(|role| role.is_live()) => {
+                ReaderState::Registered
+            }
             Some(_) => ReaderState::Retired,
         })
     }
@@ -338,12 +369,22 @@ impl TenantReader<'_> {
         Ok(self.get(reader)?.unwrap_or_default())
     }
 
-    pub(super) fn marks_row(&self, reader: &Reader, via: Via, block: u64) -> Result<Option<Marks>, StoreError> {
+    pub(super) fn marks_row(
+        &self,
+        reader: &Reader,
+        via: Via,
+        block: u64,
+    ) -> Result<Option<Marks>, StoreError> {
         self.get(&via.marks(reader, block))
     }
 
     /// What the message along `route` is to `reader`, whose row is `row`.
-    pub(super) fn standing(&self, reader: &Reader, row: &ReaderRow, route: &Route) -> Result<Standing, StoreError> {
+    pub(super) fn standing(
+        &self,
+        reader: &Reader,
+        row: &ReaderRow,
+        route: &Route,
+    ) -> Result<Standing, StoreError> {
         match route.to(reader) {
             Some((via, ordinal)) if row.holds(via, ordinal) => {
                 let marks = self.marks_row(reader, via, ordinal / BLOCK)?;

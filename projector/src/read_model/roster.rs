@@ -149,16 +149,15 @@ impl TenantWriter<'_, '_> {
                 self.put(&key, &CredentialRow { retired, ..row })?;
             }
         }
-        match &data.instance {
-            Some(instance) => self.end_reader(&Reader {
+        if let Some(instance) = &data.instance {
+            self.end_reader(&Reader {
                 role: data.role.clone(),
                 instance: instance.clone(),
-            })?,
-            None => {
-                self.write_hot()?;
-                for reader in self.keys::<ReaderRow>(&data.role)? {
-                    self.end_reader(&reader)?;
-                }
+            })?;
+        } else {
+            self.write_hot()?;
+            for reader in self.keys::<ReaderRow>(&data.role)? {
+                self.end_reader(&reader)?;
             }
         }
         let broadcast_end = self.lane_count(&Lane::Broadcast)?;
@@ -245,10 +244,8 @@ impl TenantReader<'_> {
     pub(super) fn roles_from(
         &self,
         first: Option<&Role>,
-    ) -> Result<
-        impl Iterator<Item = Result<(Role, RoleRow), StoreError>> + use<'_>,
-        StoreError,
-    > {
+    ) -> Result<impl Iterator<Item = Result<(Role, RoleRow), StoreError>> + use<'_>, StoreError>
+    {
         // The key of a role ends in a zero byte, so what it begins with lies just before it.
         let before = first.map(|role| role.as_str().as_bytes().to_vec());
         self.list::<RoleRow>(&(), before.as_deref())

@@ -61,9 +61,7 @@ impl Table {
         }
     }
 
-    pub(crate) const fn definition(
-        self,
-    ) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    pub(crate) const fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
         TableDefinition::new(self.name())
     }
 }
@@ -324,8 +322,7 @@ impl<'s> TenantReader<'s> {
         &'r self,
         under: &impl RowKey,
         after: Option<&[u8]>,
-    ) -> Result<Rows<'r, R>, StoreError>
-    {
+    ) -> Result<Rows<'r, R>, StoreError> {
         let (start, end) = self.prefix.range(under, after);
         let bounds = (
             start.as_ref().map(Vec::as_slice),

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 
 /// How long a child may take to say its next word.
-const WORD_WAIT: Duration = Duration::from_secs(60);
+const WORD_WAIT: Duration = Duration::from_mins(1);
 /// How long a child may take to end when it is asked to.
 const END_WAIT: Duration = Duration::from_secs(20);
 /// Bytes of a failed child's stderr that are shown.
@@ -27,17 +27,17 @@ const MISLEADING: [&str; 7] = [
     "RUST_LOG",
 ];
 
-/// A command that runs this very program, on the deployment in `dir`.
+/// A command that runs this very program in the folder `home`.
 ///
 /// # Errors
 /// When the system does not say where this program is.
-pub(crate) fn program(dir: &Path) -> anyhow::Result<Command> {
+pub(crate) fn program(home: &Path) -> anyhow::Result<Command> {
     let path = std::env::current_exe().context("this program does not find itself")?;
     let mut command = Command::new(path);
     for name in MISLEADING {
         command.env_remove(name);
     }
-    command.arg("--dir").arg(dir);
+    command.current_dir(home);
     Ok(command)
 }
 

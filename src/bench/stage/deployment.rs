@@ -9,10 +9,16 @@ use postroad_client::{Client, ConnectOptions, Credential, NewAgent, Operator, Us
 use postroad_protocol::{InstanceId, Role, TenantId};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::process::Command;
 use zeroize::Zeroizing;
 
 /// How long a call goes on. A busy machine is slow; one that is stuck must not hang a run for ever.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// DIR below the folder that a deployment is started in.
+pub(crate) const DIR: &str = ".postroad";
+/// What `up` prints before its address, once it serves.
+const READY: &str = "postroad ready ";
 
 /// A deployment that runs. Dropped, it is killed with its nats-server.
 #[derive(Debug)]
@@ -33,21 +39,17 @@ pub(crate) struct Agent {
 }
 
 impl Deployment {
-    /// Starts `postroad up` on the folder `dir` with the nats-server `server`, and waits until it
-    /// serves.
+    /// Starts `postroad up` in the folder `home`, and waits until it serves.
     ///
     /// # Errors
     /// When it does not come to serve; with its last words.
-    pub(crate) async fn start(
-        dir: &Path,
-        server: &Path,
-        durability: Durability,
-    ) -> anyhow::Result<Self> {
-        let (up, url) = start_up(dir, server, durability).await?;
+    pub(crate) async fn start(home: &Path, up: Command) -> anyhow::Result<Self> {
+        let (up, url) = start_up(home, up).await?;
+        let dir = home.join(DIR);
         let creds = Credential::from_file(dir.join("operator.creds"))?;
         let operator = connect(&url, creds).await?;
         Ok(Self {
-            dir: dir.to_owned(),
+            dir,
             url,
             operator,
             up: Some(up),
@@ -123,32 +125,35 @@ impl Drop for Deployment {
     }
 }
 
+/// The command that starts a deployment in the folder `home`, on a free port of the loopback.
+///
+/// # Errors
+/// When the system does not say where this program is.
+pub(crate) fn up_command(
+    home: &Path,
+    server: &Path,
+    durability: Durability,
+) -> anyhow::Result<Command> {
+    let mut command = program(home)?;
+    let value = durability.to_possible_value();
+    let durability = value.context("every durability has a name")?;
+    // DIR is named, since one that is merely found could be somebody's own.
+    command
+        .args(["--dir", DIR, "up", "--listen", "127.0.0.1:0"])
+        .args(["--durability", durability.get_name()])
+        .env("NATS_SERVER", server);
+    Ok(command)
+}
+
 /// Starts `up`, and waits for the line that says where it serves.
 ///
 /// # Errors
 /// When that line does not come.
-pub(crate) async fn start_up(
-    dir: &Path,
-    server: &Path,
-    durability: Durability,
-) -> anyhow::Result<(Child, String)> {
-    let value = durability
-        .to_possible_value()
-        .context("every durability has a name")?;
-    let mut command = program(dir)?;
-    command
-        .args(["--json", "up", "--listen", "127.0.0.1:0", "--durability"])
-        .arg(value.get_name())
-        .arg("--nats-server")
-        .arg(server);
-    let logs = dir.parent().unwrap_or(dir);
-    let mut up = Child::start("up", command, logs)?;
+pub(crate) async fn start_up(home: &Path, command: Command) -> anyhow::Result<(Child, String)> {
+    let mut up = Child::start("up", command, home)?;
     let line = up.line().await?;
-    let ready: serde_json::Value = serde_json::from_str(&line)
-        .with_context(|| format!("the line that `up` printed is no JSON: {line}"))?;
-    let url = ready["url"]
-        .as_str()
-        .context("the line that `up` printed names no url")?;
+    let url = line.strip_prefix(READY);
+    let url = url.with_context(|| format!("`up` should say that it is ready, and said: {line}"))?;
     Ok((up, url.to_owned()))
 }
 

@@ -6,5 +6,5 @@ mod deployment;
 mod folder;
 
 pub(crate) use child::{Child, program};
-pub(crate) use deployment::{Agent, Deployment, start_up};
+pub(crate) use deployment::{Agent, DIR, Deployment, start_up, up_command};
 pub(crate) use folder::Folder;

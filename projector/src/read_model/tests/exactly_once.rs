@@ -26,6 +26,14 @@ fn apply_all(store: &Store, batch: &[Incoming], end: u64) -> Result<Applied, App
     apply(store, batch, checkpoint(end), Durability::Visible)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the process that would own the door is not part of this test"
+)]
+fn door() -> Admission {
+    Admission::new(Subjects::default())
+}
+
 #[test]
 fn a_batch_names_each_inbox_it_touched_once() {
     let mut road = town();
@@ -105,7 +113,7 @@ fn a_refused_event_changes_nothing_and_is_seen_by_count_and_list() {
     assert!(!rows.visible(&reader("bob/mac"), lost).unwrap());
     assert_eq!(rows.event_sequence(road.key(lost)).unwrap(), Some(6));
     assert_eq!(road.store.quarantined().unwrap(), 1);
-    let admission = Admission::new(Subjects::default());
+    let admission = door();
     let admit = |subject, inbox| {
         let kind = postroad_protocol::subject::RequestKind::Query;
         let admitted = admission.admit(kind, subject, Some(inbox), None);
@@ -246,7 +254,13 @@ fn rows_survive_a_restart_and_those_of_another_layout_are_not_read() {
     let path = folder.path().join("shard-0.redb");
     let road = town();
     let store = Store::open(&path, 1024 * 1024).unwrap();
-    apply(&store, &road.log, checkpoint(road.end()), Durability::Visible).unwrap();
+    apply(
+        &store,
+        &road.log,
+        checkpoint(road.end()),
+        Durability::Visible,
+    )
+    .unwrap();
     // An empty batch makes what was only visible durable.
     apply(&store, &[], checkpoint(road.end()), Durability::Durable).unwrap();
     let dump = store.dump().unwrap();

@@ -1,6 +1,6 @@
 //! Random histories: rows against the model, and rows against themselves however the log is cut.
 
-use super::model::Model;
+use super::model::{Model, RoleModel};
 use crate::apply::{Durability, Incoming, Outcome, apply};
 use crate::store::{PageOf, ReaderState, Store};
 use crate::testing::{checkpoint, fold_one_by_one, incoming, instance, role, scope};
@@ -265,7 +265,7 @@ fn compare_reader(
     let role = model.roles.get(&reader.role);
     let state = match known {
         None => ReaderState::Unknown,
-        Some(known) if known.live && role.is_some_and(|role| role.is_live()) => {
+        Some(known) if known.live && role.is_some_and(RoleModel::is_live) => {
             ReaderState::Registered
         }
         Some(_) => ReaderState::Retired,

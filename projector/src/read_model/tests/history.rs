@@ -128,10 +128,7 @@ fn a_message_shows_the_callers_receipt_and_only_that() {
         .list_messages(&reader("tau/pi"), &everything(20), None)
         .unwrap();
     for message in listed.messages {
-        assert_eq!(
-            get("tau/pi", message.message_id).as_ref(),
-            Some(&message)
-        );
+        assert_eq!(get("tau/pi", message.message_id).as_ref(), Some(&message));
     }
 }
 
@@ -174,7 +171,12 @@ fn of_two_messages_with_one_id_the_first_that_is_visible_is_meant() {
     road.send_as("tau/laptop", "tau/pi", "for pi", id);
     let snapshot = road.snapshot();
     let rows = snapshot.tenant(&road.scope);
-    let content = |name| rows.get_message(&reader(name), id).unwrap().unwrap().content;
+    let content = |name| {
+        rows.get_message(&reader(name), id)
+            .unwrap()
+            .unwrap()
+            .content
+    };
     assert_eq!(content("phi/x"), "for phi");
     assert_eq!(content("tau/pi"), "for pi");
     assert_eq!(content("bob/mac"), "for phi");

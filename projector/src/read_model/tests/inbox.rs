@@ -100,7 +100,9 @@ fn an_answer_is_bounded_in_bytes_and_holds_one_message_at_least() {
     assert_eq!((first, truncated), (vec![600], true));
     let (second, truncated, after) = sizes(after);
     assert_eq!((second, truncated), (vec![300], true));
-    assert_eq!(sizes(sizes(after).2).1, false);
+    let (last, truncated, after) = sizes(after);
+    assert_eq!((last, truncated), (vec![300], true));
+    assert!(!sizes(after).1);
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Model {
             Event::ReaderRegistered(data) => {
                 self.roles.contains_key(&data.reader.role) && self.register(&data.reader)
             }
+            Event::SummarySet(data) => self.roles.contains_key(&data.reader.role),
             Event::MessageSent(data) => self.send(record, data),
             Event::MessagesRead(data) => self.mark(&data.reader, &data.messages, |receipt| {
                 receipt.delivered.get_or_insert(record.time);
@@ -142,10 +143,7 @@ impl Model {
             if self.messages[number].sent.from == *reader {
                 continue;
             }
-            match (
-                model.receipts.get_mut(&number),
-                role_read.contains(&number),
-            ) {
+            match (model.receipts.get_mut(&number), role_read.contains(&number)) {
                 (Some(receipt), true) => receipt.hidden = true,
                 (None, false) => {
                     model.receipts.insert(number, Receipt::default());
@@ -183,12 +181,7 @@ impl Model {
         true
     }
 
-    fn mark(
-        &mut self,
-        reader: &Reader,
-        keys: &[EventKey],
-        change: impl Fn(&mut Receipt),
-    ) -> bool {
+    fn mark(&mut self, reader: &Reader, keys: &[EventKey], change: impl Fn(&mut Receipt)) -> bool {
         let Some(model) = self.readers.get_mut(reader) else {
             return false;
         };
@@ -202,7 +195,11 @@ impl Model {
                 some = true;
                 let for_one_instance = self.messages[*number].sent.instance.is_some();
                 if receipt.read.is_some() && !for_one_instance {
-                    self.roles.get_mut(&reader.role).unwrap().read.insert(*number);
+                    self.roles
+                        .get_mut(&reader.role)
+                        .unwrap()
+                        .read
+                        .insert(*number);
                 }
             }
         }

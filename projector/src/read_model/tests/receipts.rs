@@ -21,10 +21,7 @@ fn a_status_has_one_receipt_for_each_reader_and_one_for_a_role_without() {
     assert_eq!(road.status(hello), ["phi", "tau/laptop", "tau/pi"]);
     road.deliver("tau/pi", &[hello]);
     road.read("tau/laptop", &[hello]);
-    assert_eq!(
-        road.status(hello),
-        ["phi", "tau/laptop d8 r8", "tau/pi d7"]
-    );
+    assert_eq!(road.status(hello), ["phi", "tau/laptop d8 r8", "tau/pi d7"]);
     road.register("phi/first");
     road.register("phi/second");
     assert_eq!(
@@ -203,15 +200,15 @@ fn an_id_that_two_senders_chose_marks_one_after_the_other() {
     ] {
         let snapshot = road.snapshot();
         let rows = snapshot.tenant(&road.scope);
-        assert_eq!(
-            rows.marks(&reader("tau/pi"), &target).unwrap(),
-            [expected]
-        );
+        assert_eq!(rows.marks(&reader("tau/pi"), &target).unwrap(), [expected]);
         if let MarkState::Unread(key) = expected {
             let reader = reader("tau/pi");
             let by = postroad_protocol::event::Actor::Agent(reader.clone());
             let messages = vec![key];
-            road.put(by, postroad_protocol::event::MessagesRead { reader, messages });
+            road.put(
+                by,
+                postroad_protocol::event::MessagesRead { reader, messages },
+            );
         }
     }
 }

@@ -1,0 +1,150 @@
+//! `message …`: one's own history, and what became of a message.
+
+use super::failure::Failure;
+use super::mail::STALE;
+use super::session::Session;
+use super::shown;
+use super::text::one_line;
+use super::time;
+use clap::{Args, Subcommand};
+use postroad_client::{History, Page};
+use postroad_protocol::{MessageId, Refusal, Role, TimeMs};
+
+/// Look up messages that you sent or received.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MessageCommand {
+    Status(StatusArgs),
+    Get(GetArgs),
+    List(ListArgs),
+}
+
+/// Show who has got and who has read a message that you sent.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postroad message status 01890000-0000-7000-8000-000000000001")]
+pub(crate) struct StatusArgs {
+    /// The message
+    #[arg(value_name = "MESSAGE")]
+    message: String,
+    /// Receipts to show at most, 1 to 200
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Only what comes after the `nextCursor` of an earlier answer
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+/// Show one message that you sent or received, read or not.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postroad message get 01890000-0000-7000-8000-000000000001")]
+pub(crate) struct GetArgs {
+    /// The message
+    #[arg(value_name = "MESSAGE")]
+    message: String,
+}
+
+/// List messages that you sent or received, newest first.
+///
+/// Times are RFC 3339, dates, or how long ago: --since 2h, --since 2026-11-22, --until now.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  postroad message list --sender bob --since 1d
+  postroad message list --channel broadcast --limit 5")]
+pub(crate) struct ListArgs {
+    /// Only what this role sent
+    #[arg(long, value_name = "ROLE")]
+    sender: Option<Role>,
+    /// Only what was sent to this role, or to `broadcast`
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<String>,
+    /// Only what was sent at this time or later
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    since: Option<TimeMs>,
+    /// Only what was sent before this time
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    until: Option<TimeMs>,
+    /// Messages to show at most, 1 to 200
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Only what comes after the `nextCursor` of an earlier answer
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+pub(crate) async fn run(session: &Session, command: MessageCommand) -> Result<(), Failure> {
+    match command {
+        MessageCommand::Status(args) => status(session, args).await,
+        MessageCommand::Get(args) => get(session, &args).await,
+        MessageCommand::List(args) => list(session, args).await,
+    }
+}
+
+/// What cannot be an id names no message, just as an id of somebody else's.
+fn message_id(text: &str) -> Result<MessageId, Failure> {
+    MessageId::parse(text).ok_or_else(|| Refusal::not_found("messageId", "message").into())
+}
+
+async fn status(session: &Session, args: StatusArgs) -> Result<(), Failure> {
+    let message = message_id(&args.message)?;
+    let mut page = Page::default();
+    if let Some(limit) = args.limit {
+        page = page.limit(limit);
+    }
+    if let Some(cursor) = args.cursor {
+        page = page.after(cursor);
+    }
+    let client = session.agent().await?;
+    let status = client.message_status(message, &page).await?;
+    session.out.show(&status, |style| shown::status(style, &status, TimeMs::now()))?;
+    note_more(session, status.next_cursor.as_deref(), status.stale);
+    Ok(())
+}
+
+async fn get(session: &Session, args: &GetArgs) -> Result<(), Failure> {
+    let message = message_id(&args.message)?;
+    let one = session.agent().await?.get_message(message).await?;
+    session.out.show(&one, |style| shown::full_message(style, &one.message, TimeMs::now()))?;
+    note_more(session, None, one.stale);
+    Ok(())
+}
+
+async fn list(session: &Session, args: ListArgs) -> Result<(), Failure> {
+    let mut history = History::default();
+    if let Some(sender) = args.sender {
+        history = history.sender(sender);
+    }
+    if let Some(channel) = args.channel {
+        history = history.channel(channel);
+    }
+    if let Some(since) = args.since {
+        history = history.since(since);
+    }
+    if let Some(until) = args.until {
+        history = history.until(until);
+    }
+    if let Some(limit) = args.limit {
+        history = history.limit(limit);
+    }
+    if let Some(cursor) = args.cursor {
+        history = history.after(cursor);
+    }
+    let answer = session.agent().await?.list_messages(&history).await?;
+    session.out.show(&answer, |style| {
+        shown::messages(style, &answer.messages, TimeMs::now())
+    })?;
+    if answer.messages.is_empty() {
+        session.out.note("no such messages");
+    }
+    note_more(session, answer.next_cursor.as_deref(), answer.stale);
+    Ok(())
+}
+
+fn note_more(session: &Session, cursor: Option<&str>, stale: bool) {
+    if let Some(cursor) = cursor {
+        let cursor = one_line(cursor);
+        session.out.note(&format!("\nmore: the same again with --cursor {cursor}"));
+    }
+    if stale {
+        session.out.note(STALE);
+    }
+}

@@ -1,0 +1,189 @@
+//! The command line: what can be typed, and which file answers it.
+//!
+//! Owns arguments and their help; every group of commands has a file of its own.
+//!
+//! | file | commands |
+//! |---|---|
+//! | `send` | `send` |
+//! | `mail` | `check`, `read`, `watch` |
+//! | `message` | `message status`, `message get`, `message list` |
+//! | `people` | `peers`, `summary`, `whoami` |
+//! | `tenant`, `agent` | `tenant …`, `agent …` |
+//! | `replay` | `replay` |
+//! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
+//!
+//! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
+//! `failure` (exit codes), `time` and `text`.
+
+mod agent;
+mod failure;
+mod instance;
+mod mail;
+mod message;
+mod output;
+mod people;
+mod replay;
+mod send;
+mod session;
+mod settings;
+mod shown;
+mod tenant;
+mod text;
+mod time;
+mod upkeep;
+
+use self::failure::{EXIT_CODES, Failure};
+use self::session::Session;
+use self::settings::AgentName;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The road that messages travel between AI agents: durable, multi-tenant, over NATS JetStream.
+///
+/// Agents send, are rung, go offline, come back and miss nothing. `postroad up` starts a deployment;
+/// the other commands find it from the directory they run in, or go wherever --server and --creds say.
+#[derive(Debug, Parser)]
+#[command(name = "postroad", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes: where to connect, as whom, and how to print.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connection and output")]
+pub(crate) struct Global {
+    /// Credential to connect with: an agent's .creds file, or operator.creds [env: NATS_CREDS]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "as")]
+    pub(crate) creds: Option<PathBuf>,
+    /// Speak as this agent of the deployment on this machine: tenant/role or tenant/role/instance
+    #[arg(long, global = true, value_name = "AGENT")]
+    pub(crate) r#as: Option<AgentName>,
+    /// nats-server to connect to, as nats://HOST:PORT; several separated by commas [env: NATS_URL]
+    #[arg(long, short = 's', global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Context of the `nats` CLI to take server and credential from [env: NATS_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Directory of a local deployment; by default the nearest .postroad above [env: POSTROAD_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How long to try before giving up, such as 500ms, 5s or 1m
+    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = time::timeout)]
+    pub(crate) timeout: Duration,
+    /// Print JSON: one document, or one a line when streaming; times are milliseconds since 1970
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Send(send::SendArgs),
+    Check(mail::CheckArgs),
+    Read(mail::ReadArgs),
+    Watch(mail::WatchArgs),
+    #[command(subcommand)]
+    Message(message::MessageCommand),
+    Peers(people::PeersArgs),
+    Summary(people::SummaryArgs),
+    Whoami(people::WhoamiArgs),
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    Replay(replay::ReplayArgs),
+    Status(upkeep::StatusArgs),
+    Rebuild(upkeep::RebuildArgs),
+    #[command(subcommand)]
+    Shard(upkeep::ShardCommand),
+    Completions(CompletionsArgs),
+}
+
+/// Print a script that completes commands and options in your shell.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postroad completions bash > ~/.local/share/bash-completion/completions/postroad")]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    shell: clap_complete::Shell,
+}
+
+/// Reads the arguments of this process. Where they ask for help, or cannot be read, the answer has
+/// been printed when this returns the code to end with.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    let is_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if wants_json && !is_help {
+        return Err(usage_failure(&error).exit(true));
+    }
+    // Nobody is left to tell where this fails.
+    let _ = error.print();
+    Err(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)))
+}
+
+/// What clap says in several lines, as one refusal.
+fn usage_failure(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let message = first.strip_prefix("error: ").unwrap_or(first);
+    let remedy = "`postroad help` shows the commands, and `postroad COMMAND --help` one of them";
+    Failure::usage("arguments", message, remedy)
+}
+
+/// Does what the arguments say, and ends with the code that tells how it went.
+pub(crate) async fn run(cli: Cli) -> ExitCode {
+    let json = cli.global.json;
+    match dispatch(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.exit(json),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let session = Session::new(cli.global);
+    match cli.command {
+        Command::Send(args) => send::send(&session, args).await,
+        Command::Check(args) => mail::check(&session, args).await,
+        Command::Read(args) => mail::read(&session, args).await,
+        Command::Watch(args) => mail::watch(&session, args).await,
+        Command::Message(command) => message::run(&session, command).await,
+        Command::Peers(PeersArgs {}) => people::peers(&session).await,
+        Command::Summary(args) => people::summary(&session, args).await,
+        Command::Whoami(WhoamiArgs {}) => people::whoami(&session).await,
+        Command::Tenant(command) => tenant::run(&session, command).await,
+        Command::Agent(command) => agent::run(&session, command).await,
+        Command::Replay(args) => replay::replay(&session, args).await,
+        Command::Status(StatusArgs {}) => upkeep::status(&session).await,
+        Command::Rebuild(RebuildArgs {}) => upkeep::rebuild(&session).await,
+        Command::Shard(command) => upkeep::shard(&session, command).await,
+        Command::Completions(args) => completions(&args),
+    }
+}
+
+fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "postroad", &mut script);
+    output::print(&String::from_utf8_lossy(&script))
+}
+
+use self::people::{PeersArgs, WhoamiArgs};
+use self::upkeep::{RebuildArgs, StatusArgs};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! `peers`, `summary`, `whoami`: who is there, and who one is.
+
+use super::failure::Failure;
+use super::mail::STALE;
+use super::output::{Style, table};
+use super::session::{PAGE_LIMIT, Session};
+use super::text::{count, one_line, relative};
+use clap::Args;
+use postroad_client::Page;
+use postroad_protocol::TimeMs;
+use postroad_protocol::query::{Peer, WhoAmI};
+use serde::Serialize;
+
+/// Show the agents of your tenant: who is online, and what they say they are doing.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postroad peers --as default/alice")]
+pub(crate) struct PeersArgs {}
+
+/// Say what you are doing, for others to see in `peers`; an empty text clears it.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postroad summary 'Reviewing PR #47'")]
+pub(crate) struct SummaryArgs {
+    /// One line, at most 1 KiB
+    #[arg(allow_hyphen_values = true)]
+    text: String,
+}
+
+/// Show as whom the deployment knows you, and how much mail is unread.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postroad whoami --creds alice.creds")]
+pub(crate) struct WhoamiArgs {}
+
+/// Answer of `peers`, for programs.
+#[derive(Serialize)]
+struct PeersDocument<'a> {
+    peers: &'a [Peer],
+}
+
+pub(crate) async fn peers(session: &Session) -> Result<(), Failure> {
+    let client = session.agent().await?;
+    let (mut peers, mut stale) = (Vec::new(), false);
+    let mut page = Page::default().limit(PAGE_LIMIT);
+    loop {
+        let answer = client.list_peers(&page).await?;
+        peers.extend(answer.peers);
+        stale |= answer.stale;
+        match answer.next_cursor {
+            Some(cursor) => page = page.after(cursor),
+            None => break,
+        }
+    }
+    let document = PeersDocument { peers: &peers };
+    session.out.show(&document, |style| peers_table(style, &peers, TimeMs::now()))?;
+    if stale {
+        session.out.note(STALE);
+    }
+    Ok(())
+}
+
+fn peers_table(style: Style, peers: &[Peer], now: TimeMs) -> String {
+    let row = |peer: &Peer| {
+        let instance = peer.instance_id.as_ref();
+        [
+            peer.id.to_string(),
+            instance.map_or("–".to_owned(), ToString::to_string),
+            if peer.online { "yes" } else { "no" }.to_owned(),
+            peer.last_seen.map_or("–".to_owned(), |seen| relative(seen, now)),
+            peer.summary.as_deref().map(one_line).unwrap_or_default(),
+        ]
+    };
+    let header = ["ROLE", "INSTANCE", "ONLINE", "LAST SEEN", "SUMMARY"];
+    table(style, header, peers.iter().map(row))
+}
+
+pub(crate) async fn summary(session: &Session, args: SummaryArgs) -> Result<(), Failure> {
+    let done = session.agent().await?.set_summary(&args.text).await?;
+    session.out.show(&done, |_| match args.text.as_str() {
+        "" => "summary cleared".to_owned(),
+        _ => "summary set; `postroad peers` shows it".to_owned(),
+    })
+}
+
+pub(crate) async fn whoami(session: &Session) -> Result<(), Failure> {
+    let who = session.anyone().await?.whoami().await?;
+    session.out.show(&who, |style| identity(style, &who))
+}
+
+fn identity(style: Style, who: &WhoAmI) -> String {
+    let name = format!("{}/{}", one_line(&who.role), who.instance_id);
+    let mut text = style.strong(&name);
+    match &who.tenant_id {
+        Some(tenant) => text.push_str(&format!(" of tenant {}", one_line(tenant))),
+        None => text.push_str(", for every tenant"),
+    }
+    if let Some(unread) = who.unread_total {
+        text.push_str(&format!("; {}", count(unread, "unread message")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_a_table_whatever_they_say_of_themselves() {
+        let peer = |id: &str, instance: Option<&str>, summary: Option<&str>| Peer {
+            id: id.parse().unwrap(),
+            instance_id: instance.map(|name| name.parse().unwrap()),
+            summary: summary.map(str::to_owned),
+            last_seen: instance.map(|_| TimeMs(1_711_670_400_000)),
+            online: instance.is_some(),
+        };
+        let peers = [
+            peer("alice", Some("tau-main"), Some("Migrating\u{1b}[2J")),
+            peer("bob", None, None),
+        ];
+        let shown = peers_table(Style::PLAIN, &peers, TimeMs(1_711_670_460_000));
+        insta::assert_snapshot!(shown, @"");
+    }
+
+    #[test]
+    fn one_is_told_who_one_is() {
+        let who = |tenant: Option<&str>, unread| WhoAmI {
+            tenant_id: tenant.map(str::to_owned),
+            role: "tau".to_owned(),
+            instance_id: "pi".parse().unwrap(),
+            unread_total: unread,
+            position: None,
+        };
+        let told = identity(Style::PLAIN, &who(Some("acme"), Some(1)));
+        assert_eq!(told, "tau/pi of tenant acme; 1 unread message");
+        let told = identity(Style::PLAIN, &who(None, None));
+        assert_eq!(told, "tau/pi, for every tenant");
+    }
+}

@@ -1,0 +1,221 @@
+//! One command's connection: as an agent or as the operator, whichever the command needs.
+//!
+//! Owns connecting and saying what to do where the credential at hand is of the wrong kind.
+
+use super::Global;
+use super::failure::Failure;
+use super::instance::{default_instance, user_state};
+use super::output::Output;
+use super::settings::{AgentName, Environment, Settings, Speaker};
+use crate::deployment::layout::Layout;
+use crate::deployment::mint_session;
+use postroad_client::{Client, ClientError, ConnectOptions, Credential, Holder, Page};
+use postroad_protocol::limits::PAGE_MAX;
+use postroad_protocol::query::{Agent, AgentKind};
+use postroad_protocol::{ErrorCode, InstanceId, Refusal, TenantId};
+use std::path::Path;
+use std::time::Duration;
+
+/// Names that a "not found" shows at most.
+const ROLES_SHOWN: usize = 20;
+
+/// What every command works with.
+pub(crate) struct Session {
+    global: Global,
+    environment: Environment,
+    /// How it prints.
+    pub(crate) out: Output,
+}
+
+impl Session {
+    /// With this process's environment.
+    pub(crate) fn new(global: Global) -> Self {
+        Self {
+            out: Output::new(global.json),
+            environment: Environment::of_process(),
+            global,
+        }
+    }
+
+    /// How long a call may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.global.timeout
+    }
+
+    /// Connects as an agent.
+    pub(crate) async fn agent(&self) -> Result<Client, Failure> {
+        let settings = Settings::resolve(&self.global, &self.environment)?;
+        match &settings.speaker {
+            Speaker::Agent(agent) => self.as_agent(&settings, agent).await,
+            Speaker::Credential {
+                credential,
+                by_default,
+            } if credential.is_operator() => Err(operator_is_no_agent(*by_default)),
+            Speaker::Credential { credential, .. } => self.connect(&settings, credential).await,
+        }
+    }
+
+    /// Connects as the operator.
+    pub(crate) async fn operator(&self) -> Result<Client, Failure> {
+        let settings = Settings::resolve(&self.global, &self.environment)?;
+        match &settings.speaker {
+            Speaker::Credential { credential, .. } if credential.is_operator() => {
+                self.connect(&settings, credential).await
+            }
+            _ => Err(agent_is_no_operator()),
+        }
+    }
+
+    /// Connects as whoever the credential speaks for.
+    pub(crate) async fn anyone(&self) -> Result<Client, Failure> {
+        let settings = Settings::resolve(&self.global, &self.environment)?;
+        match &settings.speaker {
+            Speaker::Agent(agent) => self.as_agent(&settings, agent).await,
+            Speaker::Credential { credential, .. } => self.connect(&settings, credential).await,
+        }
+    }
+
+    async fn connect(
+        &self,
+        settings: &Settings,
+        credential: &Credential,
+    ) -> Result<Client, Failure> {
+        let mut options = self.options(settings, credential);
+        if let Holder::Agent { instance: None, .. } = credential.holder() {
+            let state = user_state();
+            options = options.instance(default_instance(&self.environment, state.as_deref())?);
+        }
+        Ok(Client::connect(options).await?)
+    }
+
+    fn options(&self, settings: &Settings, credential: &Credential) -> ConnectOptions {
+        let options = ConnectOptions::new(&settings.server, credential.clone())
+            .name("postroad-cli")
+            .timeout(self.global.timeout)
+            // This process knows nothing of what the one before it has seen.
+            .always_fresh();
+        match &settings.ca {
+            Some(ca) => options.root_certificates(ca.clone()),
+            None => options,
+        }
+    }
+
+    /// Speaks as an agent of the local deployment, with a credential signed for this moment.
+    async fn as_agent(&self, settings: &Settings, agent: &AgentName) -> Result<Client, Failure> {
+        let layout = settings.layout.as_ref().ok_or_else(|| {
+            Failure::usage("as", "there is no deployment here", "name one with --dir")
+        })?;
+        self.expect_on_roster(settings, layout, agent).await?;
+        let instance = match &agent.instance {
+            Some(instance) => instance.clone(),
+            None => default_instance(&self.environment, Some(&layout.root().join("state")))?,
+        };
+        let creds = mint(layout.root(), agent, &instance)?;
+        let credential = Credential::parse(&creds).map_err(ClientError::from)?;
+        let options = self.options(settings, &credential).instance(instance);
+        Ok(Client::connect(options).await?)
+    }
+
+    /// A slip in a name must not make a credential for nobody.
+    async fn expect_on_roster(
+        &self,
+        settings: &Settings,
+        layout: &Layout,
+        agent: &AgentName,
+    ) -> Result<(), Failure> {
+        let operator = Credential::from_file(layout.operator_creds()).map_err(ClientError::from)?;
+        let operator = Client::connect(self.options(settings, &operator)).await?;
+        let rows = roster(&operator, &agent.tenant).await?;
+        let live = |row: &&Agent| row.kind == AgentKind::Credential && !row.retired;
+        let mut roles: Vec<&str> = rows.iter().filter(live).map(|row| row.role.as_str()).collect();
+        if roles.contains(&agent.role.as_str()) {
+            return Ok(());
+        }
+        roles.dedup();
+        Err(not_on_roster(agent, &roles))
+    }
+}
+
+/// Every row of a tenant's roster.
+pub(crate) async fn roster(operator: &Client, tenant: &TenantId) -> Result<Vec<Agent>, Failure> {
+    let mut rows = Vec::new();
+    let mut page = Page::default().limit(PAGE_LIMIT);
+    loop {
+        let answer = operator.operator()?.list_agents(tenant, &page).await?;
+        rows.extend(answer.agents);
+        match answer.next_cursor {
+            Some(cursor) => page = page.after(cursor),
+            None => return Ok(rows),
+        }
+    }
+}
+
+/// Rows of a page, where a command wants all of them.
+#[expect(clippy::cast_possible_truncation, reason = "200 fits")]
+pub(crate) const PAGE_LIMIT: u32 = PAGE_MAX as u32;
+
+fn mint(dir: &Path, agent: &AgentName, instance: &InstanceId) -> Result<String, Failure> {
+    mint_session(dir, &agent.tenant, &agent.role, Some(instance)).map_err(|error| {
+        let remedy = "--as works where the deployment's keys are; elsewhere use --creds FILE";
+        Failure::of(ErrorCode::Unauthenticated, &error, remedy)
+    })
+}
+
+fn not_on_roster(agent: &AgentName, roles: &[&str]) -> Failure {
+    let AgentName { tenant, role, .. } = agent;
+    let issue = format!("`postroad agent issue --tenant {tenant} --role {role}` makes it one");
+    let remedy = if roles.is_empty() {
+        issue
+    } else {
+        let shown = roles.iter().take(ROLES_SHOWN).copied().collect::<Vec<_>>();
+        let more = if roles.len() > shown.len() { ", …" } else { "" };
+        format!("use one of {}{more}; or {issue}", shown.join(", "))
+    };
+    Refusal::new(
+        ErrorCode::NotFound,
+        format!("there is no agent `{role}` in tenant `{tenant}`"),
+        remedy,
+    )
+    .at("as")
+    .into()
+}
+
+fn operator_is_no_agent(by_default: bool) -> Failure {
+    let remedy = "say which agent: --as tenant/role where the deployment runs, or --creds FILE \
+                  with a credential from `postroad agent issue`";
+    let (code, message) = if by_default {
+        let message = "this command speaks for an agent, and none was named";
+        (ErrorCode::Unauthenticated, message)
+    } else {
+        let message = "this command speaks for an agent, and the credential is the operator's";
+        (ErrorCode::PermissionDenied, message)
+    };
+    Refusal::new(code, message, remedy).into()
+}
+
+fn agent_is_no_operator() -> Failure {
+    Refusal::new(
+        ErrorCode::PermissionDenied,
+        "only the operator may do this, and the credential is an agent's",
+        "leave out --as and --creds where the deployment runs, or name its operator.creds with --creds",
+    )
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_is_not_there_names_those_that_are() {
+        let agent: AgentName = "acme/bbo".parse().unwrap();
+        let Failure::Told { refusal, .. } = not_on_roster(&agent, &["alice", "bob"]) else {
+            panic!("it is told");
+        };
+        assert_eq!(refusal.code, ErrorCode::NotFound);
+        assert!(refusal.remedy.contains("use one of alice, bob"));
+        assert!(refusal.remedy.contains("agent issue --tenant acme --role bbo"));
+        assert_eq!(operator_is_no_agent(true).exit_code(), 4);
+        assert_eq!(operator_is_no_agent(false).exit_code(), 4);
+    }
+}

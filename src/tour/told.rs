@@ -1,0 +1,141 @@
+//! What the tour says: headings, words, command lines and what came of them, wrapped for reading.
+//! Owns the look; never runs anything.
+
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal as _};
+
+/// Columns that text is wrapped at.
+const WIDTH: usize = 88;
+/// In front of what a command printed.
+const INDENT: &str = "    ";
+
+/// A voice on stdout.
+#[derive(Debug)]
+pub(crate) struct Voice {
+    colours: bool,
+    chapters: usize,
+    steps: usize,
+}
+
+impl Voice {
+    /// One that uses colours where somebody sees them.
+    pub(crate) fn new() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            colours: wanted && io::stdout().is_terminal(),
+            chapters: 0,
+            steps: 0,
+        }
+    }
+
+    /// Begins a chapter.
+    pub(crate) fn chapter(&mut self, title: &str) {
+        self.chapters += 1;
+        let title = format!("{}. {title}", self.chapters);
+        println!(
+            "\n{}\n{}",
+            self.bold(&title),
+            "-".repeat(title.chars().count())
+        );
+    }
+
+    /// Says something.
+    pub(crate) fn says(&self, text: &str) {
+        println!("\n{}", wrapped(text, WIDTH, "").join("\n"));
+    }
+
+    /// Shows a command as somebody would type it.
+    pub(crate) fn types(&self, command: &str) {
+        // Never broken: it is to be copied as it is.
+        println!("\n{}", self.bold(&format!("  $ {command}")));
+    }
+
+    /// Shows what was printed or answered.
+    pub(crate) fn shows(&self, output: &str) {
+        for line in output.trim_end().lines() {
+            println!("{INDENT}{line}");
+        }
+    }
+
+    /// One more thing has turned out as it was told.
+    pub(crate) fn confirms(&mut self, claim: &str) {
+        self.steps += 1;
+        let lines = wrapped(claim, WIDTH - 4, INDENT);
+        println!("  {} {}", self.green("✓"), lines.join("\n"));
+    }
+
+    /// How many things have.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.styled("1", text)
+    }
+
+    fn green(&self, text: &str) -> String {
+        self.styled("32", text)
+    }
+
+    fn styled(&self, code: &str, text: &str) -> String {
+        if self.colours {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Words on lines of at most `width` characters, all but the first behind `indent`. A word that is
+/// longer stays whole, so that it can be copied.
+fn wrapped(text: &str, width: usize, indent: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        let taken = line.chars().count();
+        if taken > 0 && taken + 1 + word.chars().count() > width {
+            lines.push(format!("{indent}{word}"));
+        } else {
+            if taken > 0 {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+/// A command as somebody would type it.
+pub(crate) fn typed<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@".contains(c);
+    let quoted = words.into_iter().map(|word| {
+        let word = word.to_string_lossy();
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.into_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_between_words_only() {
+        let lines = wrapped("one two  three\nfour-is-much-too-long five", 9, "  ");
+        assert_eq!(
+            lines,
+            ["one two", "  three", "  four-is-much-too-long", "  five"]
+        );
+        assert_eq!(wrapped("", 9, ""), [""]);
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_into_a_shell() {
+        let words = ["postroad", "send", "tau,pi", "it's done", ""].map(OsStr::new);
+        assert_eq!(typed(words), r"postroad send tau,pi 'it'\''s done' ''");
+    }
+}
