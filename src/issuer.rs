@@ -46,7 +46,10 @@ impl Issuer {
     /// Subscribes, and answers until the process stops.
     pub(crate) async fn start(self) -> Result<(), async_nats::SubscribeError> {
         let group = Service::Issuer.token().to_owned();
-        let requests = self.client.queue_subscribe(self.subjects.services(Service::Issuer), group).await?;
+        let requests = self
+            .client
+            .queue_subscribe(self.subjects.services(Service::Issuer), group)
+            .await?;
         tokio::spawn(self.serve(requests));
         Ok(())
     }
@@ -55,19 +58,32 @@ impl Issuer {
     async fn serve(self, mut requests: async_nats::Subscriber) {
         while let Some(message) = requests.next().await {
             let reply = message.reply.as_deref();
-            let request = self.admission.admit_service(Service::Issuer, Service::Broker, &message.subject, reply);
-            let (Some(request), Some(reply)) = (request, message.reply.clone()) else { continue };
+            let request = self.admission.admit_service(
+                Service::Issuer,
+                Service::Broker,
+                &message.subject,
+                reply,
+            );
+            let (Some(request), Some(reply)) = (request, message.reply.clone()) else {
+                continue;
+            };
             let answer = match (request.verb, &request.scope) {
                 (SIGN, Some(scope)) => self.sign(scope, &message.payload).await,
                 _ => Err(unknown_verb()),
             };
             let sent = match answer {
-                Ok(signed) => self.client.publish(reply, Encoding::MessagePack.encode(&signed).into()).await,
+                Ok(signed) => {
+                    self.client
+                        .publish(reply, Encoding::MessagePack.encode(&signed).into())
+                        .await
+                }
                 Err(refusal) => {
                     let mut headers = async_nats::HeaderMap::new();
                     headers.insert(ERROR_CODE_HEADER, refusal.code.as_str());
                     let body = Encoding::MessagePack.encode(&refusal);
-                    self.client.publish_with_headers(reply, headers, body.into()).await
+                    self.client
+                        .publish_with_headers(reply, headers, body.into())
+                        .await
                 }
             };
             if let Err(error) = sent {
@@ -84,9 +100,15 @@ impl Issuer {
         let missing = || Refusal::not_found("position", "issued credential");
         let shard = shards
             .iter()
-            .find(|shard| shard.number() == sign.position.shard && shard.epoch() == sign.position.epoch)
+            .find(|shard| {
+                shard.number() == sign.position.shard && shard.epoch() == sign.position.epoch
+            })
             .ok_or_else(missing)?;
-        let stored = shard.get(sign.position.sequence).await.map_err(unreachable)?.ok_or_else(missing)?;
+        let stored = shard
+            .get(sign.position.sequence)
+            .await
+            .map_err(unreachable)?
+            .ok_or_else(missing)?;
         let loaded = self.keyring.load_for(std::slice::from_ref(&stored)).await;
         loaded.map_err(|_| Refusal::unavailable("the data keys are not reachable"))?;
         match self.keyring.open_event(shard.number(), &stored) {
@@ -101,7 +123,11 @@ impl Issuer {
         }
     }
 
-    fn sign_issued(&self, scope: &TenantScope, issued: &CredentialIssued) -> Result<Signed, SignError> {
+    fn sign_issued(
+        &self,
+        scope: &TenantScope,
+        issued: &CredentialIssued,
+    ) -> Result<Signed, SignError> {
         let mut tags = vec![
             Tag::new(TagKey::Tenant, scope.tenant().as_str())?,
             Tag::new(TagKey::Role, issued.role.as_str())?,
@@ -123,6 +149,8 @@ impl Issuer {
             tags: &tags,
             expires_at_s: Some(issued.expires_at.0 / 1000),
         };
-        Ok(Signed { jwt: jwt::user_jwt(&self.keys, &self.templates, &grant)? })
+        Ok(Signed {
+            jwt: jwt::user_jwt(&self.keys, &self.templates, &grant)?,
+        })
     }
 }

@@ -86,7 +86,14 @@ pub(crate) fn operator_creds(
         Tag::new(TagKey::Role, postroad_protocol::subject::OPERATOR_ROLE)?,
         Tag::new(TagKey::Instance, instance)?,
     ];
-    sign_creds(keys, templates, CredentialKind::Operator, "operator", &tags, None)
+    sign_creds(
+        keys,
+        templates,
+        CredentialKind::Operator,
+        "operator",
+        &tags,
+        None,
+    )
 }
 
 /// Signs a credential for a key pair made here.
@@ -99,15 +106,26 @@ pub(crate) fn sign_creds(
     expires_at_s: Option<u64>,
 ) -> Result<Zeroizing<String>, LinkError> {
     let user = KeyPair::new_user();
-    let grant = Grant { kind, name, user: &user.public_key(), tags, expires_at_s };
+    let grant = Grant {
+        kind,
+        name,
+        user: &user.public_key(),
+        tags,
+        expires_at_s,
+    };
     let token = jwt::user_jwt(keys, templates, &grant)?;
     Ok(jwt::creds_file(&token, &user))
 }
 
 /// Connects a part, and refuses a server that is too old.
-pub(crate) async fn connect_part(url: &str, service: Service, creds: &str) -> Result<Client, LinkError> {
+pub(crate) async fn connect_part(
+    url: &str,
+    service: Service,
+    creds: &str,
+) -> Result<Client, LinkError> {
     let part = service.token();
-    let options = ConnectOptions::with_credentials(creds).map_err(|source| LinkError::Malformed { part, source })?;
+    let options = ConnectOptions::with_credentials(creds)
+        .map_err(|source| LinkError::Malformed { part, source })?;
     let client = options
         .name(format!("postroad-{part}"))
         .custom_inbox_prefix(service_inbox_prefix(service))
@@ -117,16 +135,26 @@ pub(crate) async fn connect_part(url: &str, service: Service, creds: &str) -> Re
         .event_callback(move |event| async move { tracing::debug!(part, %event, "connection") })
         .connect(url)
         .await
-        .map_err(|source| LinkError::Connect { part, url: url.to_owned(), source })?;
+        .map_err(|source| LinkError::Connect {
+            part,
+            url: url.to_owned(),
+            source,
+        })?;
     let found = client.server_info().version;
     if !is_new_enough(&found) {
-        return Err(LinkError::TooOld { url: url.to_owned(), found });
+        return Err(LinkError::TooOld {
+            url: url.to_owned(),
+            found,
+        });
     }
     Ok(client)
 }
 
 fn is_new_enough(version: &str) -> bool {
-    let mut numbers = version.trim_start_matches('v').split(['.', '-']).map(|part| part.parse::<u64>().ok());
+    let mut numbers = version
+        .trim_start_matches('v')
+        .split(['.', '-'])
+        .map(|part| part.parse::<u64>().ok());
     match (numbers.next().flatten(), numbers.next().flatten()) {
         (Some(major), Some(minor)) => (major, minor) >= NATS_AT_LEAST,
         _ => false,
@@ -139,7 +167,15 @@ mod tests {
 
     #[test]
     fn servers_without_atomic_batches_are_too_old() {
-        for (version, good) in [("2.9.10", false), ("2.11.9", false), ("2.12.0", true), ("2.15.1", true), ("3.0.0-beta", true), ("", false), ("new", false)] {
+        for (version, good) in [
+            ("2.9.10", false),
+            ("2.11.9", false),
+            ("2.12.0", true),
+            ("2.15.1", true),
+            ("3.0.0-beta", true),
+            ("", false),
+            ("new", false),
+        ] {
             assert_eq!(is_new_enough(version), good, "{version}");
         }
     }

@@ -32,13 +32,34 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("info").init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter("info")
+        .init();
     let cli = Cli::parse();
     let subjects = postroad_protocol::Subjects::default();
     match cli.command {
         Command::Up(args) => up::run(args, &cli.dir, subjects, cli.json).await,
         Command::Init(args) => separate::init(&args, &cli.dir, &subjects),
-        Command::Broker(args) => separate::broker(args, Some(&cli.dir), cli.server.as_deref(), subjects, cli.json).await,
-        Command::Projector(args) => separate::projector(args, Some(&cli.dir), cli.server.as_deref(), subjects, cli.json).await,
+        Command::Broker(args) => {
+            separate::broker(
+                args,
+                Some(&cli.dir),
+                cli.server.as_deref(),
+                subjects,
+                cli.json,
+            )
+            .await
+        }
+        Command::Projector(args) => {
+            separate::projector(
+                args,
+                Some(&cli.dir),
+                cli.server.as_deref(),
+                subjects,
+                cli.json,
+            )
+            .await
+        }
     }
 }

@@ -38,7 +38,12 @@ impl Shared {
     )]
     pub(crate) fn new(url: String, subjects: Subjects, master: MasterKey) -> Self {
         let admission = Arc::new(Admission::new(subjects.clone()));
-        Self { url, subjects, admission, master }
+        Self {
+            url,
+            subjects,
+            admission,
+            master,
+        }
     }
 }
 
@@ -54,7 +59,11 @@ pub(crate) struct Writing {
 }
 
 /// Starts a broker with `creds`; it makes the streams that are missing.
-pub(crate) async fn start_broker(shared: &Shared, creds: &str, writing: Writing) -> anyhow::Result<Broker> {
+pub(crate) async fn start_broker(
+    shared: &Shared,
+    creds: &str,
+    writing: Writing,
+) -> anyhow::Result<Broker> {
     let client = connect_part(&shared.url, Service::Broker, creds).await?;
     let config = BrokerConfig {
         client,
@@ -69,11 +78,17 @@ pub(crate) async fn start_broker(shared: &Shared, creds: &str, writing: Writing)
         shards: writing.shards,
         tagger: Tagger::new(&shared.master),
     };
-    Broker::start(config).await.context("the broker did not start")
+    Broker::start(config)
+        .await
+        .context("the broker did not start")
 }
 
 /// Starts a projector with `creds` whose rows lie in `rows`.
-pub(crate) async fn start_projector(shared: &Shared, creds: &str, rows: PathBuf) -> anyhow::Result<Projector> {
+pub(crate) async fn start_projector(
+    shared: &Shared,
+    creds: &str,
+    rows: PathBuf,
+) -> anyhow::Result<Projector> {
     let client = connect_part(&shared.url, Service::Projector, creds).await?;
     let config = ProjectorConfig {
         client,
@@ -82,7 +97,9 @@ pub(crate) async fn start_projector(shared: &Shared, creds: &str, rows: PathBuf)
         master: shared.master.clone(),
         rows,
     };
-    Projector::start(config).await.context("the projector did not start")
+    Projector::start(config)
+        .await
+        .context("the projector did not start")
 }
 
 /// Starts an issuer with the deployment's keys. It ends with the process: what it signs is decided
@@ -94,8 +111,12 @@ pub(crate) async fn start_issuer(
 ) -> anyhow::Result<()> {
     let creds = part_creds(keys, templates, Service::Issuer)?;
     let client = connect_part(&shared.url, Service::Issuer, &creds).await?;
-    let keyring =
-        Keyring::open(&jetstream::new(client.clone()), shared.subjects.clone(), shared.master.clone()).await?;
+    let keyring = Keyring::open(
+        &jetstream::new(client.clone()),
+        shared.subjects.clone(),
+        shared.master.clone(),
+    )
+    .await?;
     let issuer = Issuer {
         client,
         subjects: shared.subjects.clone(),

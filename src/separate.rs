@@ -102,12 +102,21 @@ pub(crate) fn init(args: &InitArgs, dir: &Path, subjects: &Subjects) -> anyhow::
     };
     write_private(&layout.nats_config(), config.render().as_bytes())?;
     let creds = |name: &str| layout.root().join(format!("{name}.creds"));
-    write_private(&layout.operator_creds(), operator_creds(&keys, &templates, LOCAL_OPERATOR)?.as_bytes())?;
+    write_private(
+        &layout.operator_creds(),
+        operator_creds(&keys, &templates, LOCAL_OPERATOR)?.as_bytes(),
+    )?;
     for service in [Service::Broker, Service::Projector] {
-        write_private(&creds(service.token()), part_creds(&keys, &templates, service)?.as_bytes())?;
+        write_private(
+            &creds(service.token()),
+            part_creds(&keys, &templates, service)?.as_bytes(),
+        )?;
     }
     let url = format!("nats://{}", args.listen);
-    write_private(&layout.context(), format!("{}\n", serde_json::json!({ "url": url })).as_bytes())?;
+    write_private(
+        &layout.context(),
+        format!("{}\n", serde_json::json!({ "url": url })).as_bytes(),
+    )?;
     eprintln!(
         "made {dir}. Next, each in its own terminal:\n\n  nats-server -c {config}\n  postroad --dir {dir} --server {url} broker\n  \
          postroad --dir {dir} --server {url} projector\n",
@@ -126,7 +135,13 @@ struct Part {
     layout: Option<Layout>,
 }
 
-fn part(args: &PartArgs, service: Service, dir: Option<&Path>, url: Option<&str>, subjects: Subjects) -> anyhow::Result<Part> {
+fn part(
+    args: &PartArgs,
+    service: Service,
+    dir: Option<&Path>,
+    url: Option<&str>,
+    subjects: Subjects,
+) -> anyhow::Result<Part> {
     let layout = dir.map(Layout::open).transpose()?;
     let keys = match &layout {
         Some(layout) if layout.keys_dir().exists() => {
@@ -137,7 +152,8 @@ fn part(args: &PartArgs, service: Service, dir: Option<&Path>, url: Option<&str>
     };
     let creds = match (&args.creds, &keys) {
         (Some(path), _) => zeroize::Zeroizing::new(
-            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?,
+            std::fs::read_to_string(path)
+                .with_context(|| format!("{} cannot be read", path.display()))?,
         ),
         (None, Some((keys, templates))) => part_creds(keys, templates, service)?,
         (None, None) => anyhow::bail!(
@@ -147,27 +163,55 @@ fn part(args: &PartArgs, service: Service, dir: Option<&Path>, url: Option<&str>
     };
     let master = match (&args.master_key, &keys) {
         (Some(path), _) => {
-            let hex = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-            let key = crate::deployment::master_key::MasterKey::from_hex(hex.trim())
-                .with_context(|| format!("{} holds no master key: 64 hexadecimal digits", path.display()))?;
+            let hex = std::fs::read_to_string(path)
+                .with_context(|| format!("{} cannot be read", path.display()))?;
+            let key = crate::deployment::master_key::MasterKey::from_hex(hex.trim()).with_context(
+                || {
+                    format!(
+                        "{} holds no master key: 64 hexadecimal digits",
+                        path.display()
+                    )
+                },
+            )?;
             MasterKey::from_bytes(*key.expose())
         }
         (None, Some((keys, _))) => MasterKey::from_bytes(*keys.master().expose()),
-        (None, None) => anyhow::bail!("there is no master key: give --master-key FILE, or --dir with the deployment's keys"),
+        (None, None) => anyhow::bail!(
+            "there is no master key: give --master-key FILE, or --dir with the deployment's keys"
+        ),
     };
-    let url = url.map(str::to_owned).or_else(|| Some(context_url(layout.as_ref()?)?)).unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
-    Ok(Part { shared: Shared::new(url, subjects, master), creds, keys, layout })
+    let url = url
+        .map(str::to_owned)
+        .or_else(|| Some(context_url(layout.as_ref()?)?))
+        .unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
+    Ok(Part {
+        shared: Shared::new(url, subjects, master),
+        creds,
+        keys,
+        layout,
+    })
 }
 
 fn context_url(layout: &Layout) -> Option<String> {
-    let context: serde_json::Value = serde_json::from_slice(&std::fs::read(layout.context()).ok()?).ok()?;
+    let context: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(layout.context()).ok()?).ok()?;
     Some(context.get("url")?.as_str()?.to_owned())
 }
 
 /// Runs a broker until it is told to stop.
-pub(crate) async fn broker(args: BrokerArgs, dir: Option<&Path>, url: Option<&str>, subjects: Subjects, json: bool) -> anyhow::Result<()> {
+pub(crate) async fn broker(
+    args: BrokerArgs,
+    dir: Option<&Path>,
+    url: Option<&str>,
+    subjects: Subjects,
+    json: bool,
+) -> anyhow::Result<()> {
     let part = part(&args.part, Service::Broker, dir, url, subjects)?;
-    let writing = Writing { durability: args.durability, shards: args.shards, replicas: usize::from(args.replicas) };
+    let writing = Writing {
+        durability: args.durability,
+        shards: args.shards,
+        replicas: usize::from(args.replicas),
+    };
     let broker = start_broker(&part.shared, &part.creds, writing).await?;
     if let Some((keys, templates)) = &part.keys {
         start_issuer(&part.shared, keys, templates).await?;
@@ -179,9 +223,17 @@ pub(crate) async fn broker(args: BrokerArgs, dir: Option<&Path>, url: Option<&st
 }
 
 /// Runs a projector until it is told to stop.
-pub(crate) async fn projector(args: ProjectorArgs, dir: Option<&Path>, url: Option<&str>, subjects: Subjects, json: bool) -> anyhow::Result<()> {
+pub(crate) async fn projector(
+    args: ProjectorArgs,
+    dir: Option<&Path>,
+    url: Option<&str>,
+    subjects: Subjects,
+    json: bool,
+) -> anyhow::Result<()> {
     let part = part(&args.part, Service::Projector, dir, url, subjects)?;
-    let rows = args.rows.or_else(|| part.layout.as_ref().map(Layout::rows_dir));
+    let rows = args
+        .rows
+        .or_else(|| part.layout.as_ref().map(Layout::rows_dir));
     let rows = rows.context("say where the rows lie: --rows DIR")?;
     let projector = start_projector(&part.shared, &part.creds, rows).await?;
     say_ready(Service::Projector, &part.shared.url, json)?;
@@ -193,7 +245,11 @@ pub(crate) async fn projector(args: ProjectorArgs, dir: Option<&Path>, url: Opti
 fn say_ready(service: Service, url: &str, json: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::json!({ "ready": true, "part": service.token(), "url": url, "pid": std::process::id() }))?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({ "ready": true, "part": service.token(), "url": url, "pid": std::process::id() })
+        )?;
     } else {
         writeln!(out, "postroad {} ready {url}", service.token())?;
     }

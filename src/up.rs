@@ -54,7 +54,12 @@ struct Running {
 }
 
 /// Runs until it is told to stop.
-pub(crate) async fn run(args: UpArgs, dir: &Path, subjects: Subjects, json: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    args: UpArgs,
+    dir: &Path,
+    subjects: Subjects,
+    json: bool,
+) -> anyhow::Result<()> {
     // Installed first: a signal during the start must not leave a server behind.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -90,22 +95,41 @@ pub(crate) async fn run(args: UpArgs, dir: &Path, subjects: Subjects, json: bool
     started.nats.stop().await;
     match failed {
         None => Ok(()),
-        Some(error) => Err(anyhow::anyhow!("nats-server could not be kept running: {error}")),
+        Some(error) => Err(anyhow::anyhow!(
+            "nats-server could not be kept running: {error}"
+        )),
     }
 }
 
-async fn start(deployment: &Deployment, args: &UpArgs, subjects: Subjects) -> anyhow::Result<Running> {
+async fn start(
+    deployment: &Deployment,
+    args: &UpArgs,
+    subjects: Subjects,
+) -> anyhow::Result<Running> {
     let options = NatsOptions {
         listen: args.listen,
         durability: args.durability,
         binary: args.nats_server.clone(),
     };
     let (nats, _) = deployment.start_nats(&options).await?;
-    let (keys, templates, layout) = (deployment.keys(), deployment.templates(), deployment.layout());
+    let (keys, templates, layout) = (
+        deployment.keys(),
+        deployment.templates(),
+        deployment.layout(),
+    );
     let master = MasterKey::from_bytes(*keys.master().expose());
     let shared = Shared::new(nats.url(), subjects, master);
-    let writing = Writing { durability: args.durability, shards: args.shards, replicas: 1 };
-    let broker = start_broker(&shared, &part_creds(keys, templates, Service::Broker)?, writing).await?;
+    let writing = Writing {
+        durability: args.durability,
+        shards: args.shards,
+        replicas: 1,
+    };
+    let broker = start_broker(
+        &shared,
+        &part_creds(keys, templates, Service::Broker)?,
+        writing,
+    )
+    .await?;
     start_issuer(&shared, keys, templates).await?;
     let projector_creds = part_creds(keys, templates, Service::Projector)?;
     let projector = start_projector(&shared, &projector_creds, layout.rows_dir()).await?;
@@ -119,11 +143,16 @@ async fn start(deployment: &Deployment, args: &UpArgs, subjects: Subjects) -> an
     if projector.hosts().keyring().homes().is_empty() {
         create_first_tenant(&shared, &creds).await?;
     }
-    Ok(Running { nats, broker, projector })
+    Ok(Running {
+        nats,
+        broker,
+        projector,
+    })
 }
 
 async fn create_first_tenant(shared: &Shared, creds: &str) -> anyhow::Result<()> {
-    let credential = Credential::parse(creds).context("the operator's own credential does not read")?;
+    let credential =
+        Credential::parse(creds).context("the operator's own credential does not read")?;
     let options = ConnectOptions::new(&shared.url, credential).subjects(shared.subjects.clone());
     let client = Client::connect(options).await?;
     let tenant = TenantId::parse(FIRST_TENANT)?;
@@ -134,23 +163,41 @@ async fn create_first_tenant(shared: &Shared, creds: &str) -> anyhow::Result<()>
     }
 }
 
-fn announce(deployment: &Deployment, running: &Running, args: &UpArgs, json: bool) -> std::io::Result<()> {
+fn announce(
+    deployment: &Deployment,
+    running: &Running,
+    args: &UpArgs,
+    json: bool,
+) -> std::io::Result<()> {
     let url = running.nats.url();
     let dir = deployment.layout().root();
     let mut out = std::io::stdout().lock();
     if json {
-        let document = serde_json::json!({ "ready": true, "url": url, "dir": dir, "pid": std::process::id() });
+        let document =
+            serde_json::json!({ "ready": true, "url": url, "dir": dir, "pid": std::process::id() });
         writeln!(out, "{document}")?;
         return out.flush();
     }
     writeln!(out, "postroad ready {url}")?;
     out.flush()?;
-    let program = std::env::args().next().unwrap_or_else(|| "postroad".to_owned());
-    let at = if dir.ends_with(".postroad") { String::new() } else { format!(" --dir {}", dir.display()) };
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "postroad".to_owned());
+    let at = if dir.ends_with(".postroad") {
+        String::new()
+    } else {
+        format!(" --dir {}", dir.display())
+    };
     if args.durability == Durability::Fast {
-        eprintln!("\nAcknowledged messages survive every crash, but for up to two minutes not a power loss (--durability fast).");
+        eprintln!(
+            "\nAcknowledged messages survive every crash, but for up to two minutes not a power loss (--durability fast)."
+        );
     }
-    let first = if deployment.is_new() { "Try it in another terminal" } else { "In another terminal" };
+    let first = if deployment.is_new() {
+        "Try it in another terminal"
+    } else {
+        "In another terminal"
+    };
     eprintln!(
         "\n{first}:\n\n  \
          {program}{at} agent issue --tenant {FIRST_TENANT} --role alice && {program}{at} agent issue --tenant {FIRST_TENANT} --role bob\n  \

@@ -79,7 +79,13 @@ fn note_lost(sent: Result<(), async_nats::PublishError>) {
 
 /// A header holds one line of ASCII.
 fn one_line(text: &str) -> String {
-    let plain = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
+    let plain = |c: char| {
+        if c == ' ' || c.is_ascii_graphic() {
+            c
+        } else {
+            '?'
+        }
+    };
     text.chars().map(plain).take(256).collect()
 }
 

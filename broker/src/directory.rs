@@ -230,7 +230,11 @@ impl Folding {
                 } => rosters.entry(scope).or_default().apply(sequence, &record),
                 Opened::Event { .. } | Opened::Erased => {}
                 Opened::Damaged | Opened::Undecodable { .. } => {
-                    tracing::warn!(shard = self.shard, sequence, "a roster event cannot be read");
+                    tracing::warn!(
+                        shard = self.shard,
+                        sequence,
+                        "a roster event cannot be read"
+                    );
                 }
             }
         }

@@ -368,10 +368,7 @@ impl Handler {
         }
         let unreachable = |_| Refusal::unavailable("the data keys cannot be read now");
         self.keyring.refresh().await.map_err(unreachable)?;
-        let key = self
-            .keyring
-            .current(scope.owner())
-            .ok_or_else(no_tenant)?;
+        let key = self.keyring.current(scope.owner()).ok_or_else(no_tenant)?;
         self.open_shard(key.home.shard).await?;
         Ok(key.home.shard)
     }
@@ -456,8 +453,6 @@ impl Handler {
             return Ok(None);
         };
         let compared = self.log.compare(draft, sequence).await;
-        compared
-            .map(Some)
-            .map_err(|error| error.refusal(id_field))
+        compared.map(Some).map_err(|error| error.refusal(id_field))
     }
 }

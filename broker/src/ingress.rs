@@ -277,11 +277,7 @@ fn read(
 
 /// What a request says of its caller. Of an operator that is the tenant alone: it has no role to
 /// claim, and its verbs use the other names for something else.
-fn claims_of(
-    context: &RequestContext,
-    encoding: Encoding,
-    body: &[u8],
-) -> Result<Claims, Refusal> {
+fn claims_of(context: &RequestContext, encoding: Encoding, body: &[u8]) -> Result<Claims, Refusal> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct OperatorClaims {

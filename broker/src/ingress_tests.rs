@@ -50,7 +50,11 @@ fn agents_and_operators_have_their_own_verbs() {
 
 #[test]
 fn an_unknown_verb_is_not_found() {
-    for verb in ["messages.sing", "self.send_message", "messages.check_messages"] {
+    for verb in [
+        "messages.sing",
+        "self.send_message",
+        "messages.check_messages",
+    ] {
         let subject = format!("postroad.acme.cmd.tau.pi.{verb}");
         let refusal = read_json(&subject, &serde_json::json!({})).unwrap_err();
         assert_eq!(

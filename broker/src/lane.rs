@@ -87,11 +87,7 @@ impl Lanes {
 }
 
 /// Hands a decision to the log, and leaves the answer to a task of its own.
-pub(crate) fn submit(
-    handler: &Arc<Handler>,
-    decided: Result<Decision, Refusal>,
-    finish: Finish,
-) {
+pub(crate) fn submit(handler: &Arc<Handler>, decided: Result<Decision, Refusal>, finish: Finish) {
     let submitted = decided.map(|decision| handler.submit(decision));
     let handler = handler.clone();
     tokio::spawn(async move {

@@ -218,9 +218,12 @@ async fn serve(
         .queue_subscribe(subjects.requests(RequestKind::Command), group.to_owned())
         .await
         .map_err(refused)?;
-    client.flush().await.map_err(|error| StartError::Subscribe {
-        source: error.into(),
-    })?;
+    client
+        .flush()
+        .await
+        .map_err(|error| StartError::Subscribe {
+            source: error.into(),
+        })?;
     let (stop, stopped) = watch::channel(false);
     let observations = Arrivals::new(observations, stopped.clone());
     let commands = Arrivals::new(commands, stopped);

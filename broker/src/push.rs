@@ -83,7 +83,11 @@ mod tests {
                 priority: Priority::Normal,
                 metadata: std::collections::BTreeMap::default(),
             };
-            subjects_of(&Subjects::default(), &tenant, &sent(reader("bob", "mac"), command))
+            subjects_of(
+                &Subjects::default(),
+                &tenant,
+                &sent(reader("bob", "mac"), command),
+            )
         };
         assert_eq!(
             to("tau,phi", None),

@@ -14,7 +14,10 @@ pub struct Unreachable {
 impl Unreachable {
     /// While doing `doing`.
     pub fn at<E: Into<async_nats::Error>>(doing: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self { doing, source: source.into() }
+        move |source| Self {
+            doing,
+            source: source.into(),
+        }
     }
 }
 
@@ -39,7 +42,9 @@ pub enum Broken {
         known: u64,
     },
     /// Another event lies where a known one lay.
-    #[error("event {sequence} is not the one that was seen there: the tail was cut and filled again")]
+    #[error(
+        "event {sequence} is not the one that was seen there: the tail was cut and filled again"
+    )]
     Rewritten {
         /// Where.
         sequence: u64,

@@ -54,7 +54,16 @@ impl Follower {
     }
 
     fn with_filter(shard: Shard, anchor: Anchor, filter: Vec<String>) -> Self {
-        Self { shard, filter, anchor, connection: None, suspect: None, end: 0, retry: RETRY_MIN, checked_tail: Instant::now() }
+        Self {
+            shard,
+            filter,
+            anchor,
+            connection: None,
+            suspect: None,
+            end: 0,
+            retry: RETRY_MIN,
+            checked_tail: Instant::now(),
+        }
     }
 
     /// The last event that was handed out.
@@ -86,7 +95,13 @@ impl Follower {
                 self.connect().await?;
                 return Ok(Vec::new());
             };
-            let connects = self.shard.context().client().statistics().connects.load(Ordering::Relaxed);
+            let connects = self
+                .shard
+                .context()
+                .client()
+                .statistics()
+                .connects
+                .load(Ordering::Relaxed);
             if connects != connection.connects {
                 // After a reconnect the consumer may be gone, and the log another one.
                 self.connection = None;
@@ -130,7 +145,9 @@ impl Follower {
             self.shard.extent().await?
         };
         let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.anchor.sequence + 1 },
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: self.anchor.sequence + 1,
+            },
             ack_policy: AckPolicy::None,
             filter_subjects: self.filter.clone(),
             inactive_threshold: Duration::from_secs(30),
@@ -138,7 +155,12 @@ impl Follower {
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let consumer = self.shard.stream().create_consumer(config).await.map_err(Unreachable::at("making a consumer"))?;
+        let consumer = self
+            .shard
+            .stream()
+            .create_consumer(config)
+            .await
+            .map_err(Unreachable::at("making a consumer"))?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(APPLY_MAX_EVENTS)
@@ -152,7 +174,10 @@ impl Follower {
     }
 
     /// Takes `first` and what has already arrived behind it. Nothing when it was all known before.
-    fn gather(&mut self, first: async_nats::jetstream::Message) -> Result<Option<Vec<StoredEvent>>, LogError> {
+    fn gather(
+        &mut self,
+        first: async_nats::jetstream::Message,
+    ) -> Result<Option<Vec<StoredEvent>>, LogError> {
         let mut events = Vec::new();
         let mut bytes = 0;
         let mut arrived = Some(first);
@@ -175,7 +200,9 @@ impl Follower {
             if events.len() >= APPLY_MAX_EVENTS || bytes >= APPLY_MAX_BYTES {
                 break;
             }
-            let Some(connection) = &mut self.connection else { break };
+            let Some(connection) = &mut self.connection else {
+                break;
+            };
             match connection.messages.next().now_or_never() {
                 Some(Some(Ok(message))) => arrived = Some(message),
                 Some(Some(Err(_)) | None) => self.connection = None,
@@ -209,7 +236,11 @@ impl Follower {
             self.connection = None;
             self.suspect_gap(extent.last, &[])?;
         } else if extent.last < self.anchor.sequence {
-            return Err(Broken::Truncated { last: extent.last, known: self.anchor.sequence }.into());
+            return Err(Broken::Truncated {
+                last: extent.last,
+                known: self.anchor.sequence,
+            }
+            .into());
         }
         Ok(())
     }
@@ -217,5 +248,10 @@ impl Follower {
 
 fn read(message: &async_nats::jetstream::Message) -> Option<StoredEvent> {
     let sequence = message.info().ok()?.stream_sequence;
-    Some(StoredEvent::new(sequence, &message.subject, message.headers.as_ref(), message.payload.clone()))
+    Some(StoredEvent::new(
+        sequence,
+        &message.subject,
+        message.headers.as_ref(),
+        message.payload.clone(),
+    ))
 }

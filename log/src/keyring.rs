@@ -66,7 +66,9 @@ pub enum KeyringError {
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
     /// The master key is not the one under which this deployment's keys were wrapped.
-    #[error("the master key does not open the key of record {sequence}: this is another deployment's master key, or the record is damaged")]
+    #[error(
+        "the master key does not open the key of record {sequence}: this is another deployment's master key, or the record is damaged"
+    )]
     WrongMaster {
         /// Sequence in the keys stream.
         sequence: u64,
@@ -107,8 +109,15 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError`].
-    pub async fn open(context: &Context, subjects: Subjects, master: MasterKey) -> Result<Self, KeyringError> {
-        let stream = context.get_stream_no_info(KEYS_STREAM).await.map_err(Unreachable::at("opening the keys stream"))?;
+    pub async fn open(
+        context: &Context,
+        subjects: Subjects,
+        master: MasterKey,
+    ) -> Result<Self, KeyringError> {
+        let stream = context
+            .get_stream_no_info(KEYS_STREAM)
+            .await
+            .map_err(Unreachable::at("opening the keys stream"))?;
         let inner = Inner {
             context: context.clone(),
             stream,
@@ -117,7 +126,9 @@ impl Keyring {
             owners: RwLock::default(),
             loaded: tokio::sync::Mutex::new(0),
         };
-        let keyring = Self { inner: Arc::new(inner) };
+        let keyring = Self {
+            inner: Arc::new(inner),
+        };
         keyring.refresh().await?;
         Ok(keyring)
     }
@@ -129,24 +140,44 @@ impl Keyring {
     pub async fn refresh(&self) -> Result<(), KeyringError> {
         let mut loaded = self.inner.loaded.lock().await;
         let doing = "loading data keys";
-        let info = self.inner.stream.get_info().await.map_err(Unreachable::at(doing))?;
+        let info = self
+            .inner
+            .stream
+            .get_info()
+            .await
+            .map_err(Unreachable::at(doing))?;
         if info.state.last_sequence <= *loaded {
             return Ok(());
         }
         let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: *loaded + 1 },
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: *loaded + 1,
+            },
             ack_policy: AckPolicy::None,
             memory_storage: true,
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let consumer = self.inner.stream.create_consumer(config).await.map_err(Unreachable::at(doing))?;
+        let consumer = self
+            .inner
+            .stream
+            .create_consumer(config)
+            .await
+            .map_err(Unreachable::at(doing))?;
         while *loaded < info.state.last_sequence {
-            let mut batch = consumer.fetch().max_messages(1_000).messages().await.map_err(Unreachable::at(doing))?;
+            let mut batch = consumer
+                .fetch()
+                .max_messages(1_000)
+                .messages()
+                .await
+                .map_err(Unreachable::at(doing))?;
             let before = *loaded;
             while let Some(message) = batch.next().await {
                 let message = message.map_err(Unreachable::at(doing))?;
-                let sequence = message.info().map_err(Unreachable::at(doing))?.stream_sequence;
+                let sequence = message
+                    .info()
+                    .map_err(Unreachable::at(doing))?
+                    .stream_sequence;
                 self.take_record(sequence, &message.subject, &message.payload)?;
                 *loaded = sequence;
             }
@@ -158,15 +189,33 @@ impl Keyring {
         Ok(())
     }
 
-    fn take_record(&self, sequence: u64, subject: &str, payload: &[u8]) -> Result<(), KeyringError> {
+    fn take_record(
+        &self,
+        sequence: u64,
+        subject: &str,
+        payload: &[u8],
+    ) -> Result<(), KeyringError> {
         let wrong = KeyringError::WrongMaster { sequence };
-        let Some(owner) = self.inner.subjects.parse_data_key(subject) else { return Ok(()) };
-        let Ok(record) = rmp_serde::from_slice::<KeyRecord>(payload) else { return Err(wrong) };
+        let Some(owner) = self.inner.subjects.parse_data_key(subject) else {
+            return Ok(());
+        };
+        let Ok(record) = rmp_serde::from_slice::<KeyRecord>(payload) else {
+            return Err(wrong);
+        };
         let key = match record.wrapped.as_slice() {
             [] => None,
-            _ => Some(self.inner.master.unwrap(owner, &record).map_err(|_| wrong)?),
+            _ => Some(
+                self.inner
+                    .master
+                    .unwrap(owner, &record)
+                    .map_err(|_| wrong)?,
+            ),
         };
-        let mut owners = self.inner.owners.write().unwrap_or_else(PoisonError::into_inner);
+        let mut owners = self
+            .inner
+            .owners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let keys = owners.entry(owner.to_owned()).or_insert_with(|| OwnerKeys {
             shard: record.shard,
             current: record.key,
@@ -182,26 +231,53 @@ impl Keyring {
 
     /// The key with which the next event of `owner` is sealed; nothing when it is not loaded.
     pub fn current(&self, owner: Owner<'_>) -> Option<OwnerKey> {
-        let owners = self.inner.owners.read().unwrap_or_else(PoisonError::into_inner);
+        let owners = self
+            .inner
+            .owners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let found = owners.get(owner.token())?;
         let key = found.keys.get(&found.current)?.clone()?;
-        Some(OwnerKey { home: Home { shard: found.shard, key_id: found.current }, key })
+        Some(OwnerKey {
+            home: Home {
+                shard: found.shard,
+                key_id: found.current,
+            },
+            key,
+        })
     }
 
     /// Where `owner` lives; nothing when it is not loaded.
     pub fn home(&self, owner: Owner<'_>) -> Option<Home> {
-        let owners = self.inner.owners.read().unwrap_or_else(PoisonError::into_inner);
-        owners.get(owner.token()).map(|found| Home { shard: found.shard, key_id: found.current })
+        let owners = self
+            .inner
+            .owners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        owners.get(owner.token()).map(|found| Home {
+            shard: found.shard,
+            key_id: found.current,
+        })
     }
 
     /// Every tenant that is loaded, by name.
     pub fn homes(&self) -> Vec<(TenantId, Home)> {
-        let owners = self.inner.owners.read().unwrap_or_else(PoisonError::into_inner);
+        let owners = self
+            .inner
+            .owners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut homes: Vec<_> = owners
             .iter()
             .filter(|(name, _)| *name != SYSTEM)
             .filter_map(|(name, found)| {
-                Some((TenantId::parse(name).ok()?, Home { shard: found.shard, key_id: found.current }))
+                Some((
+                    TenantId::parse(name).ok()?,
+                    Home {
+                        shard: found.shard,
+                        key_id: found.current,
+                    },
+                ))
             })
             .collect();
         homes.sort_by(|left, right| left.0.cmp(&right.0));
@@ -218,13 +294,29 @@ impl Keyring {
         if let Some(home) = self.home(owner) {
             return Ok((home, false));
         }
-        let key_id = KeyId { generation: 1, number: 1 };
-        let record = self.inner.master.wrap(owner.token(), key_id, shard, &DataKey::generate());
-        let payload = rmp_serde::to_vec_named(&record).map_err(Unreachable::at("encoding a key record"))?;
-        let publish = PublishMessage::build().payload(payload.into()).expected_last_subject_sequence(0);
+        let key_id = KeyId {
+            generation: 1,
+            number: 1,
+        };
+        let record = self
+            .inner
+            .master
+            .wrap(owner.token(), key_id, shard, &DataKey::generate());
+        let payload =
+            rmp_serde::to_vec_named(&record).map_err(Unreachable::at("encoding a key record"))?;
+        let publish = PublishMessage::build()
+            .payload(payload.into())
+            .expected_last_subject_sequence(0);
         let subject = self.inner.subjects.data_key(owner);
         let doing = "registering a tenant";
-        let made = match self.inner.context.send_publish(subject, publish).await.map_err(Unreachable::at(doing))?.await {
+        let made = match self
+            .inner
+            .context
+            .send_publish(subject, publish)
+            .await
+            .map_err(Unreachable::at(doing))?
+            .await
+        {
             Ok(_) => true,
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => false,
             Err(error) => return Err(Unreachable::at(doing)(error).into()),
@@ -240,15 +332,27 @@ impl Keyring {
     /// [`KeyringError`].
     pub async fn load_for(&self, events: &[StoredEvent]) -> Result<(), KeyringError> {
         let missing = {
-            let owners = self.inner.owners.read().unwrap_or_else(PoisonError::into_inner);
+            let owners = self
+                .inner
+                .owners
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             events.iter().any(|event| {
-                let (Ok(head), Some(raw)) = (&event.head, self.inner.subjects.parse_event(&event.subject)) else {
+                let (Ok(head), Some(raw)) =
+                    (&event.head, self.inner.subjects.parse_event(&event.subject))
+                else {
                     return false;
                 };
-                !owners.get(raw.tenant).is_some_and(|found| found.keys.contains_key(&head.key))
+                !owners
+                    .get(raw.tenant)
+                    .is_some_and(|found| found.keys.contains_key(&head.key))
             })
         };
-        if missing { self.refresh().await } else { Ok(()) }
+        if missing {
+            self.refresh().await
+        } else {
+            Ok(())
+        }
     }
 
     #[expect(
@@ -257,15 +361,26 @@ impl Keyring {
     )]
     /// Opens an event of shard `shard`. Its key must have been looked for ([`Self::load_for`]).
     pub fn open_event(&self, shard: u16, event: &StoredEvent) -> Opened {
-        let Some(stored_for) = stored_for(&self.inner.subjects, shard, &event.subject) else { return Opened::Damaged };
-        let Ok(head) = &event.head else { return Opened::Damaged };
+        let Some(stored_for) = stored_for(&self.inner.subjects, shard, &event.subject) else {
+            return Opened::Damaged;
+        };
+        let Ok(head) = &event.head else {
+            return Opened::Damaged;
+        };
         let owner = match &stored_for {
             StoredFor::Tenant(scope) => scope.tenant().as_str(),
             StoredFor::System => SYSTEM,
         };
         let key = {
-            let owners = self.inner.owners.read().unwrap_or_else(PoisonError::into_inner);
-            match owners.get(owner).and_then(|found| found.keys.get(&head.key)) {
+            let owners = self
+                .inner
+                .owners
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            match owners
+                .get(owner)
+                .and_then(|found| found.keys.get(&head.key))
+            {
                 // No record at all is not an erasure: that leaves a record of itself.
                 None => return Opened::Damaged,
                 Some(None) => return Opened::Erased,
@@ -274,9 +389,10 @@ impl Keyring {
         };
         match head.open(&event.subject, &key, &event.payload) {
             Ok(record) => Opened::Event { stored_for, record },
-            Err(Unreadable::Undecodable) => {
-                Opened::Undecodable { stored_for, what: format!("{} v{}", head.type_name, head.schema) }
-            }
+            Err(Unreadable::Undecodable) => Opened::Undecodable {
+                stored_for,
+                what: format!("{} v{}", head.type_name, head.schema),
+            },
             Err(_) => Opened::Damaged,
         }
     }

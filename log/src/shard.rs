@@ -31,9 +31,21 @@ pub(crate) fn epoch_of(info: &Info) -> u64 {
 }
 
 impl Shard {
-    pub(crate) async fn open(context: &Context, number: u16, epoch: u64) -> Result<Self, Unreachable> {
-        let stream = context.get_stream_no_info(shard_stream(number)).await.map_err(Unreachable::at("opening a shard"))?;
-        Ok(Self { number, epoch, stream, context: context.clone() })
+    pub(crate) async fn open(
+        context: &Context,
+        number: u16,
+        epoch: u64,
+    ) -> Result<Self, Unreachable> {
+        let stream = context
+            .get_stream_no_info(shard_stream(number))
+            .await
+            .map_err(Unreachable::at("opening a shard"))?;
+        Ok(Self {
+            number,
+            epoch,
+            stream,
+            context: context.clone(),
+        })
     }
 
     /// Its number.
@@ -62,13 +74,24 @@ impl Shard {
 
     /// A place in this shard.
     pub fn position(&self, sequence: u64) -> Position {
-        Position { shard: self.number, epoch: self.epoch, sequence }
+        Position {
+            shard: self.number,
+            epoch: self.epoch,
+            sequence,
+        }
     }
 
     /// What the server says of the stream now.
     pub async fn extent(&self) -> Result<Extent, Unreachable> {
-        let info = self.stream.get_info().await.map_err(Unreachable::at("asking for a shard's end"))?;
-        Ok(Extent { epoch: epoch_of(&info), last: info.state.last_sequence })
+        let info = self
+            .stream
+            .get_info()
+            .await
+            .map_err(Unreachable::at("asking for a shard's end"))?;
+        Ok(Extent {
+            epoch: epoch_of(&info),
+            last: info.state.last_sequence,
+        })
     }
 
     /// The event at `sequence`; nothing when the stream does not hold it.
@@ -82,8 +105,16 @@ impl Shard {
     }
 
     /// The first event at or after `sequence` whose subject matches `filter`.
-    pub async fn next_on_subject(&self, sequence: u64, filter: &str) -> Result<Option<StoredEvent>, Unreachable> {
-        found(self.stream.direct_get_next_for_subject(filter, Some(sequence)).await)
+    pub async fn next_on_subject(
+        &self,
+        sequence: u64,
+        filter: &str,
+    ) -> Result<Option<StoredEvent>, Unreachable> {
+        found(
+            self.stream
+                .direct_get_next_for_subject(filter, Some(sequence))
+                .await,
+        )
     }
 
     /// Whether the stream still holds what `anchor` knows.
@@ -93,16 +124,29 @@ impl Shard {
     pub async fn verify(&self, anchor: &Anchor) -> Result<Extent, LogError> {
         let extent = self.extent().await?;
         if extent.epoch != anchor.epoch {
-            return Err(Broken::Replaced { expected: anchor.epoch, found: extent.epoch }.into());
+            return Err(Broken::Replaced {
+                expected: anchor.epoch,
+                found: extent.epoch,
+            }
+            .into());
         }
         if extent.last < anchor.sequence {
-            return Err(Broken::Truncated { last: extent.last, known: anchor.sequence }.into());
+            return Err(Broken::Truncated {
+                last: extent.last,
+                known: anchor.sequence,
+            }
+            .into());
         }
         // An anchor without digest stands behind events that an operator gave up.
         if anchor.digest != [0; 16] {
             match self.get(anchor.sequence).await? {
                 Some(event) if event.digest() == anchor.digest => {}
-                _ => return Err(Broken::Rewritten { sequence: anchor.sequence }.into()),
+                _ => {
+                    return Err(Broken::Rewritten {
+                        sequence: anchor.sequence,
+                    }
+                    .into());
+                }
             }
         }
         Ok(extent)

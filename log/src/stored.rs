@@ -18,9 +18,19 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
-    pub(crate) fn new(sequence: u64, subject: &str, headers: Option<&async_nats::HeaderMap>, payload: Bytes) -> Self {
+    pub(crate) fn new(
+        sequence: u64,
+        subject: &str,
+        headers: Option<&async_nats::HeaderMap>,
+        payload: Bytes,
+    ) -> Self {
         let head = Head::read(|name| headers?.get(name).map(async_nats::HeaderValue::as_str));
-        Self { sequence, subject: subject.to_owned(), head, payload }
+        Self {
+            sequence,
+            subject: subject.to_owned(),
+            head,
+            payload,
+        }
     }
 
     /// What identifies this event at its place: the payload's seal binds the headers.
@@ -55,21 +65,37 @@ pub struct Anchor {
 impl Anchor {
     /// Before the first event of a stream.
     pub fn start(epoch: u64) -> Self {
-        Self { epoch, sequence: 0, digest: [0; 16] }
+        Self {
+            epoch,
+            sequence: 0,
+            digest: [0; 16],
+        }
     }
 
     /// Behind events up to `sequence` that are lost and were given up.
     pub fn given_up(epoch: u64, sequence: u64) -> Self {
-        Self { epoch, sequence, digest: [0; 16] }
+        Self {
+            epoch,
+            sequence,
+            digest: [0; 16],
+        }
     }
 
     /// The anchor after `event`.
     pub fn after(epoch: u64, event: &StoredEvent) -> Self {
-        Self { epoch, sequence: event.sequence, digest: event.digest() }
+        Self {
+            epoch,
+            sequence: event.sequence,
+            digest: event.digest(),
+        }
     }
 
     /// The place in shard `shard`.
     pub fn position(&self, shard: u16) -> Position {
-        Position { shard, epoch: self.epoch, sequence: self.sequence }
+        Position {
+            shard,
+            epoch: self.epoch,
+            sequence: self.sequence,
+        }
     }
 }

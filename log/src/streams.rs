@@ -10,10 +10,17 @@ use postroad_protocol::subject::{KEYS_STREAM, Subjects, parse_shard_stream, shar
 use std::time::Duration;
 
 /// Makes the stream of shard `number` where there is none; an existing one stays as it is.
-pub async fn ensure_shard(context: &Context, subjects: &Subjects, number: u16, replicas: usize) -> Result<Shard, Unreachable> {
+pub async fn ensure_shard(
+    context: &Context,
+    subjects: &Subjects,
+    number: u16,
+    replicas: usize,
+) -> Result<Shard, Unreachable> {
     let config = Config {
         name: shard_stream(number),
-        description: Some("Postroad's log: events of the tenants that live in this shard".to_owned()),
+        description: Some(
+            "Postroad's log: events of the tenants that live in this shard".to_owned(),
+        ),
         subjects: vec![subjects.shard_events(number)],
         // Nothing is ever deleted: sequences stay contiguous, so a gap is damage.
         deny_delete: true,
@@ -22,20 +29,30 @@ pub async fn ensure_shard(context: &Context, subjects: &Subjects, number: u16, r
         allow_atomic_publish: true,
         ..log_config(replicas)
     };
-    let info = context.get_or_create_stream(config).await.map_err(Unreachable::at("making a shard"))?;
+    let info = context
+        .get_or_create_stream(config)
+        .await
+        .map_err(Unreachable::at("making a shard"))?;
     Shard::open(context, number, epoch_of(info.cached_info())).await
 }
 
 /// Makes the stream of wrapped data keys where there is none. It allows deletion, since erasing a
 /// tenant is overwriting its keys.
-pub async fn ensure_keys_stream(context: &Context, subjects: &Subjects, replicas: usize) -> Result<(), Unreachable> {
+pub async fn ensure_keys_stream(
+    context: &Context,
+    subjects: &Subjects,
+    replicas: usize,
+) -> Result<(), Unreachable> {
     let config = Config {
         name: KEYS_STREAM.to_owned(),
         description: Some("Postroad's wrapped data keys".to_owned()),
         subjects: vec![subjects.data_keys()],
         ..log_config(replicas)
     };
-    context.get_or_create_stream(config).await.map_err(Unreachable::at("making the keys stream"))?;
+    context
+        .get_or_create_stream(config)
+        .await
+        .map_err(Unreachable::at("making the keys stream"))?;
     Ok(())
 }
 
@@ -54,7 +71,11 @@ fn log_config(replicas: usize) -> Config {
 /// Every shard that exists, by number.
 pub async fn list_shards(context: &Context) -> Result<Vec<Shard>, Unreachable> {
     let mut shards = Vec::new();
-    let infos: Vec<_> = context.streams().try_collect().await.map_err(Unreachable::at("listing shards"))?;
+    let infos: Vec<_> = context
+        .streams()
+        .try_collect()
+        .await
+        .map_err(Unreachable::at("listing shards"))?;
     for info in infos {
         if let Some(number) = parse_shard_stream(&info.config.name) {
             shards.push(Shard::open(context, number, epoch_of(&info)).await?);

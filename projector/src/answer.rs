@@ -54,7 +54,10 @@ pub struct Answer {
 impl Answer {
     /// An answer after which nothing follows.
     pub fn of<T: serde::Serialize>(encoding: Encoding, value: &T) -> Self {
-        Self { body: encoding.encode(value), delivered: None }
+        Self {
+            body: encoding.encode(value),
+            delivered: None,
+        }
     }
 }
 
@@ -78,12 +81,15 @@ impl Call<'_> {
     /// The place that a cursor of this caller's names.
     fn place(&self, text: Option<&str>, kind: Kind) -> Result<Option<Cursor>, Refusal> {
         let epoch = self.host.progress().epoch;
-        text.map(|text| Cursor::decode(text, kind, epoch, self.scope, self.reader)).transpose()
+        text.map(|text| Cursor::decode(text, kind, epoch, self.scope, self.reader))
+            .transpose()
     }
 
     /// The sequence that a cursor of this caller's names.
     fn sequence(&self, text: Option<&str>, kind: Kind) -> Result<Option<u64>, Refusal> {
-        self.place(text, kind)?.map(|cursor| cursor.sequence()).transpose()
+        self.place(text, kind)?
+            .map(|cursor| cursor.sequence())
+            .transpose()
     }
 
     /// The text of a cursor for this caller.
@@ -114,25 +120,41 @@ impl Answerer {
         let reading: wire::Reading = encoding.decode(body)?;
         let query = Query::read(admitted.scope, admitted.verb, encoding, body)?;
         if matches!(context.principal(), Principal::Operator(_)) {
-            return self.answer_operator(context, admitted.verb, query, encoding).await;
+            return self
+                .answer_operator(context, admitted.verb, query, encoding)
+                .await;
         }
         let (scope, reader) = (context.scope()?, context.reader()?);
         if query.is_operators() {
-            return Err(context.require_operator().err().unwrap_or_else(|| Refusal::internal("")));
+            return Err(context
+                .require_operator()
+                .err()
+                .unwrap_or_else(|| Refusal::internal("")));
         }
         let (_, host) = self.hosts.of(scope).await?;
-        self.presence.heard(scope.tenant().clone(), reader.clone(), TimeMs::now(), false);
+        self.presence
+            .heard(scope.tenant().clone(), reader.clone(), TimeMs::now(), false);
         if let Some(position) = reading.position {
             self.hosts.wait_for(position).await?;
         }
         if reading.fresh == Some(true) {
             host.wait_for_end().await?;
         }
-        let call = Call { scope, reader, host, encoding };
+        let call = Call {
+            scope,
+            reader,
+            host,
+            encoding,
+        };
         self.register(&call).await?;
         match query {
-            Query::CheckMessages { limit, cursor, wait_ms } => {
-                self.check(&call, limit, cursor.as_deref(), wait_ms, place, leaving).await
+            Query::CheckMessages {
+                limit,
+                cursor,
+                wait_ms,
+            } => {
+                self.check(&call, limit, cursor.as_deref(), wait_ms, place, leaving)
+                    .await
             }
             query => self.read(&call, query).await,
         }
@@ -148,7 +170,11 @@ impl Answerer {
     /// A reader's first call registers it, and the call waits until that is applied.
     async fn register(&self, call: &Call<'_>) -> Result<(), Refusal> {
         let reader = call.reader.clone();
-        match call.rows(move |rows, _| rows.reader_state(&reader)).await?.0 {
+        match call
+            .rows(move |rows, _| rows.reader_state(&reader))
+            .await?
+            .0
+        {
             ReaderState::Registered => Ok(()),
             ReaderState::Retired => Err(Refusal::new(
                 ErrorCode::PermissionDenied,
@@ -156,7 +182,9 @@ impl Answerer {
                 "ask the operator for a new credential",
             )),
             ReaderState::Unknown => {
-                let observation = Observation::FirstCall { reader: call.reader.clone() };
+                let observation = Observation::FirstCall {
+                    reader: call.reader.clone(),
+                };
                 let position = self.brokers.observe(call.scope, &observation).await?;
                 self.hosts.wait_for(position).await
             }
@@ -168,7 +196,9 @@ impl Answerer {
             Query::WhoAmI => self.who_am_i(call).await,
             Query::ListPeers(page) => self.list_peers(call, page).await,
             Query::GetMessage { message } => self.get_message(call, message).await,
-            Query::MessageStatus { message, page } => self.message_status(call, message, page).await,
+            Query::MessageStatus { message, page } => {
+                self.message_status(call, message, page).await
+            }
             Query::ListMessages(wanted) => self.list_messages(call, wanted).await,
             _ => Err(unknown_verb()),
         }
@@ -209,9 +239,16 @@ impl Answerer {
     }
 
     /// One look at the unread messages, and how many are in the answer.
-    async fn check_once(&self, call: &Call<'_>, limit: usize, after: Option<u64>) -> Result<(Answer, usize), Refusal> {
+    async fn check_once(
+        &self,
+        call: &Call<'_>,
+        limit: usize,
+        after: Option<u64>,
+    ) -> Result<(Answer, usize), Refusal> {
         let reader = call.reader.clone();
-        let (page, seen) = call.rows(move |rows, _| rows.check(&reader, limit, after, ANSWER_MAX_BYTES)).await?;
+        let (page, seen) = call
+            .rows(move |rows, _| rows.check(&reader, limit, after, ANSWER_MAX_BYTES))
+            .await?;
         let next = page.next_after.map(u64::to_be_bytes);
         let count = page.messages.len();
         let mut answer = call.answer(&query::Messages {
@@ -245,38 +282,69 @@ impl Answerer {
         let (listed, seen) = call
             .rows(move |rows, _| {
                 let after = after.as_ref().map(Cursor::place);
-                rows.peers(PageOf { limit: page.limit, after })
+                rows.peers(PageOf {
+                    limit: page.limit,
+                    after,
+                })
             })
             .await?;
         let now = TimeMs::now();
         let mut peers = listed.rows;
         for peer in &mut peers {
-            let Some(instance) = &peer.instance_id else { continue };
-            let who = Reader { role: peer.id.clone(), instance: instance.clone() };
+            let Some(instance) = &peer.instance_id else {
+                continue;
+            };
+            let who = Reader {
+                role: peer.id.clone(),
+                instance: instance.clone(),
+            };
             if let Some((at, online)) = self.presence.of(call.scope, &who, now) {
                 peer.last_seen = peer.last_seen.max(Some(at));
                 peer.online = online;
             }
         }
         let next_cursor = call.cursor(Kind::Peers, seen, listed.next.as_deref());
-        Ok(call.answer(&query::Peers { peers, next_cursor, position: seen.position, stale: seen.stale }))
+        Ok(call.answer(&query::Peers {
+            peers,
+            next_cursor,
+            position: seen.position,
+            stale: seen.stale,
+        }))
     }
 
     async fn get_message(&self, call: &Call<'_>, message: MessageId) -> Result<Answer, Refusal> {
         let reader = call.reader.clone();
-        let (found, seen) = call.rows(move |rows, _| rows.get_message(&reader, message)).await?;
+        let (found, seen) = call
+            .rows(move |rows, _| rows.get_message(&reader, message))
+            .await?;
         let message = found.ok_or_else(|| Refusal::not_found("messageId", "message"))?;
-        Ok(call.answer(&query::OneMessage { message, position: seen.position, stale: seen.stale }))
+        Ok(call.answer(&query::OneMessage {
+            message,
+            position: seen.position,
+            stale: seen.stale,
+        }))
     }
 
-    async fn message_status(&self, call: &Call<'_>, message: MessageId, page: Page) -> Result<Answer, Refusal> {
+    async fn message_status(
+        &self,
+        call: &Call<'_>,
+        message: MessageId,
+        page: Page,
+    ) -> Result<Answer, Refusal> {
         let kind = Kind::Status(message);
         let after = call.place(page.cursor.as_deref(), kind)?;
         let role = call.reader.role.clone();
         let (found, seen) = call
             .rows(move |rows, _| {
                 let after = after.as_ref().map(Cursor::place);
-                rows.message_status(&role, message, PageOf { limit: page.limit, after })
+                rows.message_status(
+                    &role,
+                    message,
+                    PageOf {
+                        limit: page.limit,
+                        after,
+                    },
+                )
             })
             .await?;
         let status = found.ok_or_else(|| Refusal::not_found("messageId", "message"))?;
@@ -292,11 +360,20 @@ impl Answerer {
         }))
     }
 
-    async fn list_messages(&self, call: &Call<'_>, wanted: ListMessages) -> Result<Answer, Refusal> {
+    async fn list_messages(
+        &self,
+        call: &Call<'_>,
+        wanted: ListMessages,
+    ) -> Result<Answer, Refusal> {
         let before = call.sequence(wanted.page.cursor.as_deref(), Kind::List)?;
         let reader = call.reader.clone();
         let ((page, unread_total), seen) = call
-            .rows(move |rows, _| Ok((rows.list_messages(&reader, &wanted, before)?, rows.unread_total(&reader)?)))
+            .rows(move |rows, _| {
+                Ok((
+                    rows.list_messages(&reader, &wanted, before)?,
+                    rows.unread_total(&reader)?,
+                ))
+            })
             .await?;
         let next = page.next_before.map(u64::to_be_bytes);
         Ok(call.answer(&query::Messages {

@@ -39,7 +39,11 @@ pub async fn replay(
     wanted: &Replay,
 ) -> Result<Page, Unreachable> {
     let end = shard.extent().await?;
-    let end_position = Position { shard: shard.number(), epoch: end.epoch, sequence: end.last };
+    let end_position = Position {
+        shard: shard.number(),
+        epoch: end.epoch,
+        sequence: end.last,
+    };
     let filter = match scope {
         Some(scope) => subjects.tenant_events(scope.owner(), shard.number()),
         None => subjects.shard_events(shard.number()),
@@ -49,7 +53,9 @@ pub async fn replay(
     let mut more = false;
     let mut looks = 0;
     while from <= end.last.min(wanted.to_sequence) {
-        let Some(stored) = shard.next_on_subject(from, &filter).await? else { break };
+        let Some(stored) = shard.next_on_subject(from, &filter).await? else {
+            break;
+        };
         if stored.sequence > end.last.min(wanted.to_sequence) {
             break;
         }
@@ -70,7 +76,10 @@ pub async fn replay(
             continue;
         }
         bytes += stored.payload.len();
-        if let Opened::Event { stored_for: StoredFor::Tenant(scope), record } = &opened
+        if let Opened::Event {
+            stored_for: StoredFor::Tenant(scope),
+            record,
+        } = &opened
             && !matches!(record.event, Event::OperatorRead(_))
         {
             touched.insert(scope.clone());
@@ -78,16 +87,30 @@ pub async fn replay(
         events.push(show(shard, subjects, &stored, opened));
     }
     let next_sequence = more.then_some(from);
-    Ok(Page { replayed: Replayed { events, next_sequence, end: end_position }, touched })
+    Ok(Page {
+        replayed: Replayed {
+            events,
+            next_sequence,
+            end: end_position,
+        },
+        touched,
+    })
 }
 
 fn show(shard: &Shard, subjects: &Subjects, stored: &StoredEvent, opened: Opened) -> ReplayedEvent {
     let position = shard.position(stored.sequence);
     let (id, type_name, schema, time) = match &stored.head {
-        Ok(head) => (head.id.to_string(), head.type_name.to_string(), head.schema, head.time),
+        Ok(head) => (
+            head.id.to_string(),
+            head.type_name.to_string(),
+            head.schema,
+            head.time,
+        ),
         Err(_) => Default::default(),
     };
-    let tenant = subjects.parse_event(&stored.subject).map_or_else(String::new, |raw| raw.tenant.to_owned());
+    let tenant = subjects
+        .parse_event(&stored.subject)
+        .map_or_else(String::new, |raw| raw.tenant.to_owned());
     let mut shown = ReplayedEvent {
         position,
         tenant,
@@ -100,13 +123,20 @@ fn show(shard: &Shard, subjects: &Subjects, stored: &StoredEvent, opened: Opened
         problem: None,
     };
     match opened {
-        Opened::Event { record: Record { by, event, .. }, .. } => {
+        Opened::Event {
+            record: Record { by, event, .. },
+            ..
+        } => {
             shown.by = name_of(&by);
             shown.data = serde_json::to_value(&event).unwrap_or_default();
         }
-        Opened::Erased => shown.problem = Some("erased: its key was destroyed with its tenant".to_owned()),
+        Opened::Erased => {
+            shown.problem = Some("erased: its key was destroyed with its tenant".to_owned());
+        }
         Opened::Damaged => shown.problem = Some("damaged: not what was written there".to_owned()),
-        Opened::Undecodable { .. } => shown.problem = Some("undecodable: unknown to this build".to_owned()),
+        Opened::Undecodable { .. } => {
+            shown.problem = Some("undecodable: unknown to this build".to_owned());
+        }
     }
     shown
 }

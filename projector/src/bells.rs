@@ -50,11 +50,16 @@ impl Bells {
     /// `rate_limited` when the tenant, or all together, hold too many checks open.
     pub fn wait(self: &Arc<Self>, scope: &TenantScope, reader: &Reader) -> Result<Wait, Refusal> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = tenants.by_name.get(scope.tenant()).map_or(0, |tenant| tenant.waits);
+        let open = tenants
+            .by_name
+            .get(scope.tenant())
+            .map_or(0, |tenant| tenant.waits);
         if tenants.waits >= WAITS_OPEN || open >= TENANT_WAITS_OPEN {
             return Err(Refusal::new(
                 ErrorCode::RateLimited,
-                format!("too many checks are waiting; {TENANT_WAITS_OPEN} is the limit of a tenant"),
+                format!(
+                    "too many checks are waiting; {TENANT_WAITS_OPEN} is the limit of a tenant"
+                ),
                 "close some, or check without waitMs",
             )
             .at("waitMs")
@@ -85,10 +90,19 @@ impl Bells {
                 Touched::Instance(tenant, reader) => (tenant, Some(&reader.role)),
                 Touched::Broadcast(tenant) => (tenant, None),
             };
-            let Some(bells) = tenants.by_name.get(tenant) else { continue };
+            let Some(bells) = tenants.by_name.get(tenant) else {
+                continue;
+            };
             match role {
-                Some(role) => bells.roles.get(role).into_iter().for_each(|role| role.bell.notify_waiters()),
-                None => bells.roles.values().for_each(|role| role.bell.notify_waiters()),
+                Some(role) => bells
+                    .roles
+                    .get(role)
+                    .into_iter()
+                    .for_each(|role| role.bell.notify_waiters()),
+                None => bells
+                    .roles
+                    .values()
+                    .for_each(|role| role.bell.notify_waiters()),
             }
         }
     }
@@ -96,12 +110,19 @@ impl Bells {
     /// Rings every bell: what everybody reads has changed.
     pub fn ring_all(&self) {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.by_name.values().flat_map(|tenant| tenant.roles.values()).for_each(|role| role.bell.notify_waiters());
+        tenants
+            .by_name
+            .values()
+            .flat_map(|tenant| tenant.roles.values())
+            .for_each(|role| role.bell.notify_waiters());
     }
 
     /// How many checks are waiting.
     pub fn waiting(&self) -> usize {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).waits
+        self.tenants
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .waits
     }
 }
 
@@ -114,9 +135,15 @@ impl Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        let mut tenants = self.bells.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self
+            .bells
+            .tenants
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         tenants.waits -= 1;
-        let Some(tenant) = tenants.by_name.get_mut(&self.tenant) else { return };
+        let Some(tenant) = tenants.by_name.get_mut(&self.tenant) else {
+            return;
+        };
         tenant.waits -= 1;
         if let Some(role) = tenant.roles.get_mut(&self.role) {
             role.waits -= 1;

@@ -25,7 +25,13 @@ pub struct Host {
 
 impl Host {
     /// Serves `store`, whose rows stand where `progress` says.
-    pub fn new(shard: Shard, path: PathBuf, store: Store, progress: Progress, swaps: mpsc::Sender<crate::pipeline::Swap>) -> Self {
+    pub fn new(
+        shard: Shard,
+        path: PathBuf,
+        store: Store,
+        progress: Progress,
+        swaps: mpsc::Sender<crate::pipeline::Swap>,
+    ) -> Self {
         Self {
             shard,
             path,
@@ -88,7 +94,11 @@ impl Host {
 
     /// The word for what it is doing.
     pub fn state_word(&self) -> &'static str {
-        if self.rebuilding.try_lock().is_err() { "rebuilding" } else { self.progress().state.word() }
+        if self.rebuilding.try_lock().is_err() {
+            "rebuilding"
+        } else {
+            self.progress().state.word()
+        }
     }
 
     /// Waits until `position` is applied.
@@ -96,7 +106,9 @@ impl Host {
     /// # Errors
     /// As [`wait_until`]; `invalid_argument` too when the log does not reach so far: its tail was cut.
     pub async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
-        let Err(refusal) = wait_until(&self.progress, position).await else { return Ok(()) };
+        let Err(refusal) = wait_until(&self.progress, position).await else {
+            return Ok(());
+        };
         match self.shard.extent().await {
             Ok(extent) if extent.last < position.sequence => Err(another_log()),
             _ => Err(refusal),
@@ -111,7 +123,11 @@ impl Host {
         if self.progress().is_damaged() {
             return Ok(());
         }
-        let extent = self.shard.extent().await.map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+        let extent = self
+            .shard
+            .extent()
+            .await
+            .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
         let progress = self.progress();
         if progress.epoch != extent.epoch {
             return Ok(());
@@ -123,7 +139,9 @@ impl Host {
     pub async fn caught_up(&self, end: u64) {
         let mut watching = self.progress.subscribe();
         // The sender lives as long as this host.
-        let _ = watching.wait_for(|now| now.is_damaged() || now.sequence >= end).await;
+        let _ = watching
+            .wait_for(|now| now.is_damaged() || now.sequence >= end)
+            .await;
         self.update(|progress| {
             if progress.state == State::CatchingUp {
                 progress.state = State::Following;
@@ -142,7 +160,13 @@ pub struct Hosts {
 impl Hosts {
     /// Serves these shards.
     pub fn new(hosts: impl IntoIterator<Item = Arc<Host>>, keyring: Keyring) -> Self {
-        Self { hosts: hosts.into_iter().map(|host| (host.shard().number(), host)).collect(), keyring }
+        Self {
+            hosts: hosts
+                .into_iter()
+                .map(|host| (host.shard().number(), host))
+                .collect(),
+            keyring,
+        }
     }
 
     /// All of them, by number.
@@ -160,7 +184,9 @@ impl Hosts {
     /// # Errors
     /// `not_found`.
     pub fn shard(&self, number: u16) -> Result<&Arc<Host>, Refusal> {
-        self.hosts.get(&number).ok_or_else(|| Refusal::not_found("shard", "shard"))
+        self.hosts
+            .get(&number)
+            .ok_or_else(|| Refusal::not_found("shard", "shard"))
     }
 
     /// The shard in which a tenant lives.
@@ -168,14 +194,18 @@ impl Hosts {
     /// # Errors
     /// `unauthenticated` when there is no such tenant: its credentials outlived it.
     pub async fn of(&self, scope: &TenantScope) -> Result<(Home, &Arc<Host>), Refusal> {
-        let home = match self.keyring.home(scope.owner()) {
-            Some(home) => home,
-            None => {
-                self.keyring.refresh().await.map_err(|_| Refusal::unavailable("the log is not reachable"))?;
-                self.keyring.home(scope.owner()).ok_or_else(no_tenant)?
-            }
+        let home = if let Some(home) = self.keyring.home(scope.owner()) {
+            home
+        } else {
+            self.keyring
+                .refresh()
+                .await
+                .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+            self.keyring.home(scope.owner()).ok_or_else(no_tenant)?
         };
-        let host = self.hosts.get(&home.shard).ok_or_else(|| Refusal::unavailable("this projector does not serve the tenant's shard"))?;
+        let host = self.hosts.get(&home.shard).ok_or_else(|| {
+            Refusal::unavailable("this projector does not serve the tenant's shard")
+        })?;
         Ok((home, host))
     }
 
@@ -186,12 +216,20 @@ impl Hosts {
     pub async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
         match self.hosts.get(&position.shard) {
             Some(host) => host.wait_for(position).await,
-            None => Err(Refusal::invalid("position", "there is no such shard", "call again without a position")),
+            None => Err(Refusal::invalid(
+                "position",
+                "there is no such shard",
+                "call again without a position",
+            )),
         }
     }
 }
 
 /// The refusal of a credential whose tenant does not exist.
 pub fn no_tenant() -> Refusal {
-    Refusal::new(ErrorCode::Unauthenticated, "there is no tenant for this credential", "ask the operator for a credential")
+    Refusal::new(
+        ErrorCode::Unauthenticated,
+        "there is no tenant for this credential",
+        "ask the operator for a credential",
+    )
 }

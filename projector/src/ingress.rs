@@ -39,18 +39,36 @@ impl Ingress {
         while let Some(message) = next_until(&mut requests, &self.leaving).await {
             let this = self.clone();
             // Waiting here, with the subscription's bounded buffer behind it, is the back-pressure.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            self.running.spawn(async move { this.take(message, place).await });
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            self.running
+                .spawn(async move { this.take(message, place).await });
         }
     }
 
     async fn take(&self, message: async_nats::Message, place: tokio::sync::OwnedSemaphorePermit) {
-        let header = |name| message.headers.as_ref()?.get(name).map(async_nats::HeaderValue::as_str);
+        let header = |name| {
+            message
+                .headers
+                .as_ref()?
+                .get(name)
+                .map(async_nats::HeaderValue::as_str)
+        };
         let reply = message.reply.as_deref();
         let encoding = Encoding::of(&message.payload);
-        let admitted = self.admission.admit(RequestKind::Query, &message.subject, reply, header(TRACEPARENT));
+        let admitted = self.admission.admit(
+            RequestKind::Query,
+            &message.subject,
+            reply,
+            header(TRACEPARENT),
+        );
         let answer = match admitted {
-            Ok(admitted) => self.answerer.answer(&admitted, encoding, &message.payload, place, &self.leaving).await,
+            Ok(admitted) => {
+                self.answerer
+                    .answer(&admitted, encoding, &message.payload, place, &self.leaving)
+                    .await
+            }
             Err(Rejected::Refuse(refusal)) => Err(*refusal),
             Err(Rejected::Drop) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +86,9 @@ impl Ingress {
             }
             Err(refusal) => {
                 let (headers, body) = refused(&refusal, encoding);
-                self.client.publish_with_headers(reply, headers, body.into()).await
+                self.client
+                    .publish_with_headers(reply, headers, body.into())
+                    .await
             }
         };
         if let Err(error) = sent {
@@ -78,7 +98,10 @@ impl Ingress {
 }
 
 /// The next message; once `leaving`, only what has already been sent here, then nothing.
-pub async fn next_until(requests: &mut async_nats::Subscriber, leaving: &CancellationToken) -> Option<async_nats::Message> {
+pub async fn next_until(
+    requests: &mut async_nats::Subscriber,
+    leaving: &CancellationToken,
+) -> Option<async_nats::Message> {
     tokio::select! {
         biased;
         message = requests.next() => message,
@@ -95,7 +118,12 @@ pub fn refused(refusal: &Refusal, encoding: Encoding) -> (async_nats::HeaderMap,
     let mut headers = async_nats::HeaderMap::new();
     headers.insert(ERROR_CODE_HEADER, refusal.code.as_str());
     // A header holds one line; messages never hold more, whatever a caller wrote.
-    let line: String = refusal.message.chars().filter(|c| !c.is_control()).take(200).collect();
+    let line: String = refusal
+        .message
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
     headers.insert(ERROR_HEADER, line.as_str());
     if refusal.code == ErrorCode::Internal {
         tracing::error!(message = refusal.message, "a request failed");

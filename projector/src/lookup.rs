@@ -39,18 +39,30 @@ impl Lookups {
     }
 
     async fn take(&self, message: async_nats::Message) {
-        let request =
-            self.admission.admit_service(Service::Projector, Service::Broker, &message.subject, message.reply.as_deref());
-        let (Some(request), Some(reply)) = (request, message.reply.clone()) else { return };
+        let request = self.admission.admit_service(
+            Service::Projector,
+            Service::Broker,
+            &message.subject,
+            message.reply.as_deref(),
+        );
+        let (Some(request), Some(reply)) = (request, message.reply.clone()) else {
+            return;
+        };
         let answer = match (request.verb, &request.scope) {
             (LOOK_UP, Some(scope)) => self.look_up(scope, &message.payload).await,
             _ => Err(unknown_verb()),
         };
         let sent = match answer {
-            Ok(finding) => self.client.publish(reply, Encoding::MessagePack.encode(&finding).into()).await,
+            Ok(finding) => {
+                self.client
+                    .publish(reply, Encoding::MessagePack.encode(&finding).into())
+                    .await
+            }
             Err(refusal) => {
                 let (headers, body) = refused(&refusal, Encoding::MessagePack);
-                self.client.publish_with_headers(reply, headers, body.into()).await
+                self.client
+                    .publish_with_headers(reply, headers, body.into())
+                    .await
             }
         };
         if let Err(error) = sent {
@@ -71,8 +83,12 @@ impl Lookups {
         let (finding, _) = read_rows(host, scope, move |rows, _| {
             Ok(match question {
                 Question::Event(key) => Finding::Event(rows.event_sequence(key)?),
-                Question::Marks { reader, targets } => Finding::Marks(rows.marks(&reader, &targets)?),
-                Question::Visible { reader, message } => Finding::Visible(rows.visible(&reader, message)?),
+                Question::Marks { reader, targets } => {
+                    Finding::Marks(rows.marks(&reader, &targets)?)
+                }
+                Question::Visible { reader, message } => {
+                    Finding::Visible(rows.visible(&reader, message)?)
+                }
             })
         })
         .await?;

@@ -39,16 +39,26 @@ impl Brokers {
     ///
     /// # Errors
     /// The broker's refusal, or `unavailable` when none answers.
-    pub async fn observe(&self, scope: &TenantScope, observation: &Observation) -> Result<Position, Refusal> {
-        let subject = self.subjects.service(Service::Broker, scope.owner(), OBSERVE);
+    pub async fn observe(
+        &self,
+        scope: &TenantScope,
+        observation: &Observation,
+    ) -> Result<Position, Refusal> {
+        let subject = self
+            .subjects
+            .service(Service::Broker, scope.owner(), OBSERVE);
         let payload = Encoding::MessagePack.encode(observation);
         let answer = self
             .client
             .request(subject, payload.into())
             .await
             .map_err(|_| Refusal::unavailable("no broker answers"))?;
-        let refused = answer.headers.as_ref().is_some_and(|headers| headers.get(body::ERROR_CODE_HEADER).is_some());
-        let observed: Observed = body::decode_answer(Encoding::MessagePack, &answer.payload, refused)?;
+        let refused = answer
+            .headers
+            .as_ref()
+            .is_some_and(|headers| headers.get(body::ERROR_CODE_HEADER).is_some());
+        let observed: Observed =
+            body::decode_answer(Encoding::MessagePack, &answer.payload, refused)?;
         Ok(observed.position)
     }
 }
@@ -73,7 +83,9 @@ impl Deliveries {
         let place = (scope.clone(), reader.clone());
         let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let known = reported.get(&place);
-        let fresh = messages.into_iter().filter(|key| !known.is_some_and(|known| known.contains(key)));
+        let fresh = messages
+            .into_iter()
+            .filter(|key| !known.is_some_and(|known| known.contains(key)));
         let fresh: Vec<EventKey> = fresh.collect();
         drop(reported);
         if fresh.is_empty() {
@@ -92,28 +104,48 @@ impl Deliveries {
         loop {
             self.some.notified().await;
             tokio::time::sleep(GATHER).await;
-            let gathered = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            let gathered =
+                std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
             futures_util::stream::iter(gathered)
-                .for_each_concurrent(READERS_AT_ONCE, |(place, keys)| self.report_one(&brokers, &hosts, place, keys))
+                .for_each_concurrent(READERS_AT_ONCE, |(place, keys)| {
+                    self.report_one(&brokers, &hosts, place, keys)
+                })
                 .await;
         }
     }
 
-    async fn report_one(&self, brokers: &Brokers, hosts: &Hosts, place: (TenantScope, Reader), keys: BTreeSet<EventKey>) {
-        self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(place.clone(), keys.clone());
+    async fn report_one(
+        &self,
+        brokers: &Brokers,
+        hosts: &Hosts,
+        place: (TenantScope, Reader),
+        keys: BTreeSet<EventKey>,
+    ) {
+        self.reported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(place.clone(), keys.clone());
         let keys: Vec<EventKey> = keys.into_iter().collect();
         let mut last = None;
         for messages in keys.chunks(DELIVERED_MAX_IDS) {
-            let observation = Observation::Delivered { reader: place.1.clone(), messages: messages.to_vec() };
+            let observation = Observation::Delivered {
+                reader: place.1.clone(),
+                messages: messages.to_vec(),
+            };
             match brokers.observe(&place.0, &observation).await {
                 Ok(position) => last = Some(position),
-                Err(refusal) => tracing::debug!(code = %refusal.code, "a delivered mark was not stored"),
+                Err(refusal) => {
+                    tracing::debug!(code = %refusal.code, "a delivered mark was not stored");
+                }
             }
         }
         if let Some(position) = last {
             // Whether it is applied in time does not matter: a mark reported twice is ignored.
             let _ = hosts.wait_for(position).await;
         }
-        self.reported.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+        self.reported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&place);
     }
 }

@@ -50,54 +50,100 @@ impl Answerer {
         let operator = context.require_operator()?;
         match query {
             Query::WhoAmI => Ok(Answer::of(encoding, &who_am_i(context, operator))),
-            Query::ListTenants(page) => Ok(Answer::of(encoding, &self.list_tenants(operator, &page).await?)),
+            Query::ListTenants(page) => Ok(Answer::of(
+                encoding,
+                &self.list_tenants(operator, &page).await?,
+            )),
             Query::Status => Ok(Answer::of(encoding, &self.status().await)),
             Query::Rebuild => Ok(Answer::of(encoding, &self.start_rebuild())),
             Query::GetTenant => {
                 let scope = context.scope()?;
-                self.audit(scope, operator, verb, "the tenant's counts").await?;
+                self.audit(scope, operator, verb, "the tenant's counts")
+                    .await?;
                 Ok(Answer::of(encoding, &self.get_tenant(scope).await?))
             }
             Query::ListAgents(page) => {
                 let scope = context.scope()?;
                 self.audit(scope, operator, verb, "the roster").await?;
-                Ok(Answer::of(encoding, &self.list_agents(scope, operator, &page).await?))
+                Ok(Answer::of(
+                    encoding,
+                    &self.list_agents(scope, operator, &page).await?,
+                ))
             }
-            Query::Replay(wanted) => self.replay(context.scope_or_all(), operator, verb, &wanted, encoding).await,
-            _ => Err(context.reader().err().unwrap_or_else(postroad_protocol::command::unknown_verb)),
+            Query::Replay(wanted) => {
+                self.replay(context.scope_or_all(), operator, verb, &wanted, encoding)
+                    .await
+            }
+            _ => Err(context
+                .reader()
+                .err()
+                .unwrap_or_else(postroad_protocol::command::unknown_verb)),
         }
     }
 
     /// The read's own event in the tenant's log; without it nothing is answered.
-    async fn audit(&self, scope: &TenantScope, operator: &InstanceId, verb: &str, what: &str) -> Result<(), Refusal> {
-        self.hosts.of(scope).await.map_err(|_| Refusal::not_found("tenantId", "tenant"))?;
-        let observation =
-            Observation::OperatorRead { operator: operator.clone(), verb: verb.to_owned(), what: what.to_owned() };
+    async fn audit(
+        &self,
+        scope: &TenantScope,
+        operator: &InstanceId,
+        verb: &str,
+        what: &str,
+    ) -> Result<(), Refusal> {
+        self.hosts
+            .of(scope)
+            .await
+            .map_err(|_| Refusal::not_found("tenantId", "tenant"))?;
+        let observation = Observation::OperatorRead {
+            operator: operator.clone(),
+            verb: verb.to_owned(),
+            what: what.to_owned(),
+        };
         let position = self.brokers.observe(scope, &observation).await?;
         self.hosts.wait_for(position).await
     }
 
-    async fn list_tenants(&self, operator: &InstanceId, page: &Page) -> Result<query::Tenants, Refusal> {
-        self.hosts.keyring().refresh().await.map_err(|_| Refusal::unavailable("the log is not reachable"))?;
-        let cursor = page.cursor.as_deref().map(|text| Cursor::decode_for_operator(text, Kind::Tenants, 0, None, operator));
+    async fn list_tenants(
+        &self,
+        operator: &InstanceId,
+        page: &Page,
+    ) -> Result<query::Tenants, Refusal> {
+        self.hosts
+            .keyring()
+            .refresh()
+            .await
+            .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+        let cursor = page
+            .cursor
+            .as_deref()
+            .map(|text| Cursor::decode_for_operator(text, Kind::Tenants, 0, None, operator));
         let cursor = cursor.transpose()?;
         let after = cursor.as_ref().map(Cursor::place);
         let homes = self.hosts.keyring().homes();
         let behind = |name: &str| after.is_none_or(|after| name.as_bytes() > after);
-        let mut rest = homes.iter().filter(|(name, _)| behind(name.as_str())).peekable();
+        let mut rest = homes
+            .iter()
+            .filter(|(name, _)| behind(name.as_str()))
+            .peekable();
         let mut tenants = Vec::new();
         while tenants.len() < page.limit
             && let Some((name, home)) = rest.next()
         {
-            let (tenant, shard, generation) = (name.to_string(), home.shard, home.key_id.generation);
-            tenants.push(query::TenantEntry { tenant, shard, generation });
+            let (tenant, shard, generation) =
+                (name.to_string(), home.shard, home.key_id.generation);
+            tenants.push(query::TenantEntry {
+                tenant,
+                shard,
+                generation,
+            });
         }
         let more = rest.peek().is_some();
-        let next_cursor = tenants
-            .last()
-            .filter(|_| more)
-            .map(|last| Cursor::at(Kind::Tenants, 0, last.tenant.as_bytes()).encode_for_operator(None, operator));
-        Ok(query::Tenants { tenants, next_cursor })
+        let next_cursor = tenants.last().filter(|_| more).map(|last| {
+            Cursor::at(Kind::Tenants, 0, last.tenant.as_bytes()).encode_for_operator(None, operator)
+        });
+        Ok(query::Tenants {
+            tenants,
+            next_cursor,
+        })
     }
 
     async fn get_tenant(&self, scope: &TenantScope) -> Result<query::Tenant, Refusal> {
@@ -106,23 +152,38 @@ impl Answerer {
         tenant.ok_or_else(|| Refusal::not_found("tenantId", "tenant"))
     }
 
-    async fn list_agents(&self, scope: &TenantScope, operator: &InstanceId, page: &Page) -> Result<query::Agents, Refusal> {
+    async fn list_agents(
+        &self,
+        scope: &TenantScope,
+        operator: &InstanceId,
+        page: &Page,
+    ) -> Result<query::Agents, Refusal> {
         let (_, host) = self.hosts.of(scope).await?;
         let epoch = host.progress().epoch;
         let cursor = page
             .cursor
             .as_deref()
-            .map(|text| Cursor::decode_for_operator(text, Kind::Roster, epoch, Some(scope), operator))
+            .map(|text| {
+                Cursor::decode_for_operator(text, Kind::Roster, epoch, Some(scope), operator)
+            })
             .transpose()?;
         let limit = page.limit;
         let (listed, seen) = read_rows(host, scope, move |rows, _| {
-            rows.roster(PageOf { limit, after: cursor.as_ref().map(Cursor::place) })
+            rows.roster(PageOf {
+                limit,
+                after: cursor.as_ref().map(Cursor::place),
+            })
         })
         .await?;
         let next_cursor = listed.next.as_deref().map(|place| {
-            Cursor::at(Kind::Roster, seen.position.epoch, place).encode_for_operator(Some(scope), operator)
+            Cursor::at(Kind::Roster, seen.position.epoch, place)
+                .encode_for_operator(Some(scope), operator)
         });
-        Ok(query::Agents { agents: listed.rows, next_cursor, position: seen.position })
+        Ok(query::Agents {
+            agents: listed.rows,
+            next_cursor,
+            position: seen.position,
+        })
     }
 
     async fn replay(
@@ -134,16 +195,38 @@ impl Answerer {
         encoding: Encoding,
     ) -> Result<Answer, Refusal> {
         let host = match scope {
-            Some(scope) => self.hosts.of(scope).await.map_err(|_| Refusal::not_found("tenantId", "tenant"))?.1,
+            Some(scope) => {
+                self.hosts
+                    .of(scope)
+                    .await
+                    .map_err(|_| Refusal::not_found("tenantId", "tenant"))?
+                    .1
+            }
             None => self.hosts.shard(wanted.shard.unwrap_or(0))?,
         };
-        let page = audit::replay(host.shard(), self.hosts.keyring(), &self.subjects, scope, wanted)
-            .await
-            .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
-        let sequence = |event: Option<&query::ReplayedEvent>| event.map_or(0, |event| event.position.sequence);
-        let (first, last) = (sequence(page.replayed.events.first()), sequence(page.replayed.events.last()));
+        let page = audit::replay(
+            host.shard(),
+            self.hosts.keyring(),
+            &self.subjects,
+            scope,
+            wanted,
+        )
+        .await
+        .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+        let sequence =
+            |event: Option<&query::ReplayedEvent>| event.map_or(0, |event| event.position.sequence);
+        let (first, last) = (
+            sequence(page.replayed.events.first()),
+            sequence(page.replayed.events.last()),
+        );
         for touched in &page.touched {
-            self.audit(touched, operator, verb, &format!("events {first} to {last}")).await?;
+            self.audit(
+                touched,
+                operator,
+                verb,
+                &format!("events {first} to {last}"),
+            )
+            .await?;
         }
         Ok(Answer::of(encoding, &page.replayed))
     }
@@ -165,7 +248,11 @@ impl Answerer {
         let mut shards = Vec::new();
         for host in self.hosts.all() {
             shards.push(host.shard().number());
-            let (host, keyring, subjects) = (Arc::clone(host), self.hosts.keyring().clone(), self.subjects.clone());
+            let (host, keyring, subjects) = (
+                Arc::clone(host),
+                self.hosts.keyring().clone(),
+                self.subjects.clone(),
+            );
             let cache_bytes = self.operations.cache_bytes;
             let stop = self.operations.stop.clone();
             self.operations.rebuilds.spawn(async move {
@@ -186,7 +273,9 @@ impl Answerer {
 
 fn who_am_i(context: &RequestContext, operator: &InstanceId) -> query::WhoAmI {
     query::WhoAmI {
-        tenant_id: context.scope_or_all().map(|scope| scope.tenant().to_string()),
+        tenant_id: context
+            .scope_or_all()
+            .map(|scope| scope.tenant().to_string()),
         role: postroad_protocol::subject::OPERATOR_ROLE.to_owned(),
         instance_id: operator.clone(),
         unread_total: None,
@@ -196,7 +285,11 @@ fn who_am_i(context: &RequestContext, operator: &InstanceId) -> query::WhoAmI {
 
 async fn shard_status(host: &Host) -> query::ShardStatus {
     let progress = host.progress();
-    let end = host.shard().extent().await.map_or(progress.sequence, |extent| extent.last);
+    let end = host
+        .shard()
+        .extent()
+        .await
+        .map_or(progress.sequence, |extent| extent.last);
     let store = host.store();
     let quarantined = tokio::task::spawn_blocking(move || store.quarantined()).await;
     query::ShardStatus {
@@ -213,4 +306,3 @@ async fn shard_status(host: &Host) -> query::ShardStatus {
         quarantined: quarantined.ok().and_then(Result::ok).unwrap_or(u64::MAX),
     }
 }
-

@@ -68,7 +68,18 @@ impl Pipeline {
     ) -> std::io::Result<Self> {
         let writer = Writer::start(shard.number(), keyring.clone())?;
         let store = host.store();
-        Ok(Self { host, shard, keyring, subjects, bells, writer, store, anchor, given_up: Vec::new(), swaps })
+        Ok(Self {
+            host,
+            shard,
+            keyring,
+            subjects,
+            bells,
+            writer,
+            store,
+            anchor,
+            given_up: Vec::new(),
+            swaps,
+        })
     }
 
     /// Runs until `stop`, then makes its rows durable.
@@ -78,7 +89,10 @@ impl Pipeline {
             () = self.run_forever() => {}
         }
         // Dropping joins the writer thread, which an async thread must not wait for.
-        if tokio::task::spawn_blocking(move || drop(self)).await.is_err() {
+        if tokio::task::spawn_blocking(move || drop(self))
+            .await
+            .is_err()
+        {
             tracing::error!("the writer of a shard ended in a panic");
         }
     }
@@ -86,7 +100,9 @@ impl Pipeline {
     async fn run_forever(&mut self) {
         let mut reported = None;
         loop {
-            let Stopped::Damaged(damage) = self.follow().await else { continue };
+            let Stopped::Damaged(damage) = self.follow().await else {
+                continue;
+            };
             if reported.as_ref() != Some(&damage) {
                 tracing::error!(
                     shard = self.shard.number(),
@@ -98,7 +114,8 @@ impl Pipeline {
                 );
                 reported = Some(damage.clone());
             }
-            self.host.update(|progress| progress.state = State::Damaged(damage));
+            self.host
+                .update(|progress| progress.state = State::Damaged(damage));
             // Whoever waits for mail is told at once that the answer may not be all.
             self.bells.ring_all();
             self.await_remedy().await;
@@ -124,15 +141,24 @@ impl Pipeline {
                         return Stopped::Damaged(damage);
                     }
                 }
-                Err(LogError::Broken(Broken::Gap { from, to })) if is_given_up(&self.given_up, from) => {
-                    let last = self.given_up.iter().filter(|range| range.0 <= from).map(|range| range.1).max();
+                Err(LogError::Broken(Broken::Gap { from, to }))
+                    if is_given_up(&self.given_up, from) =>
+                {
+                    let last = self
+                        .given_up
+                        .iter()
+                        .filter(|range| range.0 <= from)
+                        .map(|range| range.1)
+                        .max();
                     let anchor = Anchor::given_up(self.anchor.epoch, last.unwrap_or(to).min(to));
                     if let Err(damage) = self.advance(Vec::new(), anchor).await {
                         return Stopped::Damaged(damage);
                     }
                     follower.skip_to(self.anchor);
                 }
-                Err(LogError::Broken(broken)) => return Stopped::Damaged(damage_of(self.shard.number(), &broken)),
+                Err(LogError::Broken(broken)) => {
+                    return Stopped::Damaged(damage_of(self.shard.number(), &broken));
+                }
                 Err(LogError::Unreachable(error)) => {
                     tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable");
                     self.host.update(|progress| {
@@ -149,7 +175,13 @@ impl Pipeline {
     fn connected(&self, end: u64) {
         let at_end = end <= self.anchor.sequence;
         self.host.update(|progress| match progress.state {
-            State::Disconnected => progress.state = if at_end { State::Following } else { State::CatchingUp },
+            State::Disconnected => {
+                progress.state = if at_end {
+                    State::Following
+                } else {
+                    State::CatchingUp
+                }
+            }
             State::Damaged(_) if at_end => progress.state = State::Following,
             _ => {}
         });
@@ -167,7 +199,11 @@ impl Pipeline {
     /// Writes `events`, or only moves the checkpoint to `after`, and tells everybody.
     async fn advance(&mut self, events: Vec<StoredEvent>, after: Anchor) -> Result<(), Damage> {
         let written = loop {
-            match self.writer.write(&self.store, events.clone(), &self.given_up, after).await {
+            match self
+                .writer
+                .write(&self.store, events.clone(), &self.given_up, after)
+                .await
+            {
                 Ok(written) => break written,
                 Err(error) => {
                     tracing::error!(shard = self.shard.number(), %error, "rows could not be written");
@@ -189,7 +225,9 @@ impl Pipeline {
         match written.damaged {
             None => Ok(()),
             Some(sequence) => Err(Damage {
-                message: format!("event {sequence} is not what was written there: its seal does not open"),
+                message: format!(
+                    "event {sequence} is not what was written there: its seal does not open"
+                ),
                 from: sequence,
                 to: sequence,
                 remedy: format!(
@@ -207,7 +245,10 @@ impl Pipeline {
         let old = self.host.progress();
         self.store = swap.store;
         self.anchor = swap.anchor;
-        if old.is_damaged() || old.epoch != swap.anchor.epoch || swap.anchor.sequence >= old.sequence {
+        if old.is_damaged()
+            || old.epoch != swap.anchor.epoch
+            || swap.anchor.sequence >= old.sequence
+        {
             self.serve_rebuilt();
         }
     }
@@ -216,10 +257,18 @@ impl Pipeline {
         self.host.serve(self.store.clone());
         let anchor = self.anchor;
         self.host.update(|progress| {
-            *progress = Progress { epoch: anchor.epoch, sequence: anchor.sequence, state: State::Following };
+            *progress = Progress {
+                epoch: anchor.epoch,
+                sequence: anchor.sequence,
+                state: State::Following,
+            };
         });
         self.bells.ring_all();
-        tracing::info!(shard = self.shard.number(), sequence = anchor.sequence, "rebuilt rows are served");
+        tracing::info!(
+            shard = self.shard.number(),
+            sequence = anchor.sequence,
+            "rebuilt rows are served"
+        );
     }
 
     /// Waits a while, or for rebuilt rows; then looks what was given up meanwhile.
@@ -230,16 +279,28 @@ impl Pipeline {
         }
         match given_up(&self.shard, &self.keyring, &self.subjects).await {
             Ok(ranges) => self.given_up = ranges,
-            Err(error) => tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable"),
+            Err(error) => {
+                tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable");
+            }
         }
     }
 }
 
 /// The ranges that an operator gave up in `shard`, from the last event that says so.
-pub async fn given_up(shard: &Shard, keyring: &Keyring, subjects: &Subjects) -> Result<Vec<(u64, u64)>, LogError> {
+pub async fn given_up(
+    shard: &Shard,
+    keyring: &Keyring,
+    subjects: &Subjects,
+) -> Result<Vec<(u64, u64)>, LogError> {
     let subject = subjects.event(Owner::System, shard.number(), &AggregateKey::Shard);
-    let Some(event) = shard.last_on_subject(&subject).await? else { return Ok(Vec::new()) };
-    if keyring.load_for(std::slice::from_ref(&event)).await.is_err() {
+    let Some(event) = shard.last_on_subject(&subject).await? else {
+        return Ok(Vec::new());
+    };
+    if keyring
+        .load_for(std::slice::from_ref(&event))
+        .await
+        .is_err()
+    {
         return Ok(Vec::new());
     }
     match keyring.open_event(shard.number(), &event) {

@@ -47,7 +47,11 @@ pub struct Progress {
 impl Progress {
     /// As a place in shard `shard`.
     pub fn position(&self, shard: u16) -> Position {
-        Position { shard, epoch: self.epoch, sequence: self.sequence }
+        Position {
+            shard,
+            epoch: self.epoch,
+            sequence: self.sequence,
+        }
     }
 
     /// Whether answers must be marked stale.
@@ -67,7 +71,12 @@ pub fn damage_of(shard: u16, broken: &Broken) -> Damage {
         _ => "put the log back from a backup; if it is meant to be as it is, fold what it holds: postroad rebuild"
             .to_owned(),
     };
-    Damage { message: broken.to_string(), from, to, remedy }
+    Damage {
+        message: broken.to_string(),
+        from,
+        to,
+        remedy,
+    }
 }
 
 /// Waits until `wanted` is applied.
@@ -75,19 +84,30 @@ pub fn damage_of(shard: u16, broken: &Broken) -> Damage {
 /// # Errors
 /// `invalid_argument` for a place in another incarnation of the log; `unavailable` when it takes
 /// longer than the bound. A damaged shard does not wait: it answers what it has, marked stale.
-pub async fn wait_until(progress: &watch::Sender<Progress>, wanted: Position) -> Result<(), Refusal> {
+pub async fn wait_until(
+    progress: &watch::Sender<Progress>,
+    wanted: Position,
+) -> Result<(), Refusal> {
     let mut watching = progress.subscribe();
-    let reached = watching.wait_for(|now| now.epoch != wanted.epoch || now.sequence >= wanted.sequence || now.is_damaged());
+    let reached = watching.wait_for(|now| {
+        now.epoch != wanted.epoch || now.sequence >= wanted.sequence || now.is_damaged()
+    });
     match tokio::time::timeout(Duration::from_millis(POSITION_WAIT_MS), reached).await {
         Ok(Ok(now)) if now.epoch != wanted.epoch => Err(another_log()),
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(Refusal::unavailable("the rows are not yet as far as this request asks for")),
+        Ok(Err(_)) | Err(_) => Err(Refusal::unavailable(
+            "the rows are not yet as far as this request asks for",
+        )),
     }
 }
 
 /// The refusal of a position that the log does not have (any more).
 pub fn another_log() -> Refusal {
-    Refusal::invalid("position", "this position is of a log that has been replaced or cut", "call again without a position")
+    Refusal::invalid(
+        "position",
+        "this position is of a log that has been replaced or cut",
+        "call again without a position",
+    )
 }
 
 #[cfg(test)]
@@ -96,13 +116,21 @@ mod tests {
     use postroad_protocol::error::ErrorCode;
 
     fn at(sequence: u64) -> Progress {
-        Progress { epoch: 7, sequence, state: State::Following }
+        Progress {
+            epoch: 7,
+            sequence,
+            state: State::Following,
+        }
     }
 
     #[tokio::test]
     async fn a_wait_ends_when_the_position_is_applied() {
         let progress = watch::Sender::new(at(1));
-        let wanted = Position { shard: 0, epoch: 7, sequence: 3 };
+        let wanted = Position {
+            shard: 0,
+            epoch: 7,
+            sequence: 3,
+        };
         let (waited, ()) = tokio::join!(wait_until(&progress, wanted), async {
             tokio::task::yield_now().await;
             progress.send_replace(at(3));
@@ -113,9 +141,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_is_bounded_and_another_log_is_refused() {
         let progress = watch::Sender::new(at(1));
-        let wanted = Position { shard: 0, epoch: 7, sequence: 3 };
-        assert_eq!(wait_until(&progress, wanted).await.unwrap_err().code, ErrorCode::Unavailable);
+        let wanted = Position {
+            shard: 0,
+            epoch: 7,
+            sequence: 3,
+        };
+        assert_eq!(
+            wait_until(&progress, wanted).await.unwrap_err().code,
+            ErrorCode::Unavailable
+        );
         let other = Position { epoch: 8, ..wanted };
-        assert_eq!(wait_until(&progress, other).await.unwrap_err().field.as_deref(), Some("position"));
+        assert_eq!(
+            wait_until(&progress, other)
+                .await
+                .unwrap_err()
+                .field
+                .as_deref(),
+            Some("position")
+        );
     }
 }

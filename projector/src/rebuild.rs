@@ -49,8 +49,15 @@ pub fn beside(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`RebuildError`].
-pub async fn rebuild(host: Arc<Host>, keyring: Keyring, subjects: Subjects, cache_bytes: usize) -> Result<(), RebuildError> {
-    let Some(_turn) = host.try_rebuild() else { return Ok(()) };
+pub async fn rebuild(
+    host: Arc<Host>,
+    keyring: Keyring,
+    subjects: Subjects,
+    cache_bytes: usize,
+) -> Result<(), RebuildError> {
+    let Some(_turn) = host.try_rebuild() else {
+        return Ok(());
+    };
     let path = beside(host.path());
     let target = path.clone();
     let store = tokio::task::spawn_blocking(move || -> Result<Store, RebuildError> {
@@ -70,9 +77,16 @@ pub async fn rebuild(host: Arc<Host>, keyring: Keyring, subjects: Subjects, cach
         let events = match follower.next().await {
             Ok(events) => events,
             Err(LogError::Broken(Broken::Gap { from, to })) if is_given_up(&ranges, from) => {
-                let last = ranges.iter().filter(|range| range.0 <= from).map(|range| range.1).max();
+                let last = ranges
+                    .iter()
+                    .filter(|range| range.0 <= from)
+                    .map(|range| range.1)
+                    .max();
                 anchor = Anchor::given_up(anchor.epoch, last.unwrap_or(to).min(to));
-                anchor = writer.write(&store, Vec::new(), &ranges, anchor).await?.anchor;
+                anchor = writer
+                    .write(&store, Vec::new(), &ranges, anchor)
+                    .await?
+                    .anchor;
                 follower.skip_to(anchor);
                 continue;
             }
@@ -93,14 +107,24 @@ pub async fn rebuild(host: Arc<Host>, keyring: Keyring, subjects: Subjects, cach
         }
     }
     // Ending the writer makes its commits durable before the file takes the old one's place.
-    tokio::task::spawn_blocking(move || drop(writer)).await.map_err(|_| RebuildError::Stopping)?;
+    tokio::task::spawn_blocking(move || drop(writer))
+        .await
+        .map_err(|_| RebuildError::Stopping)?;
     std::fs::rename(&path, host.path())?;
-    host.swaps().send(Swap { store, anchor }).await.map_err(|_| RebuildError::Stopping)
+    host.swaps()
+        .send(Swap { store, anchor })
+        .await
+        .map_err(|_| RebuildError::Stopping)
 }
 
-async fn load_keys(keyring: &Keyring, events: &[postroad_log::StoredEvent]) -> Result<(), RebuildError> {
+async fn load_keys(
+    keyring: &Keyring,
+    events: &[postroad_log::StoredEvent],
+) -> Result<(), RebuildError> {
     match keyring.load_for(events).await {
-        Err(KeyringError::Unreachable(error)) => Err(LogError::from(Unreachable::at("loading data keys")(error)).into()),
+        Err(KeyringError::Unreachable(error)) => {
+            Err(LogError::from(Unreachable::at("loading data keys")(error)).into())
+        }
         other => Ok(other?),
     }
 }

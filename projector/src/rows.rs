@@ -20,20 +20,36 @@ pub struct Seen {
 ///
 /// # Errors
 /// `internal` when the rows do not read; the cause goes to the log.
-pub async fn read_rows<T, F>(host: &Host, scope: &TenantScope, read: F) -> Result<(T, Seen), Refusal>
+pub async fn read_rows<T, F>(
+    host: &Host,
+    scope: &TenantScope,
+    read: F,
+) -> Result<(T, Seen), Refusal>
 where
     T: Send + 'static,
     F: FnOnce(&TenantReader<'_>, Seen) -> Result<T, StoreError> + Send + 'static,
 {
-    let (store, scope, progress, shard) = (host.store(), scope.clone(), host.progress(), host.shard().number());
+    let (store, scope, progress, shard) = (
+        host.store(),
+        scope.clone(),
+        host.progress(),
+        host.shard().number(),
+    );
     let work = move || -> Result<(T, Seen), StoreError> {
         let snapshot = store.snapshot()?;
         // The snapshot's own place, which may be ahead of the progress that was published.
         let position = snapshot.checkpoint()?.map_or_else(
             || progress.position(shard),
-            |checkpoint| Position { shard, epoch: checkpoint.epoch, sequence: checkpoint.sequence },
+            |checkpoint| Position {
+                shard,
+                epoch: checkpoint.epoch,
+                sequence: checkpoint.sequence,
+            },
         );
-        let seen = Seen { position, stale: progress.is_damaged() };
+        let seen = Seen {
+            position,
+            stale: progress.is_damaged(),
+        };
         Ok((read(&snapshot.tenant(&scope), seen)?, seen))
     };
     match tokio::task::spawn_blocking(work).await {

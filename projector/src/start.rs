@@ -97,7 +97,8 @@ impl Projector {
         if shards.is_empty() {
             return Err(StartError::NoShard);
         }
-        let keyring = Keyring::open(&context, config.subjects.clone(), config.master.clone()).await?;
+        let keyring =
+            Keyring::open(&context, config.subjects.clone(), config.master.clone()).await?;
         std::fs::create_dir_all(&config.rows)?;
         let (stop, pipelines) = (CancellationToken::new(), TaskTracker::new());
         let bells = Arc::new(Bells::default());
@@ -113,17 +114,31 @@ impl Projector {
             host.caught_up(end).await;
         }
         let hosts = Arc::new(Hosts::new(hosts, keyring));
-        let projector =
-            Self { hosts, leaving: CancellationToken::new(), stop, queries: TaskTracker::new(), pipelines };
+        let projector = Self {
+            hosts,
+            leaving: CancellationToken::new(),
+            stop,
+            queries: TaskTracker::new(),
+            pipelines,
+        };
         projector.serve(config, bells, cache_bytes).await?;
         Ok(projector)
     }
 
-    async fn serve(&self, config: ProjectorConfig, bells: Arc<Bells>, cache_bytes: usize) -> Result<(), StartError> {
+    async fn serve(
+        &self,
+        config: ProjectorConfig,
+        bells: Arc<Bells>,
+        cache_bytes: usize,
+    ) -> Result<(), StartError> {
         let (client, subjects) = (config.client, config.subjects);
         let group = Service::Projector.token().to_owned();
-        let queries = client.queue_subscribe(subjects.requests(RequestKind::Query), group.clone()).await?;
-        let lookups = client.queue_subscribe(subjects.services(Service::Projector), group).await?;
+        let queries = client
+            .queue_subscribe(subjects.requests(RequestKind::Query), group.clone())
+            .await?;
+        let lookups = client
+            .queue_subscribe(subjects.services(Service::Projector), group)
+            .await?;
         let heartbeats = client.subscribe(subjects.presences()).await?;
         let dropped = Arc::new(AtomicU64::new(0));
         let answerer = Arc::new(Answerer {
@@ -141,7 +156,8 @@ impl Projector {
                 nats_version: client.server_info().version,
             },
         });
-        let report = Arc::clone(&answerer.deliveries).report(answerer.brokers.clone(), Arc::clone(&self.hosts));
+        let report = Arc::clone(&answerer.deliveries)
+            .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
         self.until_stopped(report);
         self.until_stopped(hear(heartbeats, Arc::clone(&answerer.presence), subjects));
         let running = self.queries.clone();
@@ -155,10 +171,20 @@ impl Projector {
         self.queries.spawn(lookups_of.serve(lookups));
         let admission = config.admission;
         let leaving = self.leaving.clone();
-        let ingress = Ingress { client: client.clone(), admission, answerer, dropped, running, leaving };
+        let ingress = Ingress {
+            client: client.clone(),
+            admission,
+            answerer,
+            dropped,
+            running,
+            leaving,
+        };
         self.queries.spawn(ingress.serve(queries));
         // The subscriptions have reached the server before anybody is told that it serves.
-        client.flush().await.map_err(Unreachable::at("subscribing"))?;
+        client
+            .flush()
+            .await
+            .map_err(Unreachable::at("subscribing"))?;
         Ok(())
     }
 
@@ -181,13 +207,23 @@ impl Projector {
     pub async fn drain(self) {
         self.leaving.cancel();
         self.queries.close();
-        if tokio::time::timeout(DRAIN, self.queries.wait()).await.is_err() {
-            tracing::warn!("queries were still running when the projector stopped; their callers ask again");
+        if tokio::time::timeout(DRAIN, self.queries.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "queries were still running when the projector stopped; their callers ask again"
+            );
         }
         self.stop.cancel();
         self.pipelines.close();
-        if tokio::time::timeout(DRAIN, self.pipelines.wait()).await.is_err() {
-            tracing::warn!("rows were still being written when the projector stopped; they are folded again");
+        if tokio::time::timeout(DRAIN, self.pipelines.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "rows were still being written when the projector stopped; they are folded again"
+            );
         }
     }
 }
@@ -203,10 +239,17 @@ async fn open(
     remove_if_there(&beside(&path))?;
     let file = path.clone();
     let opened = tokio::task::spawn_blocking(move || open_rows(&file, cache_bytes)).await;
-    let at = |source| StartError::Store { path: path.clone(), source };
+    let at = |source| StartError::Store {
+        path: path.clone(),
+        source,
+    };
     let (store, checkpoint) = opened.map_err(|_| StartError::NoShard)?.map_err(at)?;
     let anchor = checkpoint.map_or_else(|| Anchor::start(shard.epoch()), Anchor::from);
-    let progress = Progress { epoch: anchor.epoch, sequence: anchor.sequence, state: State::CatchingUp };
+    let progress = Progress {
+        epoch: anchor.epoch,
+        sequence: anchor.sequence,
+        state: State::CatchingUp,
+    };
     // One rebuild at a time hands over one file.
     let (swaps, swapped) = mpsc::channel(1);
     let host = Arc::new(Host::new(shard.clone(), path, store, progress, swaps));
@@ -223,7 +266,10 @@ async fn open(
 }
 
 /// Opens the rows; rows of another schema are dropped, since the log gives them back.
-fn open_rows(path: &Path, cache_bytes: usize) -> Result<(Store, Option<crate::checkpoint::Checkpoint>), StoreError> {
+fn open_rows(
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<(Store, Option<crate::checkpoint::Checkpoint>), StoreError> {
     let store = match Store::open(path, cache_bytes) {
         Err(StoreError::OtherSchema { .. }) => {
             tracing::warn!(path = %path.display(), "rows of another schema are folded anew");
@@ -239,7 +285,9 @@ fn open_rows(path: &Path, cache_bytes: usize) -> Result<(Store, Option<crate::ch
 /// Remembers heartbeats, for ever.
 async fn hear(mut heartbeats: async_nats::Subscriber, presence: Arc<Presence>, subjects: Subjects) {
     while let Some(message) = heartbeats.next().await {
-        let Some((tenant, reader)) = subjects.parse_presence(&message.subject) else { continue };
+        let Some((tenant, reader)) = subjects.parse_presence(&message.subject) else {
+            continue;
+        };
         let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
         presence.heard(tenant, reader, TimeMs::now(), heartbeat.leaving);
     }

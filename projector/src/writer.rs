@@ -50,7 +50,10 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name(format!("rows-{shard}"))
             .spawn(move || run(shard, &keyring, &work))?;
-        Ok(Self { jobs, thread: Some(thread) })
+        Ok(Self {
+            jobs,
+            thread: Some(thread),
+        })
     }
 
     /// Applies `events`, which follow what `store` holds, up to the first damaged one.
@@ -66,7 +69,13 @@ impl Writer {
         after: Anchor,
     ) -> Result<Written, ApplyError> {
         let (done, written) = oneshot::channel();
-        let job = Job { store: store.clone(), events, given_up: given_up.to_vec(), after, done };
+        let job = Job {
+            store: store.clone(),
+            events,
+            given_up: given_up.to_vec(),
+            after,
+            done,
+        };
         // The channel never blocks: there is one pipeline, and it waits for each answer.
         self.jobs.send(job).map_err(|_| ApplyError::WriterGone)?;
         written.await.map_err(|_| ApplyError::WriterGone)?
@@ -94,18 +103,27 @@ struct Dirty {
 fn run(shard: u16, keyring: &Keyring, work: &mpsc::Receiver<Job>) {
     let mut dirty: Option<Dirty> = None;
     loop {
-        let wait = dirty.as_ref().map_or(Duration::from_secs(3600), |dirty| {
+        let wait = dirty.as_ref().map_or(Duration::from_hours(1), |dirty| {
             DURABLE_EVERY.saturating_sub(dirty.since.elapsed())
         });
         match work.recv_timeout(wait) {
             Ok(job) => {
-                let overdue = dirty.as_ref().is_some_and(|dirty| dirty.since.elapsed() >= DURABLE_EVERY);
-                let durability = if overdue { Durability::Durable } else { Durability::Visible };
+                let overdue = dirty
+                    .as_ref()
+                    .is_some_and(|dirty| dirty.since.elapsed() >= DURABLE_EVERY);
+                let durability = if overdue {
+                    Durability::Durable
+                } else {
+                    Durability::Visible
+                };
                 let written = write(shard, keyring, &job, durability);
                 if let Ok(written) = &written {
                     let since = dirty.take().map_or_else(Instant::now, |dirty| dirty.since);
-                    dirty = (durability == Durability::Visible)
-                        .then(|| Dirty { store: job.store.clone(), anchor: written.anchor, since });
+                    dirty = (durability == Durability::Visible).then(|| Dirty {
+                        store: job.store.clone(),
+                        anchor: written.anchor,
+                        since,
+                    });
                 }
                 // The pipeline may have been dropped meanwhile; the rows are right all the same.
                 let _ = job.done.send(written);
@@ -117,14 +135,21 @@ fn run(shard: u16, keyring: &Keyring, work: &mpsc::Receiver<Job>) {
 }
 
 fn make_durable(shard: u16, dirty: Option<Dirty>) {
-    let Some(Dirty { store, anchor, .. }) = dirty else { return };
+    let Some(Dirty { store, anchor, .. }) = dirty else {
+        return;
+    };
     if let Err(error) = apply::apply(&store, &[], Checkpoint::from(anchor), Durability::Durable) {
         // Nothing is lost: a crash replays the tail. The next batch tries again.
         tracing::error!(shard, error = %error, "rows could not be made durable");
     }
 }
 
-fn write(shard: u16, keyring: &Keyring, job: &Job, durability: Durability) -> Result<Written, ApplyError> {
+fn write(
+    shard: u16,
+    keyring: &Keyring,
+    job: &Job,
+    durability: Durability,
+) -> Result<Written, ApplyError> {
     let mut incoming = Vec::with_capacity(job.events.len());
     let mut anchor = job.after;
     let mut damaged = None;
@@ -137,8 +162,16 @@ fn write(shard: u16, keyring: &Keyring, job: &Job, durability: Durability) -> Re
                     StoredFor::Tenant(scope) => Some(scope),
                     StoredFor::System => None,
                 };
-                tracing::warn!(shard, sequence = event.sequence, what, "an event is unknown to this build");
-                Outcome::Undecodable { scope, reason: format!("unknown to this build: {what}") }
+                tracing::warn!(
+                    shard,
+                    sequence = event.sequence,
+                    what,
+                    "an event is unknown to this build"
+                );
+                Outcome::Undecodable {
+                    scope,
+                    reason: format!("unknown to this build: {what}"),
+                }
             }
             Opened::Damaged if is_given_up(&job.given_up, event.sequence) => Outcome::Erased,
             Opened::Damaged => {
@@ -146,15 +179,23 @@ fn write(shard: u16, keyring: &Keyring, job: &Job, durability: Durability) -> Re
                 break;
             }
         };
-        incoming.push(Incoming { sequence: event.sequence, outcome });
+        incoming.push(Incoming {
+            sequence: event.sequence,
+            outcome,
+        });
         anchor = Anchor::after(anchor.epoch, event);
     }
     let applied = apply::apply(&job.store, &incoming, Checkpoint::from(anchor), durability)?;
-    Ok(Written { applied, anchor, damaged })
+    Ok(Written {
+        applied,
+        anchor,
+        damaged,
+    })
 }
 
 /// Whether an operator gave up the event at `sequence`.
 pub fn is_given_up(ranges: &[(u64, u64)], sequence: u64) -> bool {
-    ranges.iter().any(|(from, to)| (*from..=*to).contains(&sequence))
+    ranges
+        .iter()
+        .any(|(from, to)| (*from..=*to).contains(&sequence))
 }
-

@@ -8,7 +8,15 @@ use postroad_protocol::query::ShardStatus;
 use std::path::{Path, PathBuf};
 
 async fn shard(operator: &Client, number: usize) -> Option<ShardStatus> {
-    operator.operator().unwrap().status().await.ok()?.shards.into_iter().nth(number)
+    operator
+        .operator()
+        .unwrap()
+        .status()
+        .await
+        .ok()?
+        .shards
+        .into_iter()
+        .nth(number)
 }
 
 /// Every block file of shard 0 below `folder`, oldest first.
@@ -20,7 +28,9 @@ fn blocks(folder: &Path) -> Vec<PathBuf> {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "blk") && path.to_string_lossy().contains("POSTROAD_0") {
+            } else if path.extension().is_some_and(|ending| ending == "blk")
+                && path.to_string_lossy().contains("POSTROAD_0")
+            {
                 found.push(path);
             }
         }
@@ -35,7 +45,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("the folder reads") {
         let path = entry.expect("an entry").path();
         let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() { copy(&path, &target) } else { drop(std::fs::copy(&path, &target).expect("the file copies")) }
+        if path.is_dir() {
+            copy(&path, &target)
+        } else {
+            drop(std::fs::copy(&path, &target).expect("the file copies"))
+        }
     }
 }
 
@@ -45,10 +59,18 @@ async fn an_idle_projector_over_a_nats_restart_neither_replays_nor_sees_a_gap() 
     fleet.tenant("acme", 0).await;
     let alice = fleet.agent("acme", "alice", "a").await;
     for number in 0..20 {
-        alice.send(&Draft::new("broadcast", number.to_string())).await.unwrap();
+        alice
+            .send(&Draft::new("broadcast", number.to_string()))
+            .await
+            .unwrap();
     }
     let operator = fleet.operator().await;
-    eventually("everything is applied", async || shard(&operator, 0).await.is_some_and(|s| s.applied == s.end)).await;
+    eventually("everything is applied", async || {
+        shard(&operator, 0)
+            .await
+            .is_some_and(|s| s.applied == s.end)
+    })
+    .await;
     let before = shard(&operator, 0).await.unwrap();
     fleet.kill_nats();
     fleet.start_nats();
@@ -61,9 +83,18 @@ async fn an_idle_projector_over_a_nats_restart_neither_replays_nor_sees_a_gap() 
     })
     .await;
     let projector = fleet.projectors[0].as_ref().unwrap();
-    assert!(!projector.stderr().contains("SHARD STOPPED"), "{}", projector.stderr());
+    assert!(
+        !projector.stderr().contains("SHARD STOPPED"),
+        "{}",
+        projector.stderr()
+    );
     alice.send(&Draft::new("broadcast", "after")).await.unwrap();
-    eventually("the next event is applied", async || shard(&operator, 0).await.is_some_and(|s| s.applied > before.applied)).await;
+    eventually("the next event is applied", async || {
+        shard(&operator, 0)
+            .await
+            .is_some_and(|s| s.applied > before.applied)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -74,14 +105,25 @@ async fn a_cut_tail_and_one_that_was_filled_again_are_both_detected_and_a_rebuil
         let alice = fleet.agent("acme", "alice", "a").await;
         alice.send(&Draft::new("broadcast", "kept")).await.unwrap();
         let operator = fleet.operator().await;
-        let (store, saved) = (fleet.path().join("nats/store"), fleet.dir.path().join("saved"));
+        let (store, saved) = (
+            fleet.path().join("nats/store"),
+            fleet.dir.path().join("saved"),
+        );
         fleet.nats.take().unwrap().terminate();
         copy(&store, &saved);
         fleet.start_nats();
         for number in 0..6 {
-            alice.send(&Draft::new("broadcast", format!("lost {number}"))).await.unwrap();
+            alice
+                .send(&Draft::new("broadcast", format!("lost {number}")))
+                .await
+                .unwrap();
         }
-        eventually("everything is applied", async || shard(&operator, 0).await.is_some_and(|s| s.applied == s.end)).await;
+        eventually("everything is applied", async || {
+            shard(&operator, 0)
+                .await
+                .is_some_and(|s| s.applied == s.end)
+        })
+        .await;
         let known = shard(&operator, 0).await.unwrap().applied;
         fleet.projectors[0].take().unwrap().terminate();
         fleet.brokers[0].take().unwrap().terminate();
@@ -92,22 +134,55 @@ async fn a_cut_tail_and_one_that_was_filled_again_are_both_detected_and_a_rebuil
         // A fresh broker knows nothing of the lost events; what it appends fills their places.
         fleet.start_broker(0);
         for number in 0..refill {
-            alice.send(&Draft::new("broadcast", format!("refilled {number}"))).await.unwrap();
+            alice
+                .send(&Draft::new("broadcast", format!("refilled {number}")))
+                .await
+                .unwrap();
         }
         fleet.start_projector(0);
-        eventually("the shard stops", async || shard(&operator, 0).await.is_some_and(|s| s.state == "damaged")).await;
+        eventually("the shard stops", async || {
+            shard(&operator, 0)
+                .await
+                .is_some_and(|s| s.state == "damaged")
+        })
+        .await;
         let damaged = shard(&operator, 0).await.unwrap();
-        assert_eq!(damaged.applied, known, "nothing was applied over it: {damaged:?}");
-        assert!(fleet.projectors[0].as_ref().unwrap().stderr().contains("SHARD STOPPED"));
+        assert_eq!(
+            damaged.applied, known,
+            "nothing was applied over it: {damaged:?}"
+        );
+        assert!(
+            fleet.projectors[0]
+                .as_ref()
+                .unwrap()
+                .stderr()
+                .contains("SHARD STOPPED")
+        );
         let listed = alice.list_messages(&Default::default()).await.unwrap();
-        assert!(listed.stale && listed.messages.iter().any(|message| message.content == "lost 5"), "{listed:?}");
+        assert!(
+            listed.stale
+                && listed
+                    .messages
+                    .iter()
+                    .any(|message| message.content == "lost 5"),
+            "{listed:?}"
+        );
         operator.operator().unwrap().rebuild().await.unwrap();
         eventually("rebuilt rows are followed", async || {
-            shard(&operator, 0).await.is_some_and(|s| s.state == "following" && s.applied == s.end)
+            shard(&operator, 0)
+                .await
+                .is_some_and(|s| s.state == "following" && s.applied == s.end)
         })
         .await;
         let listed = alice.list_messages(&Default::default()).await.unwrap();
-        assert!(!listed.stale && !listed.messages.iter().any(|message| message.content.starts_with("lost")), "{listed:?}");
+        assert!(
+            !listed.stale
+                && !listed
+                    .messages
+                    .iter()
+                    .any(|message| message.content.starts_with("lost")),
+            "{listed:?}"
+        );
     }
 }
 
@@ -130,29 +205,66 @@ async fn one_flipped_bit_stops_the_shard_and_everything_before_it_is_served() {
     std::fs::remove_dir_all(deployment.path().join("rows")).unwrap();
     deployment.restart();
     let operator = deployment.operator().await;
-    eventually("the shard stops", async || shard(&operator, 0).await.is_some_and(|s| s.state == "damaged")).await;
-    let damage = shard(&operator, 0).await.unwrap().damage.expect("it says what is wrong");
+    eventually("the shard stops", async || {
+        shard(&operator, 0)
+            .await
+            .is_some_and(|s| s.state == "damaged")
+    })
+    .await;
+    let damage = shard(&operator, 0)
+        .await
+        .unwrap()
+        .damage
+        .expect("it says what is wrong");
     assert!(damage.remedy.contains("accept-damage"), "{damage:?}");
-    assert!(deployment.up.as_ref().unwrap().stderr().contains("SHARD STOPPED"));
+    assert!(
+        deployment
+            .up
+            .as_ref()
+            .unwrap()
+            .stderr()
+            .contains("SHARD STOPPED")
+    );
     let bob = connect(&deployment.url, &creds, None).await;
     let unread = bob.check(&Check::default().limit(200)).await.unwrap();
     assert!(unread.stale, "the answer says that it may not be all");
-    assert!(!unread.messages.is_empty() && unread.messages.len() < 40, "{} messages", unread.messages.len());
+    assert!(
+        !unread.messages.is_empty() && unread.messages.len() < 40,
+        "{} messages",
+        unread.messages.len()
+    );
     for (number, message) in unread.messages.iter().enumerate() {
-        assert!(message.content.starts_with(&format!("message {number} ")), "{}", message.content);
+        assert!(
+            message.content.starts_with(&format!("message {number} ")),
+            "{}",
+            message.content
+        );
     }
     // The operator gives up what is lost; everything else is served again.
     let before = unread.messages.len();
     for _ in 0..3 {
-        let Some(damage) = shard(&operator, 0).await.unwrap().damage else { break };
-        operator.operator().unwrap().accept_damage(0, damage.from, damage.to).await.unwrap();
+        let Some(damage) = shard(&operator, 0).await.unwrap().damage else {
+            break;
+        };
+        operator
+            .operator()
+            .unwrap()
+            .accept_damage(0, damage.from, damage.to)
+            .await
+            .unwrap();
         eventually("that damage is passed", async || {
-            shard(&operator, 0).await.is_some_and(|now| now.damage.is_none_or(|next| next.from > damage.to))
+            shard(&operator, 0)
+                .await
+                .is_some_and(|now| now.damage.is_none_or(|next| next.from > damage.to))
         })
         .await;
     }
     let status = shard(&operator, 0).await.unwrap();
     assert!(status.damage.is_none(), "{status:?}");
     let unread = bob.check(&Check::default().limit(200)).await.unwrap();
-    assert!(!unread.stale && unread.messages.len() >= before, "{} messages", unread.messages.len());
+    assert!(
+        !unread.stale && unread.messages.len() >= before,
+        "{} messages",
+        unread.messages.len()
+    );
 }

@@ -19,7 +19,10 @@ const SENDERS: usize = 3;
 const READERS: usize = 2;
 
 fn kills() -> usize {
-    std::env::var("POSTROAD_SOAK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+    std::env::var("POSTROAD_SOAK_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(6)
 }
 
 /// What was acknowledged and what was seen.
@@ -38,14 +41,21 @@ async fn keep_sending(sender: usize, client: Client, ledger: Arc<Ledger>) {
         if ledger.stop.load(Ordering::Relaxed) {
             return;
         }
-        let channel = if number % 4 == 0 { "broadcast" } else { "reader" };
+        let channel = if number % 4 == 0 {
+            "broadcast"
+        } else {
+            "reader"
+        };
         let content = format!("{sender}:{number}");
         let draft = Draft::new(channel, &content);
         loop {
             match client.send(&draft).await {
                 Ok(sent) => {
                     let mut acknowledged = ledger.acknowledged.lock().unwrap();
-                    acknowledged.entry(sender).or_default().push((content, sent.message_id));
+                    acknowledged
+                        .entry(sender)
+                        .or_default()
+                        .push((content, sent.message_id));
                     break;
                 }
                 Err(error) => {
@@ -66,11 +76,20 @@ async fn keep_reading(reader: usize, client: Client, ledger: Arc<Ledger>) {
     let start = Instant::now();
     loop {
         read_once(reader, &client, &ledger, &mut marked, &mut contents).await;
-        let expected: usize = ledger.acknowledged.lock().unwrap().values().map(Vec::len).sum();
+        let expected: usize = ledger
+            .acknowledged
+            .lock()
+            .unwrap()
+            .values()
+            .map(Vec::len)
+            .sum();
         if ledger.seen.lock().unwrap().get(&reader).map_or(0, Vec::len) >= expected {
             return;
         }
-        assert!(start.elapsed() < DEADLINE, "not everything acknowledged has arrived at reader {reader}");
+        assert!(
+            start.elapsed() < DEADLINE,
+            "not everything acknowledged has arrived at reader {reader}"
+        );
     }
 }
 
@@ -81,19 +100,38 @@ async fn read_once(
     marked: &mut HashSet<MessageId>,
     contents: &mut HashMap<String, MessageId>,
 ) {
-    let Ok(page) = client.check(&Check::default().limit(50).wait(Duration::from_millis(100))).await else { return };
+    let Ok(page) = client
+        .check(&Check::default().limit(50).wait(Duration::from_millis(100)))
+        .await
+    else {
+        return;
+    };
     assert!(!page.stale, "the shard must not count as damaged");
     for message in &page.messages {
-        assert!(!marked.contains(&message.message_id), "{} came back after it was marked", message.content);
-        let first = *contents.entry(message.content.clone()).or_insert(message.message_id);
-        assert_eq!(first, message.message_id, "{} is visible twice", message.content);
+        assert!(
+            !marked.contains(&message.message_id),
+            "{} came back after it was marked",
+            message.content
+        );
+        let first = *contents
+            .entry(message.content.clone())
+            .or_insert(message.message_id);
+        assert_eq!(
+            first, message.message_id,
+            "{} is visible twice",
+            message.content
+        );
         let mut seen = ledger.seen.lock().unwrap();
         let seen = seen.entry(reader).or_default();
         if !seen.contains(&message.content) {
             seen.push(message.content.clone());
         }
     }
-    let receipts: Vec<String> = page.messages.iter().filter_map(|message| message.receipt_id.clone()).collect();
+    let receipts: Vec<String> = page
+        .messages
+        .iter()
+        .filter_map(|message| message.receipt_id.clone())
+        .collect();
     if !receipts.is_empty() && client.mark_as_read(receipts).await.is_ok() {
         marked.extend(page.messages.iter().map(|message| message.message_id));
     }
@@ -105,15 +143,37 @@ async fn watch_receipts(client: Client, ledger: Arc<Ledger>) {
     while !ledger.stop.load(Ordering::Relaxed) {
         let sample: Vec<MessageId> = {
             let acknowledged = ledger.acknowledged.lock().unwrap();
-            acknowledged.get(&0).map(|all| all.iter().rev().step_by(3).take(5).map(|(_, id)| *id).collect()).unwrap_or_default()
+            acknowledged
+                .get(&0)
+                .map(|all| {
+                    all.iter()
+                        .rev()
+                        .step_by(3)
+                        .take(5)
+                        .map(|(_, id)| *id)
+                        .collect()
+                })
+                .unwrap_or_default()
         };
-        for message in sample.into_iter().chain(known.keys().map(|(id, _)| *id).take(3).collect::<Vec<_>>()) {
-            let Ok(status) = client.message_status(message, &Default::default()).await else { continue };
+        for message in sample
+            .into_iter()
+            .chain(known.keys().map(|(id, _)| *id).take(3).collect::<Vec<_>>())
+        {
+            let Ok(status) = client.message_status(message, &Default::default()).await else {
+                continue;
+            };
             for receipt in status.receipts {
                 let whose = format!("{}/{:?}", receipt.recipient, receipt.recipient_instance_id);
                 if let Some(before) = known.get(&(message, whose.clone())) {
-                    assert!(before.delivered_at.is_none() || before.delivered_at == receipt.delivered_at, "{before:?} {receipt:?}");
-                    assert!(before.read_at.is_none() || before.read_at == receipt.read_at, "{before:?} {receipt:?}");
+                    assert!(
+                        before.delivered_at.is_none()
+                            || before.delivered_at == receipt.delivered_at,
+                        "{before:?} {receipt:?}"
+                    );
+                    assert!(
+                        before.read_at.is_none() || before.read_at == receipt.read_at,
+                        "{before:?} {receipt:?}"
+                    );
                 }
                 known.insert((message, whose), receipt);
             }
@@ -123,7 +183,11 @@ async fn watch_receipts(client: Client, ledger: Arc<Ledger>) {
 }
 
 /// Runs the load while `disturb` kills, then checks the books.
-async fn under_load<F: Future<Output = ()>>(senders: Vec<Client>, readers: Vec<Client>, disturb: F) {
+async fn under_load<F: Future<Output = ()>>(
+    senders: Vec<Client>,
+    readers: Vec<Client>,
+    disturb: F,
+) {
     let ledger = Arc::new(Ledger::default());
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch_receipts(senders[0].clone(), Arc::clone(&ledger)));
@@ -144,9 +208,15 @@ async fn under_load<F: Future<Output = ()>>(senders: Vec<Client>, readers: Vec<C
     for (reader, seen) in ledger.seen.lock().unwrap().iter() {
         for (sender, sent) in acknowledged.iter() {
             let own = format!("{sender}:");
-            let seen: Vec<&String> = seen.iter().filter(|content| content.starts_with(&own)).collect();
+            let seen: Vec<&String> = seen
+                .iter()
+                .filter(|content| content.starts_with(&own))
+                .collect();
             let sent: Vec<&String> = sent.iter().map(|(content, _)| content).collect();
-            assert_eq!(seen, sent, "reader {reader} saw other than what sender {sender} was told is stored");
+            assert_eq!(
+                seen, sent,
+                "reader {reader} saw other than what sender {sender} was told is stored"
+            );
         }
     }
     println!("{total} messages acknowledged, each seen once, in order, by {READERS} readers");
@@ -164,10 +234,18 @@ async fn killing_the_tree_the_supervisor_or_its_server_loses_and_doubles_nothing
     let mut deployment = Deployment::start();
     let (mut senders, mut readers) = (Vec::new(), Vec::new());
     for number in 0..SENDERS {
-        senders.push(deployment.agent("default", &format!("sender-{number}"), "s").await);
+        senders.push(
+            deployment
+                .agent("default", &format!("sender-{number}"), "s")
+                .await,
+        );
     }
     for number in 0..READERS {
-        readers.push(deployment.agent("default", "reader", &format!("r{number}")).await);
+        readers.push(
+            deployment
+                .agent("default", "reader", &format!("r{number}"))
+                .await,
+        );
     }
     under_load(senders, readers, async {
         for _ in 0..kills().div_ceil(2) {

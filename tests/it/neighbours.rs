@@ -10,7 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const SENDS: usize = 200;
 
 /// Keeps many sends in flight until told to stop, with ids that are meant to do harm.
-async fn attack(client: Client, stolen: Vec<MessageId>, stop: Arc<AtomicBool>, landed: Arc<AtomicU64>) {
+async fn attack(
+    client: Client,
+    stolen: Vec<MessageId>,
+    stop: Arc<AtomicBool>,
+    landed: Arc<AtomicU64>,
+) {
     let mut committed: Vec<MessageId> = Vec::new();
     let mut round = 0_usize;
     while !stop.load(Ordering::Relaxed) {
@@ -23,11 +28,19 @@ async fn attack(client: Client, stolen: Vec<MessageId>, stop: Arc<AtomicBool>, l
                 // The same id many times over in one flight, and so in one batch.
                 1 => repeated,
                 // One that was committed before.
-                2 => committed.get(round % committed.len().max(1)).copied().unwrap_or(repeated),
+                2 => committed
+                    .get(round % committed.len().max(1))
+                    .copied()
+                    .unwrap_or(repeated),
                 _ => MessageId::generate(),
             };
             let (client, content) = (client.clone(), format!("flood {}", number % 4));
-            flight.spawn(async move { client.send(&Draft::new("pi", content).with_id(id)).await.map(|sent| sent.message_id) });
+            flight.spawn(async move {
+                client
+                    .send(&Draft::new("pi", content).with_id(id))
+                    .await
+                    .map(|sent| sent.message_id)
+            });
         }
         while let Some(ended) = flight.join_next().await {
             if let Ok(Ok(id)) = ended {
@@ -49,22 +62,37 @@ async fn a_hostile_neighbour_neither_fails_nor_doubles_nor_reorders_the_others_s
     let reader = deployment.agent("victim", "pi", "p").await;
     deployment.creds("hostile", "pi", Some("p")).await;
     let ids: Vec<MessageId> = (0..SENDS).map(|_| MessageId::generate()).collect();
-    let (stop, landed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (stop, landed) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let mut attackers = tokio::task::JoinSet::new();
     for number in 0..2 {
-        let client = deployment.agent("hostile", "tau", &format!("t{number}")).await;
-        attackers.spawn(attack(client, ids.clone(), Arc::clone(&stop), Arc::clone(&landed)));
+        let client = deployment
+            .agent("hostile", "tau", &format!("t{number}"))
+            .await;
+        attackers.spawn(attack(
+            client,
+            ids.clone(),
+            Arc::clone(&stop),
+            Arc::clone(&landed),
+        ));
     }
     let mut positions = Vec::new();
     for (number, id) in ids.iter().enumerate() {
-        let sent = victim.send(&Draft::new("pi", number.to_string()).with_id(*id)).await;
+        let sent = victim
+            .send(&Draft::new("pi", number.to_string()).with_id(*id))
+            .await;
         let sent = sent.unwrap_or_else(|error| panic!("send {number} failed: {error:?}"));
         positions.push(sent.position.sequence);
     }
     stop.store(true, Ordering::Relaxed);
     while attackers.join_next().await.is_some() {}
     assert!(landed.load(Ordering::Relaxed) > 0, "the attack ran");
-    assert!(positions.is_sorted_by(|left, right| left < right), "stored once each, in order");
+    assert!(
+        positions.is_sorted_by(|left, right| left < right),
+        "stored once each, in order"
+    );
     let mut seen = Vec::new();
     let mut cursor = None;
     loop {
@@ -73,14 +101,22 @@ async fn a_hostile_neighbour_neither_fails_nor_doubles_nor_reorders_the_others_s
             check = check.after(cursor);
         }
         let page = reader.check(&check).await.unwrap();
-        seen.extend(page.messages.iter().map(|message| (message.message_id, message.content.clone())));
+        seen.extend(
+            page.messages
+                .iter()
+                .map(|message| (message.message_id, message.content.clone())),
+        );
         cursor = page.next_cursor.filter(|_| page.truncated);
         if cursor.is_none() {
             assert_eq!(page.unread_total, SENDS as u64);
             break;
         }
     }
-    let expected: Vec<_> = ids.iter().enumerate().map(|(number, id)| (*id, number.to_string())).collect();
+    let expected: Vec<_> = ids
+        .iter()
+        .enumerate()
+        .map(|(number, id)| (*id, number.to_string()))
+        .collect();
     assert_eq!(seen, expected);
 }
 
@@ -93,7 +129,13 @@ async fn a_retry_in_flight_is_merged_and_another_content_under_its_id_is_a_confl
         let id = MessageId::generate();
         let mut flight = tokio::task::JoinSet::new();
         for number in 0..100 {
-            let (client, content) = (alice.clone(), format!("round {round}, {}", if number % 10 == 0 { "other" } else { "same" }));
+            let (client, content) = (
+                alice.clone(),
+                format!(
+                    "round {round}, {}",
+                    if number % 10 == 0 { "other" } else { "same" }
+                ),
+            );
             flight.spawn(async move { client.send(&Draft::new("bob", content).with_id(id)).await });
         }
         let mut positions = std::collections::BTreeSet::new();
@@ -101,12 +143,19 @@ async fn a_retry_in_flight_is_merged_and_another_content_under_its_id_is_a_confl
         while let Some(ended) = flight.join_next().await {
             match ended.unwrap() {
                 Ok(sent) => drop(positions.insert(sent.position.sequence)),
-                Err(postroad_client::ClientError::Refused(refusal)) if refusal.code == ErrorCode::Conflict => conflicts += 1,
+                Err(postroad_client::ClientError::Refused(refusal))
+                    if refusal.code == ErrorCode::Conflict =>
+                {
+                    conflicts += 1
+                }
                 Err(error) => panic!("{error:?}"),
             }
         }
         assert_eq!(positions.len(), 1, "one id, one place in the log");
-        assert!(conflicts == 10 || conflicts == 90, "one content won: {conflicts}");
+        assert!(
+            conflicts == 10 || conflicts == 90,
+            "one content won: {conflicts}"
+        );
     }
     assert_eq!(bob.check(&Check::default()).await.unwrap().unread_total, 5);
 }

@@ -10,7 +10,10 @@ use postroad_protocol::subject::inbox_prefix;
 use tokio::time::timeout;
 
 async fn next(mail: &mut Subscription) -> String {
-    let message = timeout(DEADLINE, mail.next()).await.expect("mail in time").expect("the stream goes on");
+    let message = timeout(DEADLINE, mail.next())
+        .await
+        .expect("mail in time")
+        .expect("the stream goes on");
     message.expect("a message").content
 }
 
@@ -19,28 +22,51 @@ async fn a_hint_rings_on_the_subject_of_whom_the_message_is_for() {
     let deployment = Deployment::start();
     let alice = deployment.agent("default", "alice", "a").await;
     let creds = deployment.creds("default", "bob", Some("b")).await;
-    let bob = raw::connect(&deployment.url, &creds, &inbox_prefix("default", "bob", "b")).await;
+    let bob = raw::connect(
+        &deployment.url,
+        &creds,
+        &inbox_prefix("default", "bob", "b"),
+    )
+    .await;
     let mut role = bob.subscribe("postroad.default.push.bob").await.unwrap();
     let mut instance = bob.subscribe("postroad.default.push.bob.b").await.unwrap();
-    let mut broadcast = bob.subscribe("postroad.default.push.broadcast").await.unwrap();
+    let mut broadcast = bob
+        .subscribe("postroad.default.push.broadcast")
+        .await
+        .unwrap();
     bob.flush().await.unwrap();
     let instance_of_bob = "b".parse().unwrap();
     let drafts = [
         (Draft::new("bob", "role"), &mut role),
-        (Draft::new("bob", "instance").instance(&instance_of_bob), &mut instance),
+        (
+            Draft::new("bob", "instance").instance(&instance_of_bob),
+            &mut instance,
+        ),
         (Draft::new("broadcast", "all"), &mut broadcast),
     ];
     for (draft, heard) in drafts {
         let sent = alice.send(&draft).await.unwrap();
-        let hint = timeout(DEADLINE, heard.next()).await.expect("a hint in time").expect("a hint");
+        let hint = timeout(DEADLINE, heard.next())
+            .await
+            .expect("a hint in time")
+            .expect("a hint");
         let hint: Hint = serde_json::from_slice(&hint.payload).unwrap();
-        assert_eq!((hint.message_id, hint.position), (sent.message_id, sent.position));
+        assert_eq!(
+            (hint.message_id, hint.position),
+            (sent.message_id, sent.position)
+        );
         assert!(!hint.truncated);
     }
-    alice.send(&Draft::new("bob", "x".repeat(16 * 1024 + 1))).await.unwrap();
+    alice
+        .send(&Draft::new("bob", "x".repeat(16 * 1024 + 1)))
+        .await
+        .unwrap();
     let hint = timeout(DEADLINE, role.next()).await.unwrap().unwrap();
     let hint: Hint = serde_json::from_slice(&hint.payload).unwrap();
-    assert!(hint.truncated && hint.content.is_none(), "long content stays behind");
+    assert!(
+        hint.truncated && hint.content.is_none(),
+        "long content stays behind"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +114,10 @@ async fn a_message_stored_but_never_pushed_is_yielded_all_the_same() {
     let alice = deployment.agent("default", "alice", "a").await;
     let bob = deployment.agent("default", "bob", "b").await;
     for number in 0..300 {
-        alice.send(&Draft::new("bob", number.to_string())).await.unwrap();
+        alice
+            .send(&Draft::new("bob", number.to_string()))
+            .await
+            .unwrap();
     }
     let mut mail = bob.subscribe().await.unwrap();
     for number in 0..300 {

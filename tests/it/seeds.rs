@@ -16,12 +16,25 @@ struct Agent {
 impl Agent {
     async fn new(deployment: &Deployment, tenant: &str, role: &str, instance: &str) -> Self {
         let creds = deployment.creds(tenant, role, Some(instance)).await;
-        let client = raw::connect(&deployment.url, &creds, &inbox_prefix(tenant, role, instance)).await;
-        Self { client, tenant: tenant.into(), role: role.into(), instance: instance.into() }
+        let client = raw::connect(
+            &deployment.url,
+            &creds,
+            &inbox_prefix(tenant, role, instance),
+        )
+        .await;
+        Self {
+            client,
+            tenant: tenant.into(),
+            role: role.into(),
+            instance: instance.into(),
+        }
     }
 
     async fn call(&self, kind: &str, scope: &str, verb: &str, body: &Value) -> Value {
-        let subject = format!("postroad.{}.{kind}.{}.{}.{scope}.{verb}", self.tenant, self.role, self.instance);
+        let subject = format!(
+            "postroad.{}.{kind}.{}.{}.{scope}.{verb}",
+            self.tenant, self.role, self.instance
+        );
         raw::request(&self.client, &subject, body.to_string()).await
     }
 
@@ -35,12 +48,18 @@ impl Agent {
     async fn check(&self, mut body: Value) -> Vec<Value> {
         body["fresh"] = json!(true);
         let answer = self.call("qry", "messages", "check_messages", &body).await;
-        answer["messages"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
+        answer["messages"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{answer}"))
+            .clone()
     }
 
     async fn contents(&self) -> Vec<String> {
         let unread = self.check(json!({})).await;
-        unread.iter().map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+        unread
+            .iter()
+            .map(|message| message["content"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -78,7 +97,10 @@ async fn direct_broadcast_and_multi_target_examples_reach_whom_they_name() {
     let freeze = "Merge freeze starts Thursday. No non-critical commits after 2026-04-03.";
     let mission = "New mission created: landing-page-phase-2. Check your tasks.";
     // The sender gets no receipt of its own broadcast.
-    assert_eq!(bob.contents().await, ["Phase 1 complete. Nav and Hero sections migrated."]);
+    assert_eq!(
+        bob.contents().await,
+        ["Phase 1 complete. Nav and Hero sections migrated."]
+    );
     assert_eq!(alice.contents().await, [freeze]);
     assert_eq!(tau.contents().await, [freeze, mission]);
     assert_eq!(phi.contents().await, [freeze, mission]);
@@ -105,7 +127,10 @@ async fn role_and_instance_routing_examples_reach_all_or_one() {
         }))
         .await;
     assert_eq!(sent["recipients"], json!(["alice/tau-laptop"]));
-    let (both, one) = ("Deploy the landing page preview.", "This is for the laptop instance specifically.");
+    let (both, one) = (
+        "Deploy the landing page preview.",
+        "This is for the laptop instance specifically.",
+    );
     assert_eq!(laptop.contents().await, [both, one]);
     assert_eq!(server.contents().await, [both]);
 }
@@ -115,7 +140,9 @@ async fn the_receipt_lifecycle_example_runs_from_unread_to_read() {
     let deployment = Deployment::start();
     let bob = Agent::new(&deployment, "default", "bob", "pi-chromebook").await;
     let alice = Agent::new(&deployment, "default", "alice", "tau-main").await;
-    let sent = bob.send(json!({ "from": "bob", "channel": "alice", "content": "Check your tasks." })).await;
+    let sent = bob
+        .send(json!({ "from": "bob", "channel": "alice", "content": "Check your tasks." }))
+        .await;
 
     // Session start: whatever arrived while away, in order, unread.
     let who = json!({ "recipient": "alice", "recipientInstanceId": "tau-main" });
@@ -128,23 +155,53 @@ async fn the_receipt_lifecycle_example_runs_from_unread_to_read() {
     // Checking again shows it again: only marking hides it.
     assert_eq!(alice.check(who.clone()).await.len(), 1);
     let receipt = unread[0]["receiptId"].clone();
-    let marked = alice.call("cmd", "messages", "mark_as_read", &json!({ "receiptIds": [receipt] })).await;
+    let marked = alice
+        .call(
+            "cmd",
+            "messages",
+            "mark_as_read",
+            &json!({ "receiptIds": [receipt] }),
+        )
+        .await;
     assert_eq!(marked["marked"], json!([receipt]));
     assert_eq!(alice.check(who).await.len(), 0);
 
-    let again = alice.call("cmd", "messages", "mark_as_read", &json!({ "receiptIds": [receipt, "rcpt-xyz"] })).await;
+    let again = alice
+        .call(
+            "cmd",
+            "messages",
+            "mark_as_read",
+            &json!({ "receiptIds": [receipt, "rcpt-xyz"] }),
+        )
+        .await;
     assert_eq!(again["alreadyRead"], json!([receipt]));
     assert_eq!(again["notFound"], json!(["rcpt-xyz"]));
 
     let status = bob
-        .call("qry", "messages", "message_status", &json!({ "messageId": sent["messageId"], "fresh": true }))
+        .call(
+            "qry",
+            "messages",
+            "message_status",
+            &json!({ "messageId": sent["messageId"], "fresh": true }),
+        )
         .await;
-    assert_eq!((&status["recipientCount"], &status["readCount"]), (&json!(1), &json!(1)), "{status}");
+    assert_eq!(
+        (&status["recipientCount"], &status["readCount"]),
+        (&json!(1), &json!(1)),
+        "{status}"
+    );
     assert!(status["receipts"][0]["readAt"].is_u64(), "{status}");
     assert!(status["receipts"][0]["deliveredAt"].is_u64(), "{status}");
 
     // The message persists for audit although nobody has it unread.
-    let kept = alice.call("qry", "messages", "get_message", &json!({ "messageId": sent["messageId"] })).await;
+    let kept = alice
+        .call(
+            "qry",
+            "messages",
+            "get_message",
+            &json!({ "messageId": sent["messageId"] }),
+        )
+        .await;
     assert_eq!(kept["message"]["content"], "Check your tasks.");
 
     let report = alice
@@ -154,7 +211,10 @@ async fn the_receipt_lifecycle_example_runs_from_unread_to_read() {
             "content": "Task task-abc123 complete. LandingNav migrated to lit-ui. Biome and tsc passing. PR #47 submitted."
         }))
         .await;
-    assert_eq!(bob.check(json!({})).await[0]["messageId"], report["messageId"]);
+    assert_eq!(
+        bob.check(json!({})).await[0]["messageId"],
+        report["messageId"]
+    );
 }
 
 #[tokio::test]
@@ -162,22 +222,45 @@ async fn the_list_peers_example_names_instances_with_their_summaries() {
     let deployment = Deployment::start();
     let bob = Agent::new(&deployment, "default", "bob", "pi-chromebook").await;
     let alice = Agent::new(&deployment, "default", "alice", "tau-main").await;
-    for (agent, summary) in [(&bob, "Reviewing PR #47"), (&alice, "Migrating PricingSection to lit-ui")] {
-        let done = agent.call("cmd", "self", "set_summary", &json!({ "summary": summary })).await;
+    for (agent, summary) in [
+        (&bob, "Reviewing PR #47"),
+        (&alice, "Migrating PricingSection to lit-ui"),
+    ] {
+        let done = agent
+            .call("cmd", "self", "set_summary", &json!({ "summary": summary }))
+            .await;
         assert!(done["position"].is_object(), "{done}");
     }
-    let answer = bob.call("qry", "self", "list_peers", &json!({ "fresh": true })).await;
-    let peers = answer["peers"].as_array().unwrap_or_else(|| panic!("{answer}"));
-    let shown: Vec<_> = peers.iter().map(|peer| (&peer["id"], &peer["instanceId"], &peer["summary"])).collect();
+    let answer = bob
+        .call("qry", "self", "list_peers", &json!({ "fresh": true }))
+        .await;
+    let peers = answer["peers"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{answer}"));
+    let shown: Vec<_> = peers
+        .iter()
+        .map(|peer| (&peer["id"], &peer["instanceId"], &peer["summary"]))
+        .collect();
     let text = |text: &str| json!(text);
     assert_eq!(
         shown,
         [
-            (&text("alice"), &text("tau-main"), &text("Migrating PricingSection to lit-ui")),
-            (&text("bob"), &text("pi-chromebook"), &text("Reviewing PR #47")),
+            (
+                &text("alice"),
+                &text("tau-main"),
+                &text("Migrating PricingSection to lit-ui")
+            ),
+            (
+                &text("bob"),
+                &text("pi-chromebook"),
+                &text("Reviewing PR #47")
+            ),
         ]
     );
-    assert!(peers.iter().all(|peer| peer["lastSeen"].is_u64()), "{answer}");
+    assert!(
+        peers.iter().all(|peer| peer["lastSeen"].is_u64()),
+        "{answer}"
+    );
     assert_eq!(peers[1]["online"], true, "who asks is online: {answer}");
 }
 
@@ -199,16 +282,35 @@ async fn the_two_companies_example_keeps_equal_roles_apart() {
             "tenantId": "acme-corp"
         }))
         .await;
-    let check = json!({ "recipient": "pi", "recipientInstanceId": "pi-main", "tenantId": "acme-corp" });
+    let check =
+        json!({ "recipient": "pi", "recipientInstanceId": "pi-main", "tenantId": "acme-corp" });
     let unread = acme_pi.check(check.clone()).await;
-    assert_eq!(unread[0]["content"], "Acme catalog migration complete. PR #112 ready for review.");
+    assert_eq!(
+        unread[0]["content"],
+        "Acme catalog migration complete. PR #112 ready for review."
+    );
 
     // The same words from the other company are refused, and its own box is empty.
-    let refused = globex_pi.call("qry", "messages", "check_messages", &check).await;
-    assert_eq!((&refused["code"], &refused["field"]), (&json!("permission_denied"), &json!("tenantId")));
-    assert!(globex_pi.check(json!({ "tenantId": "globex-corp" })).await.is_empty());
+    let refused = globex_pi
+        .call("qry", "messages", "check_messages", &check)
+        .await;
+    assert_eq!(
+        (&refused["code"], &refused["field"]),
+        (&json!("permission_denied"), &json!("tenantId"))
+    );
+    assert!(
+        globex_pi
+            .check(json!({ "tenantId": "globex-corp" }))
+            .await
+            .is_empty()
+    );
     let refused = globex_tau
-        .call("cmd", "messages", "send_message", &json!({ "channel": "pi", "content": "x", "tenantId": "acme-corp" }))
+        .call(
+            "cmd",
+            "messages",
+            "send_message",
+            &json!({ "channel": "pi", "content": "x", "tenantId": "acme-corp" }),
+        )
         .await;
     assert_eq!(refused["code"], "permission_denied");
     assert_eq!(acme_pi.check(check).await.len(), 1);

@@ -154,10 +154,7 @@ pub(crate) fn retire(
         let near = nearest(instance.as_str(), known.into_iter());
         return Err(Refusal::new(
             ErrorCode::NotFound,
-            format!(
-                "role `{role}` has no instance `{instance}`{}",
-                hint(&near)
-            ),
+            format!("role `{role}` has no instance `{instance}`{}", hint(&near)),
             "`postroad agent list` shows the roster",
         )
         .at("instanceId"));
@@ -231,10 +228,7 @@ mod tests {
 
     #[test]
     fn a_role_without_credential_may_do_nothing() {
-        for events in [
-            vec![],
-            vec![issued("tau", None, "A"), retired("tau", None)],
-        ] {
+        for events in [vec![], vec![issued("tau", None, "A"), retired("tau", None)]] {
             let refusal = standing(&roster(&events), &reader("tau", "pi")).unwrap_err();
             assert_eq!(refusal.code, ErrorCode::PermissionDenied);
         }
@@ -246,7 +240,9 @@ mod tests {
         events.extend((0..limits::READERS_PER_ROLE).map(|n| registered("tau", &format!("i{n}"))));
         let full = roster(&events);
         assert_eq!(
-            standing(&full, &reader("tau", "one-more")).unwrap_err().code,
+            standing(&full, &reader("tau", "one-more"))
+                .unwrap_err()
+                .code,
             ErrorCode::QuotaExceeded
         );
         assert!(standing(&full, &reader("tau", "i0")).is_ok());
@@ -305,7 +301,10 @@ mod tests {
         ]);
         assert!(retire(&roster, &role("tau"), None).is_ok());
         assert!(retire(&roster, &role("tau"), Some(&instance("pi"))).is_ok());
-        assert!(retire(&roster, &role("phi"), None).is_ok(), "a retry succeeds");
+        assert!(
+            retire(&roster, &role("phi"), None).is_ok(),
+            "a retry succeeds"
+        );
         let refusal = retire(&roster, &role("tauu"), None).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::NotFound);
         assert!(refusal.message.contains("tau"));

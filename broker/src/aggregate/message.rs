@@ -131,7 +131,9 @@ fn unreachable_instance(roster: &Roster, role: &Role, instance: &InstanceId) -> 
         .flat_map(|member| member.live_readers().map(InstanceId::as_str))
         .collect();
     let near = nearest(instance.as_str(), known.into_iter());
-    let retired = roster.member(role).and_then(|member| member.reader(instance));
+    let retired = roster
+        .member(role)
+        .and_then(|member| member.reader(instance));
     let message = match retired {
         Some(_) => format!("`{role}/{instance}` was retired"),
         None => format!("role `{role}` has no instance `{instance}`{}", hint(&near)),

@@ -88,9 +88,24 @@ mod tests {
             data.expires_at = TimeMs(expires);
             Event::from(data)
         };
-        assert!(repeats(&issue("A", 1_060), 1_000, &issue("A", 5_060), 5_000));
-        assert!(!repeats(&issue("A", 1_060), 1_000, &issue("A", 5_061), 5_000));
-        assert!(!repeats(&issue("A", 1_060), 1_000, &issue("B", 5_060), 5_000));
+        assert!(repeats(
+            &issue("A", 1_060),
+            1_000,
+            &issue("A", 5_060),
+            5_000
+        ));
+        assert!(!repeats(
+            &issue("A", 1_060),
+            1_000,
+            &issue("A", 5_061),
+            5_000
+        ));
+        assert!(!repeats(
+            &issue("A", 1_060),
+            1_000,
+            &issue("B", 5_060),
+            5_000
+        ));
     }
 
     #[test]
@@ -98,7 +113,10 @@ mod tests {
         let read = |keys: &[u8]| {
             Event::from(MessagesRead {
                 reader: reader("tau", "pi"),
-                messages: keys.iter().map(|n| EventKey::from_bytes([*n; 16])).collect(),
+                messages: keys
+                    .iter()
+                    .map(|n| EventKey::from_bytes([*n; 16]))
+                    .collect(),
             })
         };
         assert!(repeats(&read(&[1, 2]), 1, &read(&[2]), 2));
@@ -112,7 +130,12 @@ mod tests {
                 ranges: ranges.to_vec(),
             })
         };
-        assert!(repeats(&damage(&[(5, 6)]), 1, &damage(&[(1, 2), (4, 9)]), 2));
+        assert!(repeats(
+            &damage(&[(5, 6)]),
+            1,
+            &damage(&[(1, 2), (4, 9)]),
+            2
+        ));
         assert!(!repeats(&damage(&[(5, 6)]), 1, &damage(&[(7, 8)]), 2));
     }
 }

@@ -158,9 +158,8 @@ impl Member {
 
     /// Whether a credential that serves `instance` was issued after `sequence`.
     pub(crate) fn serves_since(&self, instance: &InstanceId, sequence: u64) -> bool {
-        self.served().any(|(bound, issued)| {
-            issued > sequence && bound.is_none_or(|bound| bound == instance)
-        })
+        self.served()
+            .any(|(bound, issued)| issued > sequence && bound.is_none_or(|bound| bound == instance))
     }
 
     /// Of every credential that was not retired: the instance it is bound to, and when it was issued.

@@ -55,7 +55,10 @@ pub(crate) fn choose_shard(
     match wished {
         Some(wished) if tenants_by_shard.iter().any(|(shard, _)| *shard == wished) => Ok(wished),
         Some(wished) => {
-            let known: Vec<String> = tenants_by_shard.iter().map(|(n, _)| n.to_string()).collect();
+            let known: Vec<String> = tenants_by_shard
+                .iter()
+                .map(|(n, _)| n.to_string())
+                .collect();
             Err(Refusal::invalid(
                 "shard",
                 format!("there is no shard {wished}"),

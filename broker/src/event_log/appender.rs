@@ -341,9 +341,9 @@ impl Appender {
         }
         self.swept = Instant::now();
         let shard = self.shard.number();
-        let unknown = self.planner.waiting_where(|pending| {
-            pending.maybe_stored && pending.since.elapsed() > UNKNOWN_MAX
-        });
+        let unknown = self
+            .planner
+            .waiting_where(|pending| pending.maybe_stored && pending.since.elapsed() > UNKNOWN_MAX);
         for id in unknown {
             self.fail(id, &AppendError::Unknown { shard });
         }

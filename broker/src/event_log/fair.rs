@@ -180,14 +180,21 @@ mod tests {
             queue.push("flood", 1_024, "flood");
         }
         queue.push("calm", 1_024, "calm");
-        let place = queue.take(1_000, usize::MAX).iter().position(|item| *item == "calm");
+        let place = queue
+            .take(1_000, usize::MAX)
+            .iter()
+            .position(|item| *item == "calm");
         assert!(place.unwrap() <= TURN_BYTES / 1_024, "{place:?}");
     }
 
     #[test]
     fn a_payer_can_be_taken_out_whole() {
         let mut queue = queue_of(&[(0, 10), (1, 20), (0, 30)]);
-        let sizes: Vec<_> = queue.take_all_of(&0).into_iter().map(|item| item.0).collect();
+        let sizes: Vec<_> = queue
+            .take_all_of(&0)
+            .into_iter()
+            .map(|item| item.0)
+            .collect();
         assert_eq!(sizes, [10, 30]);
         assert_eq!((queue.len(), queue.len_of(&0)), (1, 0));
         assert_eq!(queue.take(10, usize::MAX).len(), 1);

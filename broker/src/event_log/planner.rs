@@ -287,11 +287,7 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
     /// Ids of events that wait and of which `is_over` holds.
     pub(crate) fn waiting_where(&self, is_over: impl Fn(&T) -> bool) -> Vec<DedupId> {
         let over = |(_, slot): &(&DedupId, &Slot<P, T>)| slot.way.is_none() && is_over(&slot.item);
-        self.slots
-            .iter()
-            .filter(over)
-            .map(|(id, _)| *id)
-            .collect()
+        self.slots.iter().filter(over).map(|(id, _)| *id).collect()
     }
 
     /// Ids of events, waiting or on their way, of which `holds` is true.

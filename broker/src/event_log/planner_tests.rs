@@ -110,7 +110,9 @@ fn who_sank_a_batch_goes_alone_for_a_while_and_in_order() {
         .collect();
     assert_eq!(
         alone,
-        (1..=WATCHED_WINDOW).map(|n| Round::Plain(id(n))).collect::<Vec<_>>()
+        (1..=WATCHED_WINDOW)
+            .map(|n| Round::Plain(id(n)))
+            .collect::<Vec<_>>()
     );
     let Some(Round::Batch(batch)) = planner.next_round() else {
         panic!("the neighbour's batch is due")

@@ -16,7 +16,10 @@ async fn of_racing_creators_one_makes_the_tenant_and_may_retry() {
         .collect();
     let create = |body| town.operator.command("acme", "admin.create_tenant", body);
     let answers = join_all(bodies.iter().map(create)).await;
-    let made: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
+    let made: Vec<_> = answers
+        .iter()
+        .filter_map(|answer| answer.as_ref().ok())
+        .collect();
     assert_eq!(made.len(), 1, "{answers:?}");
     for (body, answer) in bodies.iter().zip(&answers) {
         match answer {
@@ -85,7 +88,11 @@ async fn what_does_not_exist_is_not_found() {
     let town = Town::new(Durability::PowerSafe).await;
     town.tenant("acme", &["tau"]).await;
     let ask = async |tenant: &str, verb: &str, body: serde_json::Value| {
-        let refusal = town.operator.command(tenant, verb, &body).await.unwrap_err();
+        let refusal = town
+            .operator
+            .command(tenant, verb, &body)
+            .await
+            .unwrap_err();
         (refusal.code, refusal.field.unwrap())
     };
     let credential = json!({"role": "tau", "publicKey": PUBLIC_KEY});

@@ -177,7 +177,11 @@ async fn a_neighbour_that_reuses_ids_repeats_and_floods_harms_nobody() {
         assert_eq!(record.id, *id);
         places.push(place);
     }
-    assert!(places.is_sorted(), "stored in the order in which they were sent {places:?} {:?}", town.broker.counters());
+    assert!(
+        places.is_sorted(),
+        "stored in the order in which they were sent {places:?} {:?}",
+        town.broker.counters()
+    );
     let mut stored: Vec<_> = log
         .all()
         .await

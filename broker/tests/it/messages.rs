@@ -83,7 +83,8 @@ async fn an_unknown_name_refuses_the_whole_send_and_stores_nothing() {
     let body = json!({"channel": "bob", "content": "x", "instanceId": "nowhere"});
     let refusal = tau.own("messages.send_message", &body).await.unwrap_err();
     assert_eq!(refusal.field.as_deref(), Some("instanceId"));
-    let body = json!({"channel": "bob", "content": "x", "replyTo": CommandId::generate().to_string()});
+    let body =
+        json!({"channel": "bob", "content": "x", "replyTo": CommandId::generate().to_string()});
     let refusal = tau.own("messages.send_message", &body).await.unwrap_err();
     assert_eq!(
         (refusal.code, refusal.field.as_deref()),
@@ -103,7 +104,10 @@ async fn a_role_issued_at_another_broker_is_known_before_it_is_refused() {
         town.issue("acme", &role, None).await;
         tau.say(&role, "welcome").await;
     }
-    assert!(second.counters().appended > 0, "the queue group shares the work");
+    assert!(
+        second.counters().appended > 0,
+        "the queue group shares the work"
+    );
 }
 
 #[tokio::test]
@@ -157,7 +161,10 @@ async fn marks_are_answered_one_by_one_and_stored_once() {
     let stored = town.log().await.at(sequence(&first)).await.1;
     assert!(matches!(&stored.event, Event::MessagesRead(read) if read.messages == [message.key]));
     let second = bob.own("messages.mark_as_read", &body).await.unwrap();
-    assert_eq!(second["alreadyRead"], json!([receipt, message.id.to_string()]));
+    assert_eq!(
+        second["alreadyRead"],
+        json!([receipt, message.id.to_string()])
+    );
     assert!(second.get("position").is_none());
     assert_eq!(town.log().await.len().await, length);
 }
@@ -195,9 +202,9 @@ async fn a_request_that_wants_its_answer_elsewhere_is_dropped_and_counted() {
     let mut victim = tau.client.subscribe("_INBOX.acme.bob.>").await.unwrap();
     let body = json!({"channel": "bob", "content": "x"}).to_string();
     for reply in ["_INBOX.acme.bob.mac.1", &subject, "postroad.acme.push.bob"] {
-        let sent = tau
-            .client
-            .publish_with_reply(subject.clone(), reply.to_owned(), body.clone().into());
+        let sent =
+            tau.client
+                .publish_with_reply(subject.clone(), reply.to_owned(), body.clone().into());
         sent.await.unwrap();
     }
     tau.client.publish(subject, body.into()).await.unwrap();
@@ -215,7 +222,11 @@ async fn messagepack_and_json_are_answered_in_kind() {
     let tau = town.agent("acme", "tau", "pi").await;
     let subject = tau.subject("acme", "self.set_summary");
     let body = postroad_protocol::body::Encoding::MessagePack.encode(&json!({"summary": "busy"}));
-    let answer = tau.client.request(subject.clone(), body.into()).await.unwrap();
+    let answer = tau
+        .client
+        .request(subject.clone(), body.into())
+        .await
+        .unwrap();
     assert_ne!(answer.payload.first(), Some(&b'{'));
     let answer = tau.client.request(subject, "{".into()).await.unwrap();
     assert_eq!(answer.payload.first(), Some(&b'{'));

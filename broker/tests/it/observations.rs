@@ -47,15 +47,25 @@ async fn one_cause_is_stored_once_however_often_it_is_reported() {
         reader: reader("tau", "pi"),
     };
     let registered = observe(&town, &projector, "acme", &call).await.unwrap();
-    assert_eq!(observe(&town, &projector, "acme", &call).await.unwrap(), registered);
+    assert_eq!(
+        observe(&town, &projector, "acme", &call).await.unwrap(),
+        registered
+    );
     let record = town.log().await.at(registered).await.1;
     assert!(matches!(record.event, Event::ReaderRegistered(_)));
     let delivered = Observation::Delivered {
         reader: reader("tau", "pi"),
         messages: vec![EventKey::from_bytes([1; 16])],
     };
-    let place = observe(&town, &projector, "acme", &delivered).await.unwrap();
-    assert_eq!(observe(&town, &projector, "acme", &delivered).await.unwrap(), place);
+    let place = observe(&town, &projector, "acme", &delivered)
+        .await
+        .unwrap();
+    assert_eq!(
+        observe(&town, &projector, "acme", &delivered)
+            .await
+            .unwrap(),
+        place
+    );
     // What a query registered, a command need not register again.
     let tau = town.agent("acme", "tau", "pi").await;
     assert_eq!(tau.say("tau", "x").await, place + 1);
@@ -72,7 +82,10 @@ async fn every_read_of_an_operator_is_in_the_audit_trail() {
         what: "everything".into(),
     };
     let first = observe(&town, &projector, "acme", &read).await.unwrap();
-    assert_ne!(observe(&town, &projector, "acme", &read).await.unwrap(), first);
+    assert_ne!(
+        observe(&town, &projector, "acme", &read).await.unwrap(),
+        first
+    );
     // The tenant's own subject has moved on, and creating it again is still a conflict.
     let again = town
         .operator
@@ -114,7 +127,9 @@ async fn a_retired_readers_call_is_refused_and_only_projectors_are_heard() {
         .await
         .unwrap();
     let bob = town.agent("acme", "bob", "mac").await;
-    bob.send(CommandId::generate(), "bob", "behind it").await.unwrap();
+    bob.send(CommandId::generate(), "bob", "behind it")
+        .await
+        .unwrap();
     assert_eq!(town.broker.counters().dropped_requests, 1);
     assert_eq!(town.log().await.len().await, sequence(&retired) + 2);
 }

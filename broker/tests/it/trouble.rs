@@ -93,9 +93,7 @@ async fn a_broker_that_leaves_answers_what_it_has_taken() {
     while town.broker.counters().appended < 20 {
         tokio::task::yield_now().await;
     }
-    let Town {
-        broker, server, ..
-    } = town;
+    let Town { broker, server, .. } = town;
     broker.drain().await;
     let mut stored = 0;
     for answer in sending.await.unwrap() {

@@ -42,14 +42,31 @@ impl Deployment {
 /// Runs a prepared command to its end.
 pub fn run(mut command: Command, input: &str) -> Ran {
     use std::io::Write as _;
-    for name in ["NATS_URL", "NATS_CREDS", "NATS_CONTEXT", "POSTROAD_DIR", "POSTROAD_INSTANCE"] {
+    for name in [
+        "NATS_URL",
+        "NATS_CREDS",
+        "NATS_CONTEXT",
+        "POSTROAD_DIR",
+        "POSTROAD_INSTANCE",
+    ] {
         command.env_remove(name);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");
     // A command that does not read its input closes the pipe, which is fine.
-    let _ = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("the binary ends");
+    let _ = child
+        .stdin
+        .take()
+        .expect("stdin is piped")
+        .write_all(input.as_bytes());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().expect("the binary ends");
     Ran {
         code: status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),

@@ -32,10 +32,20 @@ impl Fleet {
             .args(["init", "--listen", &listen])
             .output()
             .expect("init runs");
-        assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+        assert!(
+            init.status.success(),
+            "{}",
+            String::from_utf8_lossy(&init.stderr)
+        );
         let url = format!("nats://{listen}");
-        let mut fleet =
-            Self { dir, url, nats: None, brokers: Vec::new(), projectors: Vec::new(), shards };
+        let mut fleet = Self {
+            dir,
+            url,
+            nats: None,
+            brokers: Vec::new(),
+            projectors: Vec::new(),
+            shards,
+        };
         fleet.start_nats();
         for index in 0..brokers {
             fleet.brokers.push(None);
@@ -56,13 +66,22 @@ impl Fleet {
     /// Starts nats-server and waits until it accepts connections.
     pub fn start_nats(&mut self) {
         let mut command = Command::new(nats_server());
-        command.arg("-c").arg(self.path().join("nats/nats-server.conf"));
+        command
+            .arg("-c")
+            .arg(self.path().join("nats/nats-server.conf"));
         let (mut process, _) = Process::start(command);
         let address = self.url.trim_start_matches("nats://").to_owned();
         let start = std::time::Instant::now();
         while std::net::TcpStream::connect(&address).is_err() {
-            assert!(!process.has_ended(), "nats-server ended: {}", process.stderr());
-            assert!(start.elapsed() < super::DEADLINE, "nats-server does not listen");
+            assert!(
+                !process.has_ended(),
+                "nats-server ended: {}",
+                process.stderr()
+            );
+            assert!(
+                start.elapsed() < super::DEADLINE,
+                "nats-server does not listen"
+            );
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         self.nats = Some(process);
@@ -87,20 +106,31 @@ impl Fleet {
 
     fn part(&self, args: &[&str]) -> Process {
         let mut command = Command::new(binary());
-        command.arg("--dir").arg(self.path()).args(["--server", &self.url, "--json"]).args(args);
+        command
+            .arg("--dir")
+            .arg(self.path())
+            .args(["--server", &self.url, "--json"])
+            .args(args);
         Process::start_until_line(command).0
     }
 
     /// The operator's client.
     pub async fn operator(&self) -> Client {
-        let creds = std::fs::read_to_string(self.path().join("operator.creds")).expect("operator.creds");
+        let creds =
+            std::fs::read_to_string(self.path().join("operator.creds")).expect("operator.creds");
         connect(&self.url, &creds, None).await
     }
 
     /// Creates a tenant in a shard.
     pub async fn tenant(&self, name: &str, shard: u16) -> TenantId {
         let tenant = TenantId::parse(name).expect("a tenant's name");
-        self.operator().await.operator().expect("an operator").create_tenant(&tenant, Some(shard)).await.expect("the tenant is created");
+        self.operator()
+            .await
+            .operator()
+            .expect("an operator")
+            .create_tenant(&tenant, Some(shard))
+            .await
+            .expect("the tenant is created");
         tenant
     }
 

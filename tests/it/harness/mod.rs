@@ -39,7 +39,13 @@ impl Deployment {
     pub fn start_with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut this = Self { dir, url: String::new(), listen: "127.0.0.1:0".to_owned(), args, up: None };
+        let mut this = Self {
+            dir,
+            url: String::new(),
+            listen: "127.0.0.1:0".to_owned(),
+            args,
+            up: None,
+        };
         this.restart();
         // The port stays the same from now on, as it does for agents in the field.
         this.listen = this.url.trim_start_matches("nats://").to_owned();
@@ -56,9 +62,17 @@ impl Deployment {
         assert!(self.up.is_none(), "up is still running");
         let dir = self.path();
         let mut command = std::process::Command::new(binary());
-        command.arg("--dir").arg(&dir).arg("--json").arg("up").arg("--listen").arg(&self.listen).args(&self.args);
+        command
+            .arg("--dir")
+            .arg(&dir)
+            .arg("--json")
+            .arg("up")
+            .arg("--listen")
+            .arg(&self.listen)
+            .args(&self.args);
         let (process, ready) = Process::start_until_line(command);
-        let ready: serde_json::Value = serde_json::from_str(&ready).expect("the ready line is JSON");
+        let ready: serde_json::Value =
+            serde_json::from_str(&ready).expect("the ready line is JSON");
         self.url = ready["url"].as_str().expect("a url").to_owned();
         self.up = Some(process);
     }
@@ -80,19 +94,30 @@ impl Deployment {
 
     /// The process id of the supervised nats-server.
     pub fn nats_pid(&self) -> Option<i32> {
-        std::fs::read_to_string(self.path().join("nats/nats-server.pid")).ok()?.trim().parse().ok()
+        std::fs::read_to_string(self.path().join("nats/nats-server.pid"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// The operator's client.
     pub async fn operator(&self) -> Client {
-        let creds = std::fs::read_to_string(self.path().join("operator.creds")).expect("operator.creds");
+        let creds =
+            std::fs::read_to_string(self.path().join("operator.creds")).expect("operator.creds");
         connect(&self.url, &creds, None).await
     }
 
     /// Creates a tenant.
     pub async fn tenant(&self, name: &str) -> TenantId {
         let tenant = TenantId::parse(name).expect("a tenant's name");
-        self.operator().await.operator().expect("an operator").create_tenant(&tenant, None).await.expect("the tenant is created");
+        self.operator()
+            .await
+            .operator()
+            .expect("an operator")
+            .create_tenant(&tenant, None)
+            .await
+            .expect("the tenant is created");
         tenant
     }
 
@@ -125,7 +150,10 @@ pub async fn issue(operator: &Client, tenant: &str, role: &str, instance: Option
         agent = agent.instance(InstanceId::parse(instance).expect("an instance's name"));
     }
     let operator = operator.operator().expect("an operator");
-    let issued = operator.issue_credential(&tenant, &agent, &user.public_key()).await.expect("the credential is issued");
+    let issued = operator
+        .issue_credential(&tenant, &agent, &user.public_key())
+        .await
+        .expect("the credential is issued");
     user.creds(&issued.jwt).to_string()
 }
 
@@ -150,12 +178,16 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 
 /// A seed for a random test: from `POSTROAD_SEED`, or fresh. Printed, so that a failure can be repeated.
 pub fn seed() -> u64 {
-    let seed = std::env::var("POSTROAD_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("POSTROAD_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(rand::random);
     println!("POSTROAD_SEED={seed}");
     seed
 }
 
 /// The nats-server that tests run on: what `make test` found, else what is on PATH.
 pub fn nats_server() -> PathBuf {
-    std::env::var_os("NATS_SERVER").map_or_else(|| Path::new("nats-server").to_owned(), PathBuf::from)
+    std::env::var_os("NATS_SERVER")
+        .map_or_else(|| Path::new("nats-server").to_owned(), PathBuf::from)
 }

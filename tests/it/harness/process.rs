@@ -22,7 +22,10 @@ impl Process {
         reader.read_line(&mut line).expect("stdout reads");
         if line.is_empty() {
             let status = process.child.wait();
-            panic!("it ended before it served ({status:?}): {}", process.stderr());
+            panic!(
+                "it ended before it served ({status:?}): {}",
+                process.stderr()
+            );
         }
         // Whatever follows is read too, so that the child never blocks on a full pipe.
         std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
@@ -31,8 +34,13 @@ impl Process {
 
     /// Starts `command`; its stdout is the caller's.
     pub fn start(mut command: Command) -> (Self, std::process::ChildStdout) {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut pipe = child.stderr.take().expect("stderr is piped");
         let stderr = Arc::new(Mutex::new(String::new()));
@@ -59,7 +67,10 @@ impl Process {
 
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("the child can be waited for").is_some()
+        self.child
+            .try_wait()
+            .expect("the child can be waited for")
+            .is_some()
     }
 
     /// Sends SIGTERM and waits for the end; its exit code.
@@ -70,7 +81,11 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
                 return status.code().unwrap_or(-1);
             }
-            assert!(start.elapsed() < super::DEADLINE, "it did not stop: {}", self.stderr());
+            assert!(
+                start.elapsed() < super::DEADLINE,
+                "it did not stop: {}",
+                self.stderr()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -88,7 +103,11 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- stderr of process {}:\n{}", self.child.id(), self.stderr());
+            eprintln!(
+                "--- stderr of process {}:\n{}",
+                self.child.id(),
+                self.stderr()
+            );
         }
     }
 }
@@ -103,12 +122,18 @@ pub fn kill(pid: i32) {
 pub fn wait_until_gone(pid: i32) {
     let start = Instant::now();
     while send(Pid::from_raw(pid), None).is_ok() && !is_zombie(pid) {
-        assert!(start.elapsed() < super::DEADLINE, "process {pid} does not end");
+        assert!(
+            start.elapsed() < super::DEADLINE,
+            "process {pid} does not end"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 fn is_zombie(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('Z'))
+    })
 }

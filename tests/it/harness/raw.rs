@@ -18,7 +18,10 @@ pub async fn connect(url: &str, creds: &str, inbox: &str) -> Client {
 
 /// Sends a body and reads the answer as JSON; the body may be anything.
 pub async fn request(client: &Client, subject: &str, body: impl Into<Vec<u8>>) -> Value {
-    let answer = client.request(subject.to_owned(), body.into().into()).await.expect("an answer");
+    let answer = client
+        .request(subject.to_owned(), body.into().into())
+        .await
+        .expect("an answer");
     read(&answer)
 }
 
@@ -51,18 +54,28 @@ impl Watched {
             .connect(url)
             .await
             .expect("the raw client connects");
-        Self { client, violations: tokio::sync::Mutex::new(violations) }
+        Self {
+            client,
+            violations: tokio::sync::Mutex::new(violations),
+        }
     }
 
     /// Publishes and expects nats-server to refuse it.
     pub async fn expect_publish_denied(&self, subject: &str, reply: &str) {
-        self.client.publish_with_reply(subject.to_owned(), reply.to_owned(), "{}".into()).await.expect("it is sent");
+        self.client
+            .publish_with_reply(subject.to_owned(), reply.to_owned(), "{}".into())
+            .await
+            .expect("it is sent");
         self.expect_violation(subject).await;
     }
 
     /// Subscribes and expects nats-server to refuse it.
     pub async fn expect_subscribe_denied(&self, subject: &str) {
-        let _subscription = self.client.subscribe(subject.to_owned()).await.expect("it is sent");
+        let _subscription = self
+            .client
+            .subscribe(subject.to_owned())
+            .await
+            .expect("it is sent");
         self.expect_violation(subject).await;
     }
 
@@ -78,6 +91,8 @@ impl Watched {
             }
             panic!("the connection ended");
         };
-        tokio::time::timeout(super::DEADLINE, heard).await.unwrap_or_else(|_| panic!("{subject} was not denied"));
+        tokio::time::timeout(super::DEADLINE, heard)
+            .await
+            .unwrap_or_else(|_| panic!("{subject} was not denied"));
     }
 }

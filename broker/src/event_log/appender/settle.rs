@@ -54,7 +54,8 @@ impl Appender {
                 self.paused = Some(Instant::now() + GATHER);
             }
             result => {
-                let refused = matches!(result, Err(Failure::NotStored { .. } | Failure::Superseded));
+                let refused =
+                    matches!(result, Err(Failure::NotStored { .. } | Failure::Superseded));
                 if let Err(Failure::NotStored { cause }) = &result {
                     tracing::debug!(shard = self.shard.number(), count, cause, "batch refused");
                 }

@@ -96,9 +96,7 @@ impl Town {
 pub(crate) async fn start_broker(server: &Server, durability: Durability, shards: u16) -> Broker {
     let subjects = Subjects::default();
     let config = BrokerConfig {
-        client: server
-            .connect(&service_inbox_prefix(Service::Broker))
-            .await,
+        client: server.connect(&service_inbox_prefix(Service::Broker)).await,
         admission: Admission::new(subjects.clone()),
         subjects,
         master: master(),
@@ -179,14 +177,24 @@ impl Caller {
     }
 
     /// Sends a message under `id`.
-    pub(crate) async fn send(&self, id: CommandId, channel: &str, content: &str) -> Result<Value, Refusal> {
+    pub(crate) async fn send(
+        &self,
+        id: CommandId,
+        channel: &str,
+        content: &str,
+    ) -> Result<Value, Refusal> {
         let body = json!({"channel": channel, "content": content, "messageId": id.to_string()});
         self.own("messages.send_message", &body).await
     }
 
     /// Sends a message under a new id; says where it is stored.
     pub(crate) async fn say(&self, channel: &str, content: &str) -> u64 {
-        sequence(&self.send(CommandId::generate(), channel, content).await.unwrap())
+        sequence(
+            &self
+                .send(CommandId::generate(), channel, content)
+                .await
+                .unwrap(),
+        )
     }
 }
 

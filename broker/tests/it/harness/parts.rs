@@ -54,7 +54,10 @@ impl Parts {
                     let sign: Sign = Encoding::MessagePack.decode(&message.payload).unwrap();
                     let jwt = format!("signed {}", sign.position.sequence);
                     let body = Encoding::MessagePack.encode(&Signed { jwt });
-                    issuer.publish(message.reply.unwrap(), body.into()).await.unwrap();
+                    issuer
+                        .publish(message.reply.unwrap(), body.into())
+                        .await
+                        .unwrap();
                 }
             }),
         ];
