@@ -1,5 +1,6 @@
 //! Postroad's one binary. Owns the way from arguments to running parts; never decides anything itself.
 
+mod cli;
 mod deployment;
 mod issuer;
 mod link;
@@ -7,59 +8,23 @@ mod parts;
 mod separate;
 mod up;
 
-use clap::Parser;
-use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
 
-#[derive(Parser)]
-struct Cli {
-    #[arg(long, global = true, default_value = ".postroad")]
-    dir: PathBuf,
-    #[arg(long, global = true)]
-    server: Option<String>,
-    #[arg(long, global = true)]
-    json: bool,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(clap::Subcommand)]
-enum Command {
-    Up(up::UpArgs),
-    Init(separate::InitArgs),
-    Broker(separate::BrokerArgs),
-    Projector(separate::ProjectorArgs),
-}
+/// What is logged when POSTROAD_LOG does not say otherwise: what an operator should look at.
+const LOG_DEFAULT: &str = "warn";
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    let filter =
+        EnvFilter::try_from_env("POSTROAD_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter("info")
+        .with_target(false)
+        .with_env_filter(filter)
         .init();
-    let cli = Cli::parse();
-    let subjects = postroad_protocol::Subjects::default();
-    match cli.command {
-        Command::Up(args) => up::run(args, &cli.dir, subjects, cli.json).await,
-        Command::Init(args) => separate::init(&args, &cli.dir, &subjects),
-        Command::Broker(args) => {
-            separate::broker(
-                args,
-                Some(&cli.dir),
-                cli.server.as_deref(),
-                subjects,
-                cli.json,
-            )
-            .await
-        }
-        Command::Projector(args) => {
-            separate::projector(
-                args,
-                Some(&cli.dir),
-                cli.server.as_deref(),
-                subjects,
-                cli.json,
-            )
-            .await
-        }
+    match cli::parse() {
+        Ok(cli) => cli::run(cli).await,
+        Err(code) => code,
     }
 }

@@ -8,6 +8,7 @@ use crate::deployment::layout::{Layout, write_private};
 use crate::deployment::lock::DirLock;
 use crate::deployment::nats_config::{Durability, ServerConfig};
 use crate::deployment::{disk, jwt};
+use crate::issuer::account;
 use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
 use crate::up::LOCAL_OPERATOR;
@@ -214,6 +215,9 @@ pub(crate) async fn broker(
     };
     let broker = start_broker(&part.shared, &part.creds, writing).await?;
     if let Some((keys, templates)) = &part.keys {
+        if account::bring_up_to_date(&part.shared.url, keys, templates).await? {
+            tracing::info!("the server's account has today's permissions now");
+        }
         start_issuer(&part.shared, keys, templates).await?;
     }
     say_ready(Service::Broker, &part.shared.url, json)?;

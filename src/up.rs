@@ -18,6 +18,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 /// The tenant that a new deployment begins with.
 pub(crate) const FIRST_TENANT: &str = "default";
@@ -70,6 +71,7 @@ pub(crate) async fn run(
         _ = interrupt.recv() => return Ok(()),
     };
     announce(&deployment, &started, &args, json)?;
+    tokio::spawn(tell_of(started.nats.state()));
     let mut server = started.nats.state();
     let failed = tokio::select! {
         _ = terminate.recv() => None,
@@ -160,6 +162,20 @@ async fn create_first_tenant(shared: &Shared, creds: &str) -> anyhow::Result<()>
         Ok(_) => Ok(()),
         Err(ClientError::Refused(refusal)) if refusal.code == ErrorCode::Conflict => Ok(()),
         Err(error) => Err(error).context("the tenant `default` could not be created"),
+    }
+}
+
+/// Says what happens to nats-server, until it is stopped.
+async fn tell_of(mut server: watch::Receiver<ServerState>) {
+    while server.changed().await.is_ok() {
+        match &*server.borrow_and_update() {
+            ServerState::Running { pid } => tracing::warn!(pid, "nats-server runs again"),
+            ServerState::Restarting { attempt } => {
+                tracing::warn!(attempt, "nats-server died and is started again")
+            }
+            ServerState::Failed(error) => tracing::error!(%error, "nats-server was given up"),
+            ServerState::Stopped => return,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`appender`] | the task of one shard: rounds, outcomes, retries |
 //! | [`planner`] | what goes next and how; ids that wait meet here |
 //! | [`fair`] | turns among tenants |
+//! | [`pace`] | when the next round may go |
 //! | [`recent`] | ids seen stored lately |
 //! | [`publish`] | headers, batches, what an answer means |
 //! | [`guard`] | whether the log is still the one that was written to |
@@ -14,6 +15,7 @@
 mod appender;
 mod fair;
 mod guard;
+mod pace;
 mod planner;
 mod publish;
 mod recent;

@@ -40,7 +40,11 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// A wrong or missing argument.
-    pub(crate) fn usage(field: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn usage(
+        field: &str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Refusal::invalid(field, message, remedy).into()
     }
 
@@ -128,7 +132,9 @@ impl From<io::Error> for Failure {
 }
 
 fn causes(error: &dyn Error) -> Vec<String> {
-    let chain = std::iter::successors(error.source(), |error| error.source());
+    let chain = std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| {
+        (*error).source()
+    });
     let mut causes: Vec<String> = chain.map(ToString::to_string).collect();
     // Some errors repeat their cause in their own text.
     causes.dedup_by(|next, before| before.ends_with(next.as_str()));

@@ -72,7 +72,13 @@ fn slug(host: &str) -> InstanceId {
     let slugged: String = label
         .chars()
         .flat_map(char::to_lowercase)
-        .map(|c| if matches!(c, 'a'..='z' | '0'..='9' | '_') { c } else { '-' })
+        .map(|c| {
+            if matches!(c, 'a'..='z' | '0'..='9' | '_') {
+                c
+            } else {
+                '-'
+            }
+        })
         .skip_while(|c| !c.is_ascii_alphanumeric())
         .take(NAME_MAX_CHARS)
         .collect();

@@ -93,11 +93,15 @@ pub(crate) async fn check(session: &Session, args: CheckArgs) -> Result<(), Fail
             _ => format!("nothing more behind this cursor; {unread} in all"),
         });
     } else {
-        session.out.note(&format!("\n{unread}; `postroad read RECEIPT…` marks them as read"));
+        session.out.note(&format!(
+            "\n{unread}; `postroad read RECEIPT…` marks them as read"
+        ));
     }
     if let (true, Some(cursor)) = (answer.truncated, &answer.next_cursor) {
         let cursor = one_line(cursor);
-        session.out.note(&format!("more: postroad check --cursor {cursor}"));
+        session
+            .out
+            .note(&format!("more: postroad check --cursor {cursor}"));
     }
     if answer.stale {
         session.out.note(STALE);
@@ -155,7 +159,9 @@ fn told(marked: &Marked) -> String {
         (marked.not_found.len(), "not found"),
     ];
     let told = counts.iter().filter(|(number, _)| *number > 0);
-    let told: Vec<String> = told.map(|(number, what)| format!("{number} {what}")).collect();
+    let told: Vec<String> = told
+        .map(|(number, what)| format!("{number} {what}"))
+        .collect();
     told.join(", ")
 }
 
@@ -185,7 +191,7 @@ async fn follow(
     let mut mail = mail.ready_chunks(MARKED_TOGETHER);
     while let Some(chunk) = mail.next().await {
         let mut printed = Vec::new();
-        let mut ended = Ok(());
+        let mut ended: Result<(), Failure> = Ok(());
         for message in chunk {
             match message {
                 Ok(message) => {
@@ -204,7 +210,9 @@ async fn follow(
 }
 
 fn show_one(session: &Session, message: &Message) -> Result<(), Failure> {
-    session.out.show(message, |style| shown::message(style, message, TimeMs::now()))?;
+    session.out.show(message, |style| {
+        shown::message(style, message, TimeMs::now())
+    })?;
     if session.out.is_json() {
         return Ok(());
     }

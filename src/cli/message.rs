@@ -95,7 +95,9 @@ async fn status(session: &Session, args: StatusArgs) -> Result<(), Failure> {
     }
     let client = session.agent().await?;
     let status = client.message_status(message, &page).await?;
-    session.out.show(&status, |style| shown::status(style, &status, TimeMs::now()))?;
+    session.out.show(&status, |style| {
+        shown::status(style, &status, TimeMs::now())
+    })?;
     note_more(session, status.next_cursor.as_deref(), status.stale);
     Ok(())
 }
@@ -103,7 +105,9 @@ async fn status(session: &Session, args: StatusArgs) -> Result<(), Failure> {
 async fn get(session: &Session, args: &GetArgs) -> Result<(), Failure> {
     let message = message_id(&args.message)?;
     let one = session.agent().await?.get_message(message).await?;
-    session.out.show(&one, |style| shown::full_message(style, &one.message, TimeMs::now()))?;
+    session.out.show(&one, |style| {
+        shown::full_message(style, &one.message, TimeMs::now())
+    })?;
     note_more(session, None, one.stale);
     Ok(())
 }
@@ -142,7 +146,9 @@ async fn list(session: &Session, args: ListArgs) -> Result<(), Failure> {
 fn note_more(session: &Session, cursor: Option<&str>, stale: bool) {
     if let Some(cursor) = cursor {
         let cursor = one_line(cursor);
-        session.out.note(&format!("\nmore: the same again with --cursor {cursor}"));
+        session
+            .out
+            .note(&format!("\nmore: the same again with --cursor {cursor}"));
     }
     if stale {
         session.out.note(STALE);

@@ -10,6 +10,7 @@
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `agent` | `tenant …`, `agent …` |
 //! | `replay` | `replay` |
+//! | `service` | `up`, `init`, `broker`, `projector` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
@@ -24,6 +25,7 @@ mod output;
 mod people;
 mod replay;
 mod send;
+mod service;
 mod session;
 mod settings;
 mod shown;
@@ -86,6 +88,10 @@ pub(crate) struct Global {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Up(crate::up::UpArgs),
+    Init(crate::separate::InitArgs),
+    Broker(crate::separate::BrokerArgs),
+    Projector(crate::separate::ProjectorArgs),
     Send(send::SendArgs),
     Check(mail::CheckArgs),
     Read(mail::ReadArgs),
@@ -109,7 +115,9 @@ pub(crate) enum Command {
 
 /// Print a script that completes commands and options in your shell.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  postroad completions bash > ~/.local/share/bash-completion/completions/postroad")]
+#[command(
+    after_help = "Example:\n  postroad completions bash > ~/.local/share/bash-completion/completions/postroad"
+)]
 pub(crate) struct CompletionsArgs {
     /// Which shell
     shell: clap_complete::Shell,
@@ -156,8 +164,13 @@ pub(crate) async fn run(cli: Cli) -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let global = cli.global.clone();
     let session = Session::new(cli.global);
     match cli.command {
+        Command::Up(args) => service::up(args, &global).await,
+        Command::Init(args) => service::init(&args, &global),
+        Command::Broker(args) => service::broker(args, &global).await,
+        Command::Projector(args) => service::projector(args, &global).await,
         Command::Send(args) => send::send(&session, args).await,
         Command::Check(args) => mail::check(&session, args).await,
         Command::Read(args) => mail::read(&session, args).await,

@@ -118,7 +118,10 @@ pub(crate) fn table<const N: usize>(
         .lines()
         .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end());
     // The header is painted afterwards, so that invisible characters count in no column's width.
-    let mut tidy = lines.next().map(|line| style.strong(line)).unwrap_or_default();
+    let mut tidy = lines
+        .next()
+        .map(|line| style.strong(line))
+        .unwrap_or_default();
     for line in lines {
         tidy.push('\n');
         tidy.push_str(line);
@@ -132,7 +135,10 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned_and_carries_no_lines() {
-        let rows = [["tau".to_owned(), "yes".to_owned()], ["phi-2".to_owned(), String::new()]];
+        let rows = [
+            ["tau".to_owned(), "yes".to_owned()],
+            ["phi-2".to_owned(), String::new()],
+        ];
         let shown = table(Style::PLAIN, ["ROLE", "ONLINE"], rows);
         assert_eq!(shown, "ROLE   ONLINE\ntau    yes\nphi-2");
     }

@@ -50,7 +50,9 @@ pub(crate) async fn peers(session: &Session) -> Result<(), Failure> {
         }
     }
     let document = PeersDocument { peers: &peers };
-    session.out.show(&document, |style| peers_table(style, &peers, TimeMs::now()))?;
+    session
+        .out
+        .show(&document, |style| peers_table(style, &peers, TimeMs::now()))?;
     if stale {
         session.out.note(STALE);
     }
@@ -64,7 +66,8 @@ fn peers_table(style: Style, peers: &[Peer], now: TimeMs) -> String {
             peer.id.to_string(),
             instance.map_or("–".to_owned(), ToString::to_string),
             if peer.online { "yes" } else { "no" }.to_owned(),
-            peer.last_seen.map_or("–".to_owned(), |seen| relative(seen, now)),
+            peer.last_seen
+                .map_or("–".to_owned(), |seen| relative(seen, now)),
             peer.summary.as_deref().map(one_line).unwrap_or_default(),
         ]
     };

@@ -115,7 +115,11 @@ fn read_content(stdin: impl std::io::Read) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let bound = CONTENT_MAX_BYTES as u64 + 1;
     stdin.take(bound).read_to_end(&mut bytes).map_err(|error| {
-        Failure::of(ErrorCode::Internal, &error, "check what is piped into this command")
+        Failure::of(
+            ErrorCode::Internal,
+            &error,
+            "check what is piped into this command",
+        )
     })?;
     let is_cut = bytes.len() as u64 == bound;
     String::from_utf8(bytes).or_else(|error| {
@@ -146,7 +150,10 @@ fn show(out: Output, sent: &Sent) -> Result<(), Failure> {
             _ => String::new(),
         };
         let readers = count(sent.recipient_count, "reader");
-        format!("{}  stored for {readers}{to}", style.strong(&sent.message_id.to_string()))
+        format!(
+            "{}  stored for {readers}{to}",
+            style.strong(&sent.message_id.to_string())
+        )
     })
 }
 

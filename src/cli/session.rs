@@ -127,7 +127,11 @@ impl Session {
         let operator = Client::connect(self.options(settings, &operator)).await?;
         let rows = roster(&operator, &agent.tenant).await?;
         let live = |row: &&Agent| row.kind == AgentKind::Credential && !row.retired;
-        let mut roles: Vec<&str> = rows.iter().filter(live).map(|row| row.role.as_str()).collect();
+        let mut roles: Vec<&str> = rows
+            .iter()
+            .filter(live)
+            .map(|row| row.role.as_str())
+            .collect();
         if roles.contains(&agent.role.as_str()) {
             return Ok(());
         }
@@ -154,7 +158,11 @@ pub(crate) async fn roster(operator: &Client, tenant: &TenantId) -> Result<Vec<A
 #[expect(clippy::cast_possible_truncation, reason = "200 fits")]
 pub(crate) const PAGE_LIMIT: u32 = PAGE_MAX as u32;
 
-fn mint(dir: &Path, agent: &AgentName, instance: &InstanceId) -> Result<String, Failure> {
+fn mint(
+    dir: &Path,
+    agent: &AgentName,
+    instance: &InstanceId,
+) -> Result<zeroize::Zeroizing<String>, Failure> {
     mint_session(dir, &agent.tenant, &agent.role, Some(instance)).map_err(|error| {
         let remedy = "--as works where the deployment's keys are; elsewhere use --creds FILE";
         Failure::of(ErrorCode::Unauthenticated, &error, remedy)
@@ -168,7 +176,11 @@ fn not_on_roster(agent: &AgentName, roles: &[&str]) -> Failure {
         issue
     } else {
         let shown = roles.iter().take(ROLES_SHOWN).copied().collect::<Vec<_>>();
-        let more = if roles.len() > shown.len() { ", …" } else { "" };
+        let more = if roles.len() > shown.len() {
+            ", …"
+        } else {
+            ""
+        };
         format!("use one of {}{more}; or {issue}", shown.join(", "))
     };
     Refusal::new(
@@ -214,7 +226,11 @@ mod tests {
         };
         assert_eq!(refusal.code, ErrorCode::NotFound);
         assert!(refusal.remedy.contains("use one of alice, bob"));
-        assert!(refusal.remedy.contains("agent issue --tenant acme --role bbo"));
+        assert!(
+            refusal
+                .remedy
+                .contains("agent issue --tenant acme --role bbo")
+        );
         assert_eq!(operator_is_no_agent(true).exit_code(), 4);
         assert_eq!(operator_is_no_agent(false).exit_code(), 4);
     }

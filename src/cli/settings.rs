@@ -75,8 +75,12 @@ impl FromStr for AgentName {
             _ => return Err("write it as tenant/role or tenant/role/instance".to_owned()),
         };
         Ok(Self {
-            tenant: tenant.parse().map_err(|e: postroad_protocol::id::InvalidName| e.to_string())?,
-            role: role.parse().map_err(|e: postroad_protocol::id::InvalidName| e.to_string())?,
+            tenant: tenant
+                .parse()
+                .map_err(|e: postroad_protocol::id::InvalidName| e.to_string())?,
+            role: role
+                .parse()
+                .map_err(|e: postroad_protocol::id::InvalidName| e.to_string())?,
             instance: instance
                 .map(|instance| instance.parse())
                 .transpose()
@@ -189,7 +193,11 @@ impl Found<'_> {
     }
 
     fn place(&self, origin: &Origin) -> Result<Place, Failure> {
-        let named = self.global.server.as_ref().or(self.environment.url.as_ref());
+        let named = self
+            .global
+            .server
+            .as_ref()
+            .or(self.environment.url.as_ref());
         let of_context = || {
             let context = self.context?;
             Some((context.url.clone()?, context.ca.clone()))

@@ -18,7 +18,11 @@ pub(crate) fn message(style: Style, message: &Message, now: TimeMs) -> String {
     }
     let from = format!("{}/{}", message.from, message.from_instance_id);
     let sent = relative(message.sent_at, now);
-    let mut head = format!("{} → {channel}  {}", style.strong(&from), style.faint(&sent));
+    let mut head = format!(
+        "{} → {channel}  {}",
+        style.strong(&from),
+        style.faint(&sent)
+    );
     match message.priority {
         Priority::Urgent => head.push_str(&format!("  {}", style.alarm("urgent"))),
         Priority::High => head.push_str(&format!("  {}", style.strong("high"))),
@@ -49,9 +53,8 @@ fn details(message: &Message) -> Vec<String> {
         details.push(format!("answers {answered}"));
     }
     if !message.metadata.is_empty() {
-        let label = |(key, value): (&String, &String)| {
-            format!("{}={}", one_line(key), one_line(value))
-        };
+        let label =
+            |(key, value): (&String, &String)| format!("{}={}", one_line(key), one_line(value));
         let labels: Vec<String> = message.metadata.iter().map(label).collect();
         details.push(labels.join("  "));
     }
@@ -167,7 +170,10 @@ mod tests {
             recipient_count: 2,
             delivered_count: 1,
             read_count: 1,
-            receipts: vec![receipt(Some("pi"), Some(1_711_670_460_000)), receipt(None, None)],
+            receipts: vec![
+                receipt(Some("pi"), Some(1_711_670_460_000)),
+                receipt(None, None),
+            ],
             next_cursor: None,
             position: postroad_protocol::Position {
                 shard: 0,

@@ -94,7 +94,11 @@ mod tests {
             shown,
             "a\\x1b[2Jb\\x07\\u{9b}31mc\\u{202e}d\\r\\ne\\x00\\x7f"
         );
-        assert!(lines(hostile).iter().all(|line| !line.chars().any(char::is_control)));
+        assert!(
+            lines(hostile)
+                .iter()
+                .all(|line| !line.chars().any(char::is_control))
+        );
         assert_eq!(one_line("Grüße, 世界 👋🏽"), "Grüße, 世界 👋🏽");
     }
 
@@ -111,7 +115,10 @@ mod tests {
         let told = [0, 5_000, 200_000, 7_300_000, 400_000_000].map(ago);
         assert_eq!(told, ["now", "5s ago", "3m ago", "2h ago", "4d ago"]);
         assert_eq!(relative(TimeMs(now.0 + 2_592_000_000), now), "in 30d");
-        assert_eq!(absolute(TimeMs(1_711_670_400_123)), "2024-03-29T00:00:00.123Z");
+        assert_eq!(
+            absolute(TimeMs(1_711_670_400_123)),
+            "2024-03-29T00:00:00.123Z"
+        );
         assert_eq!(absolute(TimeMs(u64::MAX)), "18446744073709551615ms");
     }
 }

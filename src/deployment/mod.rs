@@ -15,6 +15,7 @@
 //! | [`nats_server`] | starting, watching, restarting and stopping it |
 //! | [`server_log`] | its last words, when it does not start |
 //! | [`leftover`] | the server of an `up` that was killed |
+//! | [`session`] | credentials for one sitting on this machine |
 //! | [`embedded`] | the order in which `up` uses all of these |
 //!
 //! Never decides who may have a credential, and never looks into the log.
@@ -33,6 +34,9 @@ mod nats_binary;
 pub(crate) mod nats_config;
 pub(crate) mod nats_server;
 mod server_log;
+mod session;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use session::mint_session;

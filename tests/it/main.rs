@@ -9,7 +9,6 @@
 mod bad_input;
 mod damage;
 mod harness;
-#[cfg(any())]
 mod isolation;
 mod kill;
 mod neighbours;

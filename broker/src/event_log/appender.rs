@@ -5,6 +5,7 @@
 mod settle;
 
 use super::guard::Guard;
+use super::pace::Pace;
 use super::planner::{NotTaken, Planner, Policy, Round, Ticket};
 use super::publish::{Failure, Outgoing, acknowledged, send_member, send_plain};
 use super::recent::{DedupId, Recent};
@@ -32,15 +33,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 const WAITING_MAX: Duration = Duration::from_millis(APPEND_ACK_WAIT_MS);
 /// An event whose outcome is unknown is tried again for as long as this.
 const UNKNOWN_MAX: Duration = Duration::from_millis(2 * APPEND_ACK_WAIT_MS);
-/// Pause after the log could not be reached.
-const PAUSE: Duration = Duration::from_millis(100);
 /// How often a task with work left looks at its deadlines and at the connection.
 const TICK: Duration = Duration::from_millis(50);
 /// How often a log that was refused is looked at again: somebody may have restored it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// After a batch, its senders' next commands are on their way: waiting this long for them costs less
-/// than publishing the first few plainly, each with an `fsync` of its own.
-const GATHER: Duration = Duration::from_millis(2);
 
 type Answer = oneshot::Sender<Result<Appended, AppendError>>;
 type Payer = Option<TenantScope>;
@@ -96,10 +92,7 @@ pub(super) struct Appender {
     broken: Option<(Broken, Instant)>,
     /// Whether it is broken, for others to see.
     refused: Arc<AtomicBool>,
-    /// Not before this.
-    paused: Option<Instant>,
-    /// Events of the last batch, while its senders' next commands may still come.
-    expecting: usize,
+    pace: Pace,
     swept: Instant,
 }
 
@@ -123,8 +116,7 @@ impl Appender {
             jobs: FuturesUnordered::new(),
             broken: None,
             refused: Arc::default(),
-            paused: None,
-            expecting: 0,
+            pace: Pace::default(),
             swept: Instant::now(),
         }
     }
@@ -168,10 +160,8 @@ impl Appender {
     }
 
     fn wait(&self) -> Duration {
-        match self.paused {
-            Some(until) => until.saturating_duration_since(Instant::now()).min(TICK),
-            None => TICK,
-        }
+        let held = self.pace.remaining(Instant::now());
+        held.map_or(TICK, |held| held.min(TICK))
     }
 
     fn offer(&mut self, append: Append) {
@@ -272,12 +262,9 @@ impl Appender {
     }
 
     async fn send_rounds(&mut self) {
-        let paused = self.paused.is_some_and(|until| Instant::now() < until);
-        if paused && self.planner.gathered() < self.expecting {
+        if self.pace.holds(self.planner.gathered(), Instant::now()) {
             return;
         }
-        self.paused = None;
-        self.expecting = 0;
         while let Some(round) = self.planner.next_round() {
             match round {
                 Round::Plain(id) => self.send_one(id).await,
@@ -297,6 +284,7 @@ impl Appender {
     }
 
     async fn send_batch(&mut self, ids: Vec<DedupId>) {
+        self.pace.batch_sent(Instant::now());
         let batch = CommandId::generate().to_string();
         let mut sent = Err(Failure::Unknown);
         for (index, id) in ids.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod appends;
+mod bench_tmp;
 mod harness;
 mod messages;
 mod observations;

@@ -1,7 +1,7 @@
 //! What an answer of the log, or its absence, means for those who wait: success, a repeat, another
 //! attempt, or a refusal. Never sends anything itself.
 
-use super::{Appender, Done, GATHER, PAUSE, Pending, answer};
+use super::{Appender, Done, Pending, answer};
 use crate::error::AppendError;
 use crate::event_log::Appended;
 use crate::event_log::publish::{Failure, member_sequence};
@@ -9,7 +9,6 @@ use crate::event_log::recent::DedupId;
 use crate::event_log::stored::{Stored, compare};
 use async_nats::jetstream::publish::PublishAck;
 use futures_util::FutureExt;
-use postroad_protocol::limits::BATCH_MIN_EVENTS;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -50,8 +49,8 @@ impl Appender {
                 self.counters
                     .batched
                     .fetch_add(count as u64, Ordering::Relaxed);
-                self.expecting = (count / 2).max(BATCH_MIN_EVENTS);
-                self.paused = Some(Instant::now() + GATHER);
+                let waiting = self.planner.gathered();
+                self.pace.batch_stored(count, waiting, Instant::now());
             }
             result => {
                 let refused =
@@ -111,8 +110,7 @@ impl Appender {
             }
         }
         if *failure != Failure::Superseded {
-            self.expecting = usize::MAX;
-            self.paused = Some(Instant::now() + PAUSE);
+            self.pace.stumbled(Instant::now());
         }
     }
 

@@ -6,7 +6,9 @@ mod server;
 pub(crate) use parts::Parts;
 pub(crate) use server::Server;
 
+use async_nats::Message;
 use async_nats::client::{Client, RequestErrorKind};
+use futures_util::StreamExt;
 use postroad_broker::{Broker, BrokerConfig, Durability};
 use postroad_log::streams::list_shards;
 use postroad_log::{Keyring, Opened, Shard};
@@ -164,11 +166,7 @@ impl Caller {
             }
             Err(error) => panic!("no answer: {error}"),
         };
-        let refused = answer
-            .headers
-            .as_ref()
-            .is_some_and(|headers| headers.get(ERROR_CODE_HEADER).is_some());
-        decode_answer(Encoding::Json, &answer.payload, refused)
+        read(&answer)
     }
 
     /// Sends a command about the caller's own tenant.
@@ -187,6 +185,29 @@ impl Caller {
         self.own("messages.send_message", &body).await
     }
 
+    /// Sends messages under `ids` one behind the other without waiting; their answers, in that order.
+    pub(crate) async fn send_in_order(
+        &self,
+        ids: &[CommandId],
+        channel: &str,
+    ) -> Vec<Result<Value, Refusal>> {
+        let subject = self.subject(&self.tenant, "messages.send_message");
+        let mut waiting = Vec::new();
+        for id in ids {
+            let inbox = self.client.new_inbox();
+            waiting.push(self.client.subscribe(inbox.clone()).await.unwrap());
+            let body = json!({"channel": channel, "content": "x", "messageId": id.to_string()});
+            let body = body.to_string().into();
+            let sent = self.client.publish_with_reply(subject.clone(), inbox, body);
+            sent.await.unwrap();
+        }
+        let mut answers = Vec::new();
+        for mut inbox in waiting {
+            answers.push(read(&inbox.next().await.unwrap()));
+        }
+        answers
+    }
+
     /// Sends a message under a new id; says where it is stored.
     pub(crate) async fn say(&self, channel: &str, content: &str) -> u64 {
         sequence(
@@ -196,6 +217,13 @@ impl Caller {
                 .unwrap(),
         )
     }
+}
+
+/// Reads a JSON answer.
+fn read(answer: &Message) -> Result<Value, Refusal> {
+    let headers = answer.headers.as_ref();
+    let refused = headers.is_some_and(|headers| headers.get(ERROR_CODE_HEADER).is_some());
+    decode_answer(Encoding::Json, &answer.payload, refused)
 }
 
 /// The sequence of an answer's position.

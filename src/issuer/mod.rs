@@ -1,6 +1,8 @@
 //! Signs credentials. It alone uses the signing keys while a deployment runs, and it signs nothing
 //! but what an event in the log says was issued: a broker names the event, not the credential.
 
+pub(crate) mod account;
+
 use crate::deployment::grant::{Grant, GrantError, Tag, TagKey, Templates};
 use crate::deployment::jwt::{self, JwtError};
 use crate::deployment::keys::{CredentialKind, DeploymentKeys};

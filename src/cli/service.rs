@@ -1,0 +1,78 @@
+//! The commands that run parts of Postroad rather than ask them. Owns only what they take from the
+//! global options and from the environment.
+
+use super::{Failure, Global};
+use crate::separate::{self, BrokerArgs, InitArgs, ProjectorArgs};
+use crate::up::{self, UpArgs};
+use postroad_protocol::{ErrorCode, Subjects};
+use std::path::PathBuf;
+
+/// Where a deployment lies when nothing else is said.
+const DEFAULT_DIR: &str = ".postroad";
+
+fn named_dir(global: &Global) -> Option<PathBuf> {
+    global
+        .dir
+        .clone()
+        .or_else(|| std::env::var_os("POSTROAD_DIR").map(PathBuf::from))
+}
+
+fn dir(global: &Global) -> PathBuf {
+    named_dir(global).unwrap_or_else(|| DEFAULT_DIR.into())
+}
+
+fn server(global: &Global) -> Option<String> {
+    global
+        .server
+        .clone()
+        .or_else(|| std::env::var("NATS_URL").ok())
+}
+
+/// `up`.
+pub(super) async fn up(args: UpArgs, global: &Global) -> Result<(), Failure> {
+    told(up::run(args, &dir(global), Subjects::default(), global.json).await)
+}
+
+/// `init`.
+pub(super) fn init(args: &InitArgs, global: &Global) -> Result<(), Failure> {
+    told(separate::init(args, &dir(global), &Subjects::default()))
+}
+
+/// `broker`.
+pub(super) async fn broker(args: BrokerArgs, global: &Global) -> Result<(), Failure> {
+    let (dir, server) = (named_dir(global), server(global));
+    told(
+        separate::broker(
+            args,
+            dir.as_deref(),
+            server.as_deref(),
+            Subjects::default(),
+            global.json,
+        )
+        .await,
+    )
+}
+
+/// `projector`.
+pub(super) async fn projector(args: ProjectorArgs, global: &Global) -> Result<(), Failure> {
+    let (dir, server) = (named_dir(global), server(global));
+    told(
+        separate::projector(
+            args,
+            dir.as_deref(),
+            server.as_deref(),
+            Subjects::default(),
+            global.json,
+        )
+        .await,
+    )
+}
+
+/// A part that does not start says why in its own words, which hold the remedy.
+fn told(ended: anyhow::Result<()>) -> Result<(), Failure> {
+    ended.map_err(|error| {
+        let remedy =
+            "mend what it says and start it again; `postroad COMMAND --help` shows the options";
+        Failure::of(ErrorCode::Internal, &*error, remedy)
+    })
+}

@@ -1,0 +1,271 @@
+//! What can be typed, and what is decided from flags, environment, contexts and DIR.
+
+use super::settings::{Environment, Settings, Speaker};
+use super::*;
+use base64::Engine as _;
+use postroad_client::UserKey;
+use std::fs;
+use std::path::Path;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split(' '))
+}
+
+fn global(line: &str) -> Global {
+    parse(&format!("postroad whoami {line}")).unwrap().global
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    fn check(command: &clap::Command) {
+        let (name, has_children) = (command.get_name(), command.has_subcommands());
+        assert!(command.get_about().is_some(), "{name} has no explanation");
+        if !has_children {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("postroad "), "{name} has no example");
+        }
+        for argument in command.get_arguments() {
+            assert!(
+                argument.get_help().is_some(),
+                "{name} {}",
+                argument.get_id()
+            );
+        }
+        command
+            .get_subcommands()
+            .filter(|c| c.get_name() != "help")
+            .for_each(check);
+    }
+    let mut command = Cli::command();
+    command.build();
+    check(&command);
+}
+
+#[test]
+fn what_the_issue_lists_can_be_typed() {
+    for line in [
+        "postroad send bob hi --instance pi --priority urgent --reply-to X --message-id Y --meta a=b --meta c=d",
+        "postroad send bob -",
+        "postroad send bob --hi",
+        "postroad check --limit 5 --cursor C --wait 1m",
+        "postroad read R1 R2 --message M1 --message M2",
+        "postroad read",
+        "postroad watch --ack --json",
+        "postroad message status M",
+        "postroad message get M --json",
+        "postroad message list --sender bob --channel broadcast --since 2h --until now --limit 3 --cursor C",
+        "postroad peers --as acme/tau",
+        "postroad summary text",
+        "postroad whoami --creds a.creds --server nats://h:1 --timeout 500ms",
+        "postroad tenant create acme",
+        "postroad tenant list",
+        "postroad tenant show acme",
+        "postroad agent issue --tenant acme --role tau --instance pi --scope audit --scope messages --ttl 30d --out f --force",
+        "postroad agent list --tenant acme",
+        "postroad agent retire --tenant acme --role tau --instance pi",
+        "postroad replay --tenant acme --from 5 --to 1h",
+        "postroad --json --dir d --context prod status",
+        "postroad rebuild",
+        "postroad shard accept-damage --shard 0 --from 1 --to 2",
+        "postroad completions zsh",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_a_usage_error() {
+    for line in [
+        "postroad send bob",
+        "postroad send bob hi --priority now",
+        "postroad send bob hi --meta x",
+        "postroad send bob hi --instance a.b",
+        "postroad check --limit -1",
+        "postroad check --wait 5",
+        "postroad whoami --timeout 0s",
+        "postroad whoami --as acme",
+        "postroad whoami --as acme/tau/pi/x",
+        "postroad whoami --as acme/broadcast",
+        "postroad whoami --as acme/tau --creds a.creds",
+        "postroad tenant create _sys",
+        "postroad agent issue --tenant acme --role tau --scope all",
+        "postroad sing",
+    ] {
+        let error = parse(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert_eq!(usage_failure(&error).exit_code(), 2);
+    }
+}
+
+/// A deployment, credentials and contexts on disk.
+struct Disk {
+    dir: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let disk = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir_all(disk.path("work/.postroad")).unwrap();
+        fs::create_dir_all(disk.path("nats/context")).unwrap();
+        disk.creds(
+            "work/.postroad/operator.creds",
+            &["role:_operator", "instance:local"],
+        );
+        disk.write(
+            "work/.postroad/context.json",
+            r#"{"url":"nats://local:1","ca":"ca.pem"}"#,
+        );
+        disk.creds("agent.creds", &["tenant:acme", "role:file", "instance:pi"]);
+        disk.creds("env.creds", &["tenant:acme", "role:env", "instance:pi"]);
+        disk.creds(
+            "context.creds",
+            &["tenant:acme", "role:context", "instance:pi"],
+        );
+        let creds = disk.path("context.creds");
+        let context = serde_json::json!({"url": "nats://context:1", "creds": creds});
+        disk.write("nats/context/prod.json", &context.to_string());
+        disk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn creds(&self, name: &str, tags: &[&str]) {
+        let key = UserKey::generate();
+        let claims = serde_json::json!({"sub": key.public_key(), "nats": {"tags": tags}});
+        let body = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        let creds = key.creds(&format!("e30.{body}.c2ln"));
+        self.write(name, &creds);
+    }
+
+    fn environment(&self) -> Environment {
+        Environment {
+            current_dir: self.path("work"),
+            nats_config: Some(self.path("nats")),
+            ..Environment::default()
+        }
+    }
+}
+
+/// Who would speak, and where.
+fn resolved(global: &Global, environment: &Environment) -> (String, String) {
+    let settings = Settings::resolve(global, environment).unwrap();
+    let who = match settings.speaker {
+        Speaker::Agent(agent) => format!("as {}/{}", agent.tenant, agent.role),
+        Speaker::Credential { credential, .. } => match credential.holder() {
+            postroad_client::Holder::Agent { role, .. } => role.to_string(),
+            _ => "operator".to_owned(),
+        },
+    };
+    (who, settings.server)
+}
+
+fn pair(who: &str, server: &str) -> (String, String) {
+    (who.to_owned(), server.to_owned())
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_a_context_and_the_dir() {
+    let disk = Disk::new();
+    let mut environment = disk.environment();
+    let none = global("");
+    assert_eq!(
+        resolved(&none, &environment),
+        pair("operator", "nats://local:1")
+    );
+
+    disk.write("nats/context.txt", "prod");
+    assert_eq!(
+        resolved(&none, &environment),
+        pair("context", "nats://context:1")
+    );
+
+    environment.creds = Some(disk.path("env.creds"));
+    assert_eq!(resolved(&none, &environment).0, "env");
+    environment.url = Some("nats://env:1".to_owned());
+    assert_eq!(resolved(&none, &environment), pair("env", "nats://env:1"));
+
+    let creds = disk.path("agent.creds");
+    let flags = global(&format!(
+        "--creds {} --server nats://flag:1",
+        creds.display()
+    ));
+    assert_eq!(
+        resolved(&flags, &environment),
+        pair("file", "nats://flag:1")
+    );
+
+    let named = global("--as acme/tau");
+    environment.url = None;
+    assert_eq!(
+        resolved(&named, &environment),
+        pair("as acme/tau", "nats://local:1")
+    );
+}
+
+#[test]
+fn a_credential_goes_to_the_server_that_it_belongs_to() {
+    let disk = Disk::new();
+    let environment = disk.environment();
+    disk.write("nats/context.txt", "prod");
+    // A context chosen for other work does not lead the operator's credential elsewhere.
+    let dir = global(&format!("--dir {}", disk.path("work/.postroad").display()));
+    assert_eq!(
+        resolved(&dir, &environment),
+        pair("operator", "nats://local:1")
+    );
+    let settings = Settings::resolve(&dir, &environment).unwrap();
+    assert!(settings.ca.unwrap().ends_with("work/.postroad/ca.pem"));
+
+    disk.write("context.json", r#"{"url":"nats://beside:1"}"#);
+    let creds = disk.path("agent.creds");
+    let file = global(&format!("--creds {}", creds.display()));
+    assert_eq!(
+        resolved(&file, &environment),
+        pair("file", "nats://beside:1")
+    );
+    let both = global(&format!("--creds {} --context prod", creds.display()));
+    assert_eq!(
+        resolved(&both, &environment),
+        pair("file", "nats://context:1")
+    );
+}
+
+#[test]
+fn where_nothing_is_at_hand_one_is_told_what_to_name() {
+    let disk = Disk::new();
+    let outside = Environment {
+        current_dir: disk.path("nats"),
+        ..disk.environment()
+    };
+    // A real deployment above the temporary directory would be found, and rightly so.
+    if postroad_dir_above(&outside.current_dir) {
+        return;
+    }
+    let failure = |line: &str| Settings::resolve(&global(line), &outside).unwrap_err();
+    assert_eq!(failure("").exit_code(), 4);
+    assert_eq!(failure("--as acme/tau").exit_code(), 2);
+    assert_eq!(failure("--context gone").exit_code(), 3);
+    assert_eq!(failure("--creds /nowhere/a.creds").exit_code(), 4);
+    assert_eq!(failure("--dir /nowhere").exit_code(), 2);
+}
+
+fn postroad_dir_above(dir: &Path) -> bool {
+    dir.ancestors()
+        .any(|above| above.join(".postroad").is_dir())
+}

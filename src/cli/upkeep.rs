@@ -1,0 +1,155 @@
+//! `status`, `rebuild`, `shard …`: how the deployment is doing. For the operator.
+
+use super::failure::Failure;
+use super::output::{Style, table};
+use super::session::Session;
+use super::text::{count, one_line};
+use clap::{Args, Subcommand};
+use postroad_protocol::query::{ShardStatus, Status};
+
+/// Show how every shard is doing: how far its rows are behind the log, and whether it is damaged.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  postroad status --json | jq '.shards[] | select(.state != \"following\")'"
+)]
+pub(crate) struct StatusArgs {}
+
+/// Fold every row anew from the log, beside the old rows, and then swap them.
+///
+/// Nothing is lost by it and nothing stands still: the old rows are served until the new ones are
+/// ready. `status` shows when that is.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postroad rebuild")]
+pub(crate) struct RebuildArgs {}
+
+/// Deal with one shard.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShardCommand {
+    AcceptDamage(AcceptArgs),
+}
+
+/// Let a damaged shard go on without events that its log has lost.
+///
+/// A damaged shard stops where the damage begins, so that nothing wrong is ever built on it. Restore
+/// the log first, if there is a backup. Where there is none, this gives the lost events up for good;
+/// the decision is itself written into the log. `status` names the range.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postroad shard accept-damage --shard 0 --from 1041 --to 1043")]
+pub(crate) struct AcceptArgs {
+    /// The damaged shard
+    #[arg(long, value_name = "N")]
+    shard: u16,
+    /// First sequence to give up
+    #[arg(long, value_name = "SEQ")]
+    from: u64,
+    /// Last sequence to give up
+    #[arg(long, value_name = "SEQ")]
+    to: u64,
+}
+
+pub(crate) async fn status(session: &Session) -> Result<(), Failure> {
+    let client = session.operator().await?;
+    let status = client.operator()?.status().await?;
+    session.out.show(&status, |style| described(style, &status))
+}
+
+fn described(style: Style, status: &Status) -> String {
+    let row = |shard: &ShardStatus| {
+        [
+            shard.shard.to_string(),
+            one_line(&shard.state),
+            shard.applied.to_string(),
+            shard.end.saturating_sub(shard.applied).to_string(),
+            shard.quarantined.to_string(),
+        ]
+    };
+    let header = ["SHARD", "STATE", "APPLIED", "BEHIND", "QUARANTINED"];
+    let mut text = table(style, header, status.shards.iter().map(row));
+    for shard in &status.shards {
+        let Some(damage) = &shard.damage else {
+            continue;
+        };
+        let alarm = format!(
+            "shard {} is damaged: {}",
+            shard.shard,
+            one_line(&damage.message)
+        );
+        text.push_str(&format!(
+            "\n\n{}\n  range:  --from {} --to {}\n  remedy: {}",
+            style.alarm(&alarm),
+            damage.from,
+            damage.to,
+            one_line(&damage.remedy)
+        ));
+    }
+    text.push_str(&format!(
+        "\n\nprojector {}, nats-server {}, {} dropped",
+        one_line(&status.version),
+        one_line(&status.nats_version),
+        count(status.dropped_requests, "request"),
+    ));
+    text
+}
+
+pub(crate) async fn rebuild(session: &Session) -> Result<(), Failure> {
+    let client = session.operator().await?;
+    let rebuilding = client.operator()?.rebuild().await?;
+    session.out.show(&rebuilding, |_| {
+        let shards: Vec<String> = rebuilding.shards.iter().map(ToString::to_string).collect();
+        format!("folding anew: shard {}", shards.join(", "))
+    })?;
+    session
+        .out
+        .note("`postroad status` shows when they follow the log again");
+    Ok(())
+}
+
+pub(crate) async fn shard(session: &Session, command: ShardCommand) -> Result<(), Failure> {
+    let ShardCommand::AcceptDamage(args) = command;
+    let client = session.operator().await?;
+    let operator = client.operator()?;
+    let done = operator
+        .accept_damage(args.shard, args.from, args.to)
+        .await?;
+    session.out.show(&done, |_| {
+        format!(
+            "shard {} goes on without {} to {}",
+            args.shard, args.from, args.to
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroad_protocol::query::Damage;
+
+    #[test]
+    fn damage_stands_out_with_its_range_and_remedy() {
+        let shard = |shard, state: &str, damage| ShardStatus {
+            shard,
+            epoch: 1,
+            applied: 1_040,
+            end: 1_050,
+            state: state.to_owned(),
+            damage,
+            quarantined: 0,
+        };
+        let damage = Damage {
+            message: "event 1041 is missing".to_owned(),
+            from: 1_041,
+            to: 1_043,
+            remedy: "restore the stream".to_owned(),
+        };
+        let status = Status {
+            shards: vec![
+                shard(0, "following", None),
+                shard(1, "damaged", Some(damage)),
+            ],
+            version: "0.1.0".to_owned(),
+            nats_version: "2.15.1".to_owned(),
+            dropped_requests: 1,
+        };
+        insta::assert_snapshot!(described(Style::PLAIN, &status), @"");
+    }
+}
