@@ -27,7 +27,7 @@ pub(super) async fn measure(bench: &mut Bench, backlog: &Backlog) -> anyhow::Res
     let plan = bench.plan;
     let (few, away, count) = (&backlog.few, &backlog.away, backlog.ids.len());
     bench.progress.group("checks", 5 * plan.rounds);
-    let nats = bench.nats(Durability::Fast, "checks").await?;
+    let nats = bench.plain(Durability::Fast, "checks").await?;
     let bytes = warm_up(few, CHECK_LIMIT).await?;
     warm_up(away, count).await?;
     let (mut bare, mut of_few, mut of_many) = <(Latencies, Latencies, Latencies)>::default();

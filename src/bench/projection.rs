@@ -24,7 +24,7 @@ pub(super) async fn measure(bench: &mut Bench, backlog: &Backlog) -> anyhow::Res
     let events = status.shards.iter().map(|shard| shard.end).sum::<u64>();
     let events = usize::try_from(events)?;
     bench.progress.says("filling a plain stream");
-    let nats = bench.nats(Durability::Fast, "projection").await?;
+    let nats = bench.plain(Durability::Fast, "projection").await?;
     nats.publishes(FILL_IN_FLIGHT, Until::Calls(events)).await?;
     bench.progress.step();
     let (mut folded, mut raw, mut drained) = (Vec::new(), Vec::new(), Vec::new());

@@ -27,7 +27,7 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
     bench
         .progress
         .group(&format!("push, {name}"), 3 * plan.rounds);
-    let nats = bench.nats(durability, "push").await?;
+    let nats = bench.plain(durability, "push").await?;
     let deployment = bench.deployment(durability, "push").await?;
     let tenant = deployment.tenant("bench").await?;
     let sender = deployment.agent(&tenant, "sender", "one").await?;

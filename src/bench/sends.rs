@@ -38,7 +38,7 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
     bench
         .progress
         .group(&group, 2 * plan.rounds * IN_FLIGHT.len());
-    let nats = bench.nats(durability, "sends").await?;
+    let nats = bench.plain(durability, "sends").await?;
     let deployment = bench.deployment(durability, "sends").await?;
     let tenant = deployment.tenant("bench").await?;
     let senders = senders(&deployment, &tenant).await?;

@@ -105,7 +105,6 @@ impl Session {
         let layout = settings.layout.as_ref().ok_or_else(|| {
             Failure::usage("as", "there is no deployment here", "name one with --dir")
         })?;
-        self.expect_on_roster(settings, layout, agent).await?;
         let instance = match &agent.instance {
             Some(instance) => instance.clone(),
             None => default_instance(&self.environment, Some(&layout.root().join("state")))?,
@@ -113,10 +112,19 @@ impl Session {
         let creds = mint(layout.root(), agent, &instance)?;
         let credential = Credential::parse(&creds).map_err(ClientError::from)?;
         let options = self.options(settings, &credential).instance(instance);
-        Ok(Client::connect(options).await?)
+        let client = Client::connect(options).await?;
+        // The deployment refuses who is not on the roster. Only then is the roster read, to say who is:
+        // that read is an event in the tenant's log, and must not be one for every command.
+        match client.whoami().await {
+            Ok(_) => Ok(client),
+            Err(refused) => {
+                self.expect_on_roster(settings, layout, agent).await?;
+                Err(refused.into())
+            }
+        }
     }
 
-    /// A slip in a name must not make a credential for nobody.
+    /// A slip in a name is told with the names that there are.
     async fn expect_on_roster(
         &self,
         settings: &Settings,

@@ -17,7 +17,6 @@ mod walls;
 use crate::deployment::nats_binary::NatsBinary;
 use guide::Guide;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,17 +34,19 @@ pub(crate) struct TourArgs {
 }
 
 /// Tells the story.
-pub(crate) async fn run(args: TourArgs) -> anyhow::Result<ExitCode> {
+///
+/// # Errors
+/// When a step does not do what it says.
+pub(crate) async fn run(args: TourArgs) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = NatsBinary::find(args.nats_server.as_deref()).await?;
     // Dropping the story is what stops every process that it started.
     tokio::select! {
-        told = tell(&server.path) => told?,
+        told = tell(&server.path) => told,
         _ = terminate.recv() => anyhow::bail!("the tour was stopped"),
         _ = interrupt.recv() => anyhow::bail!("the tour was stopped"),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn tell(server: &Path) -> anyhow::Result<()> {

@@ -59,12 +59,18 @@ struct Pending {
     append: Append,
     /// Those who asked for the same event while it waited.
     followers: Vec<Answer>,
+    /// Other events under its id. Which of them all is the one that is stored shows when it settles:
+    /// this one may itself be the late one, and a rival the retry of what was stored before.
+    rivals: Vec<Append>,
     since: Instant,
     /// Whether an attempt ended without an answer.
     maybe_stored: bool,
     /// Whether it was in a batch that the server refused.
     sank: bool,
 }
+
+/// Events of other content that wait under one id; further ones are refused at once.
+const RIVALS_MAX: usize = 256;
 
 enum Done {
     Plain(DedupId, Result<PublishAck, Failure>),
@@ -182,6 +188,7 @@ impl Appender {
         let pending = Pending {
             append,
             followers: Vec::new(),
+            rivals: Vec::new(),
             since: Instant::now(),
             maybe_stored: false,
             sank: false,
@@ -199,7 +206,8 @@ impl Appender {
         }
     }
 
-    /// A second event under an id that waits or is on its way shares the first one's outcome.
+    /// A second event under an id that waits or is on its way shares the first one's outcome; one with
+    /// other content waits to be compared with what is stored.
     fn merge(&mut self, id: DedupId, second: Append) {
         let Some(first) = self.planner.get_mut(id) else {
             return;
@@ -216,6 +224,8 @@ impl Appender {
         );
         if same {
             first.followers.push(second.answer);
+        } else if first.rivals.len() < RIVALS_MAX {
+            first.rivals.push(second);
         } else {
             answer(second.answer, Err(AppendError::Conflict));
         }

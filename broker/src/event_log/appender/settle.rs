@@ -155,6 +155,9 @@ impl Appender {
         for follower in pending.followers {
             answer(follower, Ok(appended(false)));
         }
+        for rival in pending.rivals {
+            answer(rival.answer, Err(AppendError::Conflict));
+        }
     }
 
     pub(super) fn fail(&mut self, id: DedupId, error: &AppendError) {
@@ -162,6 +165,13 @@ impl Appender {
             answer(pending.append.answer, Err(error.clone()));
             for follower in pending.followers {
                 answer(follower, Err(error.clone()));
+            }
+            for rival in pending.rivals {
+                match error {
+                    // It was the late one. What is stored is known by now, so each rival is compared with it.
+                    AppendError::Conflict => self.offer(rival),
+                    error => answer(rival.answer, Err(error.clone())),
+                }
             }
         }
     }
