@@ -5,7 +5,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::read_model;
 use crate::read_model::batch::{BatchTables, FoldError, Hot, Refused, TenantWriter};
-use crate::read_model::events::{EventRow, Route, Sighting, content_of};
+use crate::read_model::events::{EventRow, Route, Sighting, content_of, remember};
 use crate::read_model::quarantine::set_aside;
 use crate::read_model::table::Prefix;
 use crate::store::{Store, StoreError};
@@ -262,29 +262,22 @@ impl Batch<'_> {
     }
 
     fn take_system(&mut self, sequence: u64, record: &Record) -> Result<(), StoreError> {
-        let content = content_of(record);
-        let seen: Option<EventRow> = self.tables.get(&self.system, &record.key)?;
-        let folded = EventRow::meet(seen.as_ref(), content).and_then(|sighting| {
-            match (&sighting, &record.event) {
-                (Sighting::Repeat, _) | (_, Event::DamageAccepted(_)) => Ok(sighting),
-                _ => Err(Refused::OtherOwner),
-            }
-        });
-        if seen.is_none() {
-            let row = EventRow::new(sequence, content, Route::default());
-            self.tables.put(&self.system, &record.key, &row)?;
-        }
-        match (folded, &record.event) {
+        let event = EventRow::new(sequence, content_of(record), Route::default());
+        let sighting = remember(&mut self.tables, &self.system, record.key, &event);
+        let refused = match (sighting, &record.event) {
             (Ok(Sighting::New), Event::DamageAccepted(data)) => {
                 self.applied.folded += 1;
-                self.tables.meta().accept_damage(&data.ranges)
+                return self.tables.meta().accept_damage(&data.ranges);
             }
-            (Ok(_), _) => {
+            (Ok(Sighting::New), _) => Refused::OtherOwner,
+            (Ok(Sighting::Repeat), _) => {
                 self.applied.repeated += 1;
-                Ok(())
+                return Ok(());
             }
-            (Err(refused), _) => self.set_aside(None, sequence, &refused.to_string()),
-        }
+            (Err(FoldError::Refused(refused)), _) => refused,
+            (Err(FoldError::Store(error)), _) => return Err(error),
+        };
+        self.set_aside(None, sequence, &refused.to_string())
     }
 
     fn write_hot(&mut self) -> Result<(), StoreError> {
@@ -302,19 +295,22 @@ fn take_record(
     sequence: u64,
     record: &Record,
 ) -> Result<Sighting, FoldError> {
-    let content = content_of(record);
-    if let repeat @ Sighting::Repeat = rows.meet(record.key, content)? {
-        return Ok(repeat);
-    }
-    let folded = read_model::fold(rows, sequence, record);
-    let (route, refused) = match folded {
+    let planned = match &record.event {
+        Event::MessageSent(sent) => rows.plan(sent),
+        _ => Ok(Route::default()),
+    };
+    let (route, refused) = match planned {
         Ok(route) => (route, None),
         Err(FoldError::Refused(refused)) => (Route::default(), Some(refused)),
         Err(error) => return Err(error),
     };
-    rows.remember(record.key, sequence, content, route)?;
-    match refused {
-        None => Ok(Sighting::New),
-        Some(refused) => Err(refused.into()),
+    let event = EventRow::new(sequence, content_of(record), route);
+    if rows.remember(record.key, &event)? == Sighting::Repeat {
+        return Ok(Sighting::Repeat);
     }
+    match refused {
+        Some(refused) => return Err(refused.into()),
+        None => read_model::fold(rows, sequence, record, &event.route)?,
+    }
+    Ok(Sighting::New)
 }

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod damage;
+mod example;
 mod harness;
 mod isolation;
 mod kill;

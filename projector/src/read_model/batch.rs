@@ -58,9 +58,11 @@ impl From<StoreError> for FoldError {
 
 type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
-/// Every table of an open write transaction.
+/// The tables of an open write transaction.
 pub(crate) struct BatchTables<'t> {
-    open: Vec<OpenTable<'t>>,
+    transaction: &'t WriteTransaction,
+    /// Opened when first touched: a small batch touches few, and each costs a look-up.
+    open: [Option<OpenTable<'t>>; Table::ALL.len()],
     meta: Meta<'t>,
     /// Values are encoded here, so that a batch does not allocate for each.
     encoded: Vec<u8>,
@@ -68,12 +70,9 @@ pub(crate) struct BatchTables<'t> {
 
 impl<'t> BatchTables<'t> {
     pub(crate) fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
-        let mut open = Vec::with_capacity(Table::ALL.len());
-        for table in Table::ALL {
-            open.push(transaction.open_table(table.definition())?);
-        }
         Ok(Self {
-            open,
+            transaction,
+            open: std::array::from_fn(|_| None),
             meta: Meta::open(transaction)?,
             encoded: Vec::new(),
         })
@@ -83,16 +82,38 @@ impl<'t> BatchTables<'t> {
         &mut self.meta
     }
 
-    pub(crate) fn get<R: Row>(
-        &self,
+    fn table(&mut self, table: Table) -> Result<&mut OpenTable<'t>, StoreError> {
+        match &mut self.open[table as usize] {
+            Some(open) => Ok(open),
+            closed => Ok(closed.insert(self.transaction.open_table(table.definition())?)),
+        }
+    }
+
+    pub(super) fn get<R: Row>(
+        &mut self,
         owner: &Prefix,
         key: &R::Key,
     ) -> Result<Option<R>, StoreError> {
-        let found = self.open[R::TABLE as usize].get(owner.key(key).as_slice())?;
+        let found = self.table(R::TABLE)?.get(owner.key(key).as_slice())?;
         found.map(|row| R::from_bytes(row.value())).transpose()
     }
 
-    pub(crate) fn put<R: Row>(
+    /// Writes a row; answers the one that it replaces.
+    pub(super) fn replace<R: Row>(
+        &mut self,
+        owner: &Prefix,
+        key: &R::Key,
+        row: &R,
+    ) -> Result<Option<R>, StoreError> {
+        let encoded = self.encode(row);
+        let table = self.table(R::TABLE)?;
+        let before = table.insert(owner.key(key).as_slice(), encoded.as_slice())?;
+        let before = before.map(|row| R::from_bytes(row.value())).transpose();
+        self.encoded = encoded;
+        before
+    }
+
+    pub(super) fn put<R: Row>(
         &mut self,
         owner: &Prefix,
         key: &R::Key,
@@ -102,10 +123,17 @@ impl<'t> BatchTables<'t> {
     }
 
     fn put_at<R: Row>(&mut self, key: &[u8], row: &R) -> Result<(), StoreError> {
-        self.encoded.clear();
-        rmp_serde::encode::write(&mut self.encoded, row).expect("rows are plain data");
-        self.open[R::TABLE as usize].insert(key, self.encoded.as_slice())?;
+        let encoded = self.encode(row);
+        self.table(R::TABLE)?.insert(key, encoded.as_slice())?;
+        self.encoded = encoded;
         Ok(())
+    }
+
+    fn encode<R: Row>(&mut self, row: &R) -> Vec<u8> {
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        rmp_serde::encode::write(&mut encoded, row).expect("rows are plain data");
+        encoded
     }
 }
 
@@ -208,7 +236,7 @@ impl<'b, 't> TenantWriter<'b, 't> {
         self.touched.push(touched);
     }
 
-    pub(super) fn get<R: Row>(&self, key: &R::Key) -> Result<Option<R>, StoreError> {
+    pub(super) fn get<R: Row>(&mut self, key: &R::Key) -> Result<Option<R>, StoreError> {
         self.tables.get(self.owner, key)
     }
 
@@ -216,8 +244,13 @@ impl<'b, 't> TenantWriter<'b, 't> {
         self.tables.put(self.owner, key, row)
     }
 
+    /// The tables, and whose rows in them are this writer's.
+    pub(super) fn tables(&mut self) -> (&mut BatchTables<'t>, &'b Prefix) {
+        (self.tables, self.owner)
+    }
+
     /// The keys of rows that begin with `under`. Not for hot rows that were not written out.
-    pub(super) fn keys<R: Row>(&self, under: &impl RowKey) -> Result<Vec<R::Key>, StoreError>
+    pub(super) fn keys<R: Row>(&mut self, under: &impl RowKey) -> Result<Vec<R::Key>, StoreError>
     where
         R::Key: ListedKey,
     {
@@ -226,7 +259,7 @@ impl<'b, 't> TenantWriter<'b, 't> {
             start.as_ref().map(Vec::as_slice),
             end.as_ref().map(Vec::as_slice),
         );
-        let rows = self.tables.open[R::TABLE as usize].range::<&[u8]>(bounds)?;
+        let rows = self.tables.table(R::TABLE)?.range::<&[u8]>(bounds)?;
         rows.map(|row| {
             let (key, _) = row?;
             let read = |mut rest: &[u8]| R::Key::read(&mut rest);

@@ -1,10 +1,10 @@
 //! Which event keys were applied, where, and along which lanes a message went. This is what makes
 //! applying twice the same as once, and what a receipt id leads to.
 
-use super::batch::{FoldError, Refused, TenantWriter};
+use super::batch::{BatchTables, FoldError, Refused, TenantWriter};
 use super::lanes::Lane;
 use super::marks::Via;
-use super::table::{Row, Table, TenantReader};
+use super::table::{Prefix, Row, Table, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{CredentialIssued, DamageAccepted, Event, EventKey, MessagesRead};
@@ -19,7 +19,7 @@ pub(crate) struct EventRow {
     /// Of what it says, to tell a repeat from another event under the same key.
     content: u64,
     /// A message's lanes; empty for every other event, and for a message that was refused.
-    pub(super) route: Route,
+    pub(crate) route: Route,
 }
 
 impl Row for EventRow {
@@ -75,6 +75,7 @@ pub(crate) fn content_of(record: &Record) -> u64 {
 }
 
 /// Whether an event is to be folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sighting {
     New,
     Repeat,
@@ -88,35 +89,40 @@ impl EventRow {
             route,
         }
     }
+}
 
-    /// What an event of this content, under the key of this row, is.
-    ///
-    /// # Errors
-    /// [`Refused::KeyTaken`] when it is another event.
-    pub(crate) fn meet(seen: Option<&Self>, content: u64) -> Result<Sighting, Refused> {
-        match seen {
-            None => Ok(Sighting::New),
-            Some(seen) if seen.content == content => Ok(Sighting::Repeat),
-            Some(_) => Err(Refused::KeyTaken),
-        }
+/// Remembers an event of `owner`, before it is folded and even if it then is refused: a later
+/// retry finds where it is stored. One look-up tells whether it was met before, and then nothing
+/// is changed.
+///
+/// # Errors
+/// [`Refused::KeyTaken`] when another event was met under its key.
+pub(crate) fn remember(
+    tables: &mut BatchTables<'_>,
+    owner: &Prefix,
+    key: EventKey,
+    event: &EventRow,
+) -> Result<Sighting, FoldError> {
+    let Some(before) = tables.replace(owner, &key, event)? else {
+        return Ok(Sighting::New);
+    };
+    tables.put(owner, &key, &before)?;
+    if before.content == event.content {
+        Ok(Sighting::Repeat)
+    } else {
+        Err(Refused::KeyTaken.into())
     }
 }
 
 impl TenantWriter<'_, '_> {
-    /// Whether the event under `key` is to be folded.
-    pub(crate) fn meet(&self, key: EventKey, content: u64) -> Result<Sighting, FoldError> {
-        Ok(EventRow::meet(self.get(&key)?.as_ref(), content)?)
-    }
-
-    /// Remembers the event, folded or refused: a later retry finds where it is stored.
+    /// As [`remember`], for the tenant's own.
     pub(crate) fn remember(
         &mut self,
         key: EventKey,
-        sequence: u64,
-        content: u64,
-        route: Route,
-    ) -> Result<(), StoreError> {
-        self.put(&key, &EventRow::new(sequence, content, route))
+        event: &EventRow,
+    ) -> Result<Sighting, FoldError> {
+        let (tables, owner) = self.tables();
+        remember(tables, owner, key, event)
     }
 }
 

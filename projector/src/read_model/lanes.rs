@@ -1,5 +1,5 @@
 //! Lanes: the order in which messages reached one address. A lane gives each message the next
-//! ordinal and keeps which sequence of the log it has, in blocks of 128 and a tail. Owns no
+//! ordinal and keeps which sequence of the log it has, in blocks of 64 and a tail. Owns no
 //! content and no receipts.
 
 use super::batch::{Hot, HotCache, HotRow, TenantWriter};
@@ -9,7 +9,7 @@ use postroad_protocol::id::{Reader, Role};
 use serde::{Deserialize, Serialize};
 
 /// Sequences in one stored block.
-pub(super) const LANE_BLOCK: u64 = 128;
+pub(super) const LANE_BLOCK: u64 = 64;
 
 /// What a lane leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl HotRow for LaneRow {
     }
 }
 
-/// The sequences of 128 messages, by lane and number of the block.
+/// The sequences of a full block, by lane and number of the block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct LaneBlock(#[serde(with = "steps")] Vec<u64>);
 
@@ -102,8 +102,19 @@ mod steps {
 }
 
 impl TenantWriter<'_, '_> {
-    /// Puts the message at `sequence` at the end of `lane`; answers its ordinal.
-    pub(super) fn append(&mut self, lane: &Lane, sequence: u64) -> Result<u64, StoreError> {
+    /// Makes an empty lane, if there is none. A role's is made with the role, so that a lane that
+    /// is not there tells of a role that never was.
+    pub(super) fn open_lane(&mut self, lane: &Lane) -> Result<(), StoreError> {
+        self.edit::<LaneRow>(lane)?.get_or_insert_default();
+        Ok(())
+    }
+
+    pub(super) fn is_lane_open(&mut self, lane: &Lane) -> Result<bool, StoreError> {
+        Ok(self.see::<LaneRow>(lane)?.is_some())
+    }
+
+    /// Puts the message at `sequence` at the end of `lane`.
+    pub(super) fn append(&mut self, lane: &Lane, sequence: u64) -> Result<(), StoreError> {
         let row = self.edit::<LaneRow>(lane)?.get_or_insert_default();
         let ordinal = row.count;
         row.count += 1;
@@ -112,7 +123,7 @@ impl TenantWriter<'_, '_> {
             let full = LaneBlock(std::mem::take(&mut row.tail));
             self.put(&(lane.clone(), ordinal / LANE_BLOCK), &full)?;
         }
-        Ok(ordinal)
+        Ok(())
     }
 
     /// How many messages `lane` has.

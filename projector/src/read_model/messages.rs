@@ -6,7 +6,6 @@ use super::events::Route;
 use super::lanes::Lane;
 use super::readers::Standing;
 use super::receipts::ReceiptRow;
-use super::roster::RoleRow;
 use super::table::{Row, Table, TenantReader, unreadable};
 use crate::apply::Touched;
 use crate::store::StoreError;
@@ -93,31 +92,45 @@ fn lanes_of(sent: &MessageSent) -> Vec<Lane> {
 }
 
 impl TenantWriter<'_, '_> {
-    /// Stores the message and puts it in every lane that it is addressed to. A role that was
-    /// retired while it was on its way still gets it: the role may come back.
+    /// Where a message would go. A role that was retired while it was on its way still gets it:
+    /// the role may come back.
+    ///
+    /// # Errors
+    /// [`Refused::UnknownRole`].
+    pub(crate) fn plan(&mut self, sent: &MessageSent) -> Result<Route, FoldError> {
+        let mut route = Route::default();
+        for lane in lanes_of(sent) {
+            let of_role = match &lane {
+                Lane::Role(role) | Lane::Instance(Reader { role, .. }) => Some(role.clone()),
+                Lane::Broadcast | Lane::Sent(_) => None,
+            };
+            if let Some(role) = of_role
+                && !self.is_lane_open(&Lane::Role(role.clone()))?
+            {
+                return Err(Refused::UnknownRole(role).into());
+            }
+            let ordinal = self.lane_count(&lane)?;
+            route.0.push((lane, ordinal));
+        }
+        Ok(route)
+    }
+
+    /// Stores the message and puts it in every lane of its `route`, which was just planned.
     pub(super) fn message_sent(
         &mut self,
         sequence: u64,
         record: &Record,
         sent: &MessageSent,
-    ) -> Result<Route, FoldError> {
-        if let Channel::Roles(roles) = &sent.channel {
-            for role in roles {
-                if self.see::<RoleRow>(role)?.is_none() {
-                    return Err(Refused::UnknownRole(role.clone()).into());
-                }
-            }
-        }
-        let mut route = Route::default();
-        for lane in lanes_of(sent) {
-            let ordinal = self.append(&lane, sequence)?;
+        route: &Route,
+    ) -> Result<(), FoldError> {
+        for (lane, _) in &route.0 {
+            self.append(lane, sequence)?;
             let tenant = self.tenant().clone();
-            self.touch(match &lane {
+            self.touch(match lane {
                 Lane::Role(role) => Touched::Role(tenant, role.clone()),
                 Lane::Instance(reader) => Touched::Instance(tenant, reader.clone()),
                 Lane::Broadcast | Lane::Sent(_) => Touched::Broadcast(tenant),
             });
-            route.0.push((lane, ordinal));
         }
         self.append(&Lane::Sent(sent.from.role.clone()), sequence)?;
         self.heard_of(&sent.from, record.time)?;
@@ -139,7 +152,7 @@ impl TenantWriter<'_, '_> {
         self.put(&sequence, &row)?;
         self.put(&(record.id, sequence), &IdRow)?;
         self.tenant_row()?.messages += 1;
-        Ok(route)
+        Ok(())
     }
 }
 

@@ -38,8 +38,8 @@ use events::Route;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::Event;
 
-/// Changes a tenant's rows as `record`, stored at `sequence`, says. A refused event has changed
-/// nothing. Answers the lanes of a message.
+/// Changes a tenant's rows as `record`, stored at `sequence`, says; `route` is where a message
+/// goes. A refused event has changed nothing.
 ///
 /// # Errors
 /// [`FoldError::Refused`] for an event that cannot be true of these rows.
@@ -47,21 +47,21 @@ pub(crate) fn fold(
     rows: &mut TenantWriter<'_, '_>,
     sequence: u64,
     record: &Record,
-) -> Result<Route, FoldError> {
+    route: &Route,
+) -> Result<(), FoldError> {
     let time = record.time;
     match &record.event {
-        Event::MessageSent(data) => return rows.message_sent(sequence, record, data),
-        Event::MessagesRead(data) => rows.messages_read(time, data)?,
-        Event::MessagesDelivered(data) => rows.messages_delivered(time, data)?,
-        Event::CredentialIssued(data) => rows.credential_issued(time, data)?,
-        Event::AgentRetired(data) => rows.agent_retired(data)?,
-        Event::ReaderRegistered(data) => rows.reader_registered(time, data)?,
-        Event::SummarySet(data) => rows.summary_set(time, data)?,
-        Event::TenantCreated(data) => rows.tenant_created(time, data)?,
+        Event::MessageSent(data) => rows.message_sent(sequence, record, data, route),
+        Event::MessagesRead(data) => rows.messages_read(time, data),
+        Event::MessagesDelivered(data) => rows.messages_delivered(time, data),
+        Event::CredentialIssued(data) => rows.credential_issued(time, data),
+        Event::AgentRetired(data) => rows.agent_retired(data),
+        Event::ReaderRegistered(data) => rows.reader_registered(time, data),
+        Event::SummarySet(data) => rows.summary_set(time, data),
+        Event::TenantCreated(data) => rows.tenant_created(time, data),
         // Kept in the log for the audit; no row shows it.
-        Event::OperatorRead(_) => {}
-        Event::DamageAccepted(_) => return Err(Refused::OtherOwner.into()),
-        _ => return Err(Refused::UnknownType.into()),
+        Event::OperatorRead(_) => Ok(()),
+        Event::DamageAccepted(_) => Err(Refused::OtherOwner.into()),
+        _ => Err(Refused::UnknownType.into()),
     }
-    Ok(Route::default())
 }

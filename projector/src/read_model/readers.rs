@@ -12,6 +12,9 @@ use crate::store::StoreError;
 use postroad_protocol::id::{Reader, TimeMs};
 use serde::{Deserialize, Serialize};
 
+/// How much later an agent must be heard of for its row to say so, in milliseconds.
+const ACTIVITY_STEP_MS: u64 = 10_000;
+
 /// Everything about a reader that does not grow with its mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReaderRow {
@@ -257,15 +260,16 @@ impl TenantWriter<'_, '_> {
         Ok(())
     }
 
-    /// The reader was heard of in the log. Times are those of several machines, so the latest counts.
-    pub(super) fn heard_of(
-        &mut self,
-        reader: &Reader,
-        time: TimeMs,
-    ) -> Result<&mut ReaderRow, StoreError> {
-        let row = self.edit::<ReaderRow>(reader)?.get_or_insert_default();
-        row.last_active = row.last_active.max(Some(time));
-        Ok(row)
+    /// The reader was heard of in the log. Kept to within ten seconds, so that a busy agent's row
+    /// is not written with each of its messages; times are those of several machines, so one that
+    /// lies before what is known changes nothing.
+    pub(super) fn heard_of(&mut self, reader: &Reader, time: TimeMs) -> Result<(), StoreError> {
+        let known = self.see::<ReaderRow>(reader)?.and_then(|row| row.last_active);
+        if known.is_none_or(|known| time.0 >= known.0.saturating_add(ACTIVITY_STEP_MS)) {
+            let row = self.edit::<ReaderRow>(reader)?.get_or_insert_default();
+            row.last_active = Some(time);
+        }
+        Ok(())
     }
 
     /// What the message along `route` is to `reader`, and where.

@@ -90,6 +90,7 @@ impl TenantWriter<'_, '_> {
         data: &CredentialIssued,
     ) -> Result<(), FoldError> {
         let broadcast_start = self.lane_count(&Lane::Broadcast)?;
+        self.open_lane(&Lane::Role(data.role.clone()))?;
         let key = CredentialKey {
             role: data.role.clone(),
             public_key: data.public_key.clone(),
@@ -193,9 +194,9 @@ impl TenantWriter<'_, '_> {
         if self.see::<RoleRow>(role)?.is_none() {
             return Err(Refused::UnknownRole(role.clone()).into());
         }
-        self.heard_of(&data.reader, time)?
-            .summary
-            .clone_from(&data.summary);
+        self.heard_of(&data.reader, time)?;
+        let row = self.edit::<ReaderRow>(&data.reader)?.get_or_insert_default();
+        row.summary.clone_from(&data.summary);
         Ok(())
     }
 }

@@ -40,7 +40,12 @@ impl Deployment {
 }
 
 /// Runs a prepared command to its end.
-pub fn run(mut command: Command, input: &str) -> Ran {
+pub fn run(command: Command, input: &str) -> Ran {
+    run_with(command, input, &[])
+}
+
+/// Runs a prepared command to its end, with these variables and none of the machine's own.
+pub fn run_with(mut command: Command, input: &str, variables: &[(&str, &str)]) -> Ran {
     use std::io::Write as _;
     for name in [
         "NATS_URL",
@@ -51,6 +56,7 @@ pub fn run(mut command: Command, input: &str) -> Ran {
     ] {
         command.env_remove(name);
     }
+    command.envs(variables.iter().copied());
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
