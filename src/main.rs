@@ -1,11 +1,13 @@
 //! Postroad's one binary. Owns the way from arguments to running parts; never decides anything itself.
 
+mod bench;
 mod cli;
 mod deployment;
 mod issuer;
 mod link;
 mod parts;
 mod separate;
+mod tour;
 mod up;
 
 use std::process::ExitCode;

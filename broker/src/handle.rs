@@ -351,6 +351,15 @@ impl Handler {
         }
     }
 
+    /// Appends and waits, unless an earlier attempt is found that stored it.
+    async fn store(&self, draft: Draft, id_field: &str) -> Result<Appended, Refusal> {
+        if let Some(appended) = self.first_attempt(&draft, id_field).await? {
+            return Ok(appended);
+        }
+        let appended = self.append(draft).await;
+        appended.map_err(|error| error.refusal(id_field))
+    }
+
     /// Appends and waits.
     async fn append(&self, draft: Draft) -> Result<Appended, AppendError> {
         self.log.append(draft)?.wait().await

@@ -3,11 +3,12 @@
 use super::*;
 use postroad_protocol::subject::Subjects;
 
-/// A clippy-sanctioned door: tests enter by the real one.
+#[expect(clippy::disallowed_methods, reason = "tests enter by the real door")]
 fn admit(subject: &str) -> Admitted<'_> {
-    let reply = match subject.contains("_operator") {
-        true => "_INBOX._all._operator.cli.1",
-        false => "_INBOX.acme.tau.pi.1",
+    let reply = if subject.contains("_operator") {
+        "_INBOX._all._operator.cli.1"
+    } else {
+        "_INBOX.acme.tau.pi.1"
     };
     Admission::new(Subjects::default())
         .admit(RequestKind::Command, subject, Some(reply), None)

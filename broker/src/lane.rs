@@ -44,7 +44,7 @@ impl Lanes {
         key: LaneKey,
         request: Ordered,
         finish: Finish,
-    ) -> Result<(), Finish> {
+    ) -> Result<(), Box<Finish>> {
         let mut open = self.lock();
         let lane = open.entry(key.clone()).or_insert_with(|| {
             let (lane, inbox) = mpsc::channel(TENANT_COMMANDS_WAITING);
@@ -52,7 +52,7 @@ impl Lanes {
             lane
         });
         lane.try_send((request, finish))
-            .map_err(|full| full.into_inner().1)
+            .map_err(|full| Box::new(full.into_inner().1))
     }
 
     async fn serve(self, handler: Arc<Handler>, key: LaneKey, mut inbox: mpsc::Receiver<Waiting>) {

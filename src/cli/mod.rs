@@ -10,7 +10,7 @@
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `agent` | `tenant …`, `agent …` |
 //! | `replay` | `replay` |
-//! | `service` | `up`, `init`, `broker`, `projector` |
+//! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
@@ -110,6 +110,8 @@ pub(crate) enum Command {
     Rebuild(upkeep::RebuildArgs),
     #[command(subcommand)]
     Shard(upkeep::ShardCommand),
+    Bench(crate::bench::BenchArgs),
+    Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
 }
 
@@ -185,6 +187,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Status(StatusArgs {}) => upkeep::status(&session).await,
         Command::Rebuild(RebuildArgs {}) => upkeep::rebuild(&session).await,
         Command::Shard(command) => upkeep::shard(&session, command).await,
+        Command::Bench(args) => service::bench(args, &global).await,
+        Command::Tour(args) => service::tour(args).await,
         Command::Completions(args) => completions(&args),
     }
 }

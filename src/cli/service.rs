@@ -2,7 +2,9 @@
 //! global options and from the environment.
 
 use super::{Failure, Global};
+use crate::bench::{self, BenchArgs, Verdict};
 use crate::separate::{self, BrokerArgs, InitArgs, ProjectorArgs};
+use crate::tour::{self, TourArgs};
 use crate::up::{self, UpArgs};
 use postroad_protocol::{ErrorCode, Subjects};
 use std::path::PathBuf;
@@ -66,6 +68,20 @@ pub(super) async fn projector(args: ProjectorArgs, global: &Global) -> Result<()
         )
         .await,
     )
+}
+
+/// `bench`. A must that is not met is told by the table; only the code is left to say.
+pub(super) async fn bench(args: BenchArgs, global: &Global) -> Result<(), Failure> {
+    match bench::run(args, global.json).await {
+        Ok(Verdict::Met) => Ok(()),
+        Ok(Verdict::Missed) => Err(Failure::Shown(ErrorCode::Internal)),
+        Err(error) => told(Err(error)),
+    }
+}
+
+/// `tour`.
+pub(super) async fn tour(args: TourArgs) -> Result<(), Failure> {
+    told(tour::run(args).await)
 }
 
 /// A part that does not start says why in its own words, which hold the remedy.

@@ -30,7 +30,7 @@ pub(crate) mod layout;
 mod leftover;
 pub(crate) mod lock;
 pub(crate) mod master_key;
-mod nats_binary;
+pub(crate) mod nats_binary;
 pub(crate) mod nats_config;
 pub(crate) mod nats_server;
 mod server_log;

@@ -158,8 +158,11 @@ mod tests {
             rounds in 1_usize..40,
         ) {
             let mut queue = FairQueue::default();
-            left.iter().for_each(|size| queue.push(0_u8, *size, (0_u8, *size)));
-            right.iter().for_each(|size| queue.push(1_u8, *size, (1_u8, *size)));
+            for (payer, sizes) in [(0_u8, left), (1, right)] {
+                for size in sizes {
+                    queue.push(payer, size, (payer, size));
+                }
+            }
             let mut bytes = [0_usize; 2];
             for _ in 0..rounds {
                 if queue.len_of(&0) == 0 || queue.len_of(&1) == 0 {

@@ -20,7 +20,7 @@ const RESOLVE_WINDOW: usize = 64;
 const WATCHED_WINDOW: usize = 4;
 /// First suspicion; each further one doubles, up to [`SUSPICION_MAX`].
 const SUSPICION: Duration = Duration::from_secs(10);
-const SUSPICION_MAX: Duration = Duration::from_secs(600);
+const SUSPICION_MAX: Duration = Duration::from_mins(10);
 /// Payers under suspicion at once; beyond it batches may be sunk again, and nothing else happens.
 const SUSPECTS_MAX: usize = 4_096;
 

@@ -49,16 +49,13 @@ pub(crate) async fn compare(
 
 async fn read(shard: &Shard, keyring: &Keyring, sequence: u64) -> Result<Record, AppendError> {
     let number = shard.number();
-    for attempt in 1..=ATTEMPTS {
-        let found = match shard.get(sequence).await {
-            Ok(Some(event)) => event,
-            // A replica may not have it yet.
-            Ok(None) | Err(_) => {
-                if attempt < ATTEMPTS {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                continue;
-            }
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        // A replica may not have it yet.
+        let Ok(Some(found)) = shard.get(sequence).await else {
+            continue;
         };
         let event = [found];
         if keyring.load_for(&event).await.is_err() {

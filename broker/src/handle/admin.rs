@@ -155,13 +155,7 @@ impl Handler {
         let aggregate = AggregateKey::Agent(role);
         self.directory.catch_up(scope, shard, &aggregate).await?;
         let draft = draft(request, Some(scope), shard, by, decide()?);
-        let appended = match self.first_attempt(&draft, "commandId").await? {
-            Some(appended) => appended,
-            None => {
-                let appended = self.append(draft).await;
-                appended.map_err(|error| error.refusal("commandId"))?
-            }
-        };
+        let appended = self.store(draft, "commandId").await?;
         self.directory.wait_for(appended.position).await?;
         Ok(appended)
     }

@@ -49,13 +49,7 @@ impl Handler {
             traceparent: request.context.traceparent().map(Into::into),
             expected_last: None,
         };
-        let appended = match self.first_attempt(&draft, "commandId").await? {
-            Some(appended) => appended,
-            None => {
-                let appended = self.append(draft).await;
-                appended.map_err(|error| error.refusal("commandId"))?
-            }
-        };
+        let appended = self.store(draft, "commandId").await?;
         marked.position = Some(appended.position);
         Ok(Answer::Marked(marked))
     }

@@ -1,8 +1,9 @@
 //! A broker against a real nats-server: one module for each family of promises.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
+
 mod admin;
 mod appends;
-mod bench_tmp;
 mod harness;
 mod messages;
 mod observations;
