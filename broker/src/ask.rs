@@ -4,7 +4,7 @@
 use async_nats::client::{Client, RequestErrorKind};
 use postroad_protocol::body::{ERROR_CODE_HEADER, Encoding, decode_answer};
 use postroad_protocol::command::MarkTarget;
-use postroad_protocol::error::Refusal;
+use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::EventKey;
 use postroad_protocol::id::{MessageId, Reader};
 use postroad_protocol::limits::POSITION_WAIT_MS;
@@ -143,11 +143,21 @@ impl Ask {
             .headers
             .as_ref()
             .is_some_and(|headers| headers.get(ERROR_CODE_HEADER).is_some());
-        decode_answer(Encoding::MessagePack, &answer.payload, refused)
+        let decoded = decode_answer(Encoding::MessagePack, &answer.payload, refused);
+        // What a decoder says may quote what it read, which is not for the log.
+        decoded.map_err(|refusal| if refused { refusal } else { unreadable(whom) })
     }
 }
 
-/// A part of another version answered something else than was asked.
+/// A part answered what this build cannot read.
+fn unreadable(whom: &str) -> Refusal {
+    Refusal::new(
+        ErrorCode::Internal,
+        format!("{whom} answered what this broker cannot read"),
+        "run brokers, projectors and the issuer of one version",
+    )
+}
+
 fn other_answer() -> Refusal {
-    Refusal::unavailable("a projector answered something else: it is of another version")
+    unreadable("a projector")
 }

@@ -23,6 +23,12 @@ pub enum StartError {
         #[source]
         source: LogError,
     },
+    /// This nats-server does not know atomic batches and would silently ignore them.
+    #[error("nats-server {found} is too old: Postroad needs 2.12 or newer")]
+    OldServer {
+        /// Its version.
+        found: String,
+    },
     /// NATS did not take a subscription.
     #[error("subscribing to requests failed")]
     Subscribe {

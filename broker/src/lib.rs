@@ -116,6 +116,10 @@ impl Broker {
     /// [`StartError`].
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
         let (client, subjects) = (&config.client, &config.subjects);
+        if !client.is_server_compatible(2, 12, 0) {
+            let found = client.server_info().version;
+            return Err(StartError::OldServer { found });
+        }
         let context = event_log::context_of(client.clone());
         ensure_keys_stream(&context, subjects, config.replicas).await?;
         for number in 0..config.shards {

@@ -134,12 +134,7 @@ impl Answerer {
         let (_, host) = self.hosts.of(scope).await?;
         self.presence
             .heard(scope.tenant().clone(), reader.clone(), TimeMs::now(), false);
-        if let Some(position) = reading.position {
-            self.hosts.wait_for(position).await?;
-        }
-        if reading.fresh == Some(true) {
-            host.wait_for_end().await?;
-        }
+        let place = self.catch_up(scope, reader, host, &reading, place).await?;
         let call = Call {
             scope,
             reader,
@@ -158,6 +153,38 @@ impl Answerer {
             }
             query => self.read(&call, query).await,
         }
+    }
+
+    /// Waits for what the caller must see. Whoever has to wait gives up its place to others meanwhile,
+    /// and counts as one of its tenant's waits.
+    async fn catch_up(
+        &self,
+        scope: &TenantScope,
+        reader: &Reader,
+        host: &Host,
+        reading: &wire::Reading,
+        place: OwnedSemaphorePermit,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        let fresh = reading.fresh == Some(true);
+        let behind = reading.position.filter(|position| {
+            position.shard != host.shard().number() || !host.has_reached(*position)
+        });
+        if behind.is_none() && !fresh {
+            return Ok(place);
+        }
+        let places = Arc::clone(place.semaphore());
+        drop(place);
+        let _wait = self.bells.wait(scope, reader)?;
+        if let Some(position) = behind {
+            host.wait_for(position).await?;
+        }
+        if fresh {
+            host.wait_for_end().await?;
+        }
+        places
+            .acquire_owned()
+            .await
+            .map_err(|_| Refusal::unavailable("this projector is stopping"))
     }
 
     /// An answer has been sent: what it delivered becomes an event.

@@ -101,18 +101,34 @@ impl Host {
         }
     }
 
+    /// Whether `position` is applied, or a damaged shard answers without it.
+    pub fn has_reached(&self, position: Position) -> bool {
+        let now = self.progress.borrow();
+        now.is_damaged() || (now.epoch == position.epoch && now.sequence >= position.sequence)
+    }
+
     /// Waits until `position` is applied.
     ///
     /// # Errors
-    /// As [`wait_until`]; `invalid_argument` too when the log does not reach so far: its tail was cut.
+    /// `invalid_argument` for a place that the log does not have: in another shard, in another
+    /// incarnation, or behind its end. Otherwise as [`wait_until`].
     pub async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
-        let Err(refusal) = wait_until(&self.progress, position).await else {
-            return Ok(());
-        };
-        match self.shard.extent().await {
-            Ok(extent) if extent.last < position.sequence => Err(another_log()),
-            _ => Err(refusal),
+        if position.shard != self.shard.number() {
+            return Err(another_log());
         }
+        if self.has_reached(position) {
+            return Ok(());
+        }
+        // A place that cannot come is refused at once, or waiting for it would cost the caller's neighbours.
+        let extent = self
+            .shard
+            .extent()
+            .await
+            .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+        if extent.last < position.sequence {
+            return Err(another_log());
+        }
+        wait_until(&self.progress, position).await
     }
 
     /// Waits until what the log holds now is applied. A damaged shard does not wait.

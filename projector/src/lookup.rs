@@ -74,7 +74,7 @@ impl Lookups {
         let lookup: Lookup = Encoding::MessagePack.decode(body)?;
         let (_, host) = self.hosts.of(scope).await?;
         if let Some(position) = lookup.position {
-            self.hosts.wait_for(position).await?;
+            host.wait_for(position).await?;
         }
         if lookup.fresh {
             host.wait_for_end().await?;

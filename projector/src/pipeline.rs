@@ -198,10 +198,11 @@ impl Pipeline {
 
     /// Writes `events`, or only moves the checkpoint to `after`, and tells everybody.
     async fn advance(&mut self, events: Vec<StoredEvent>, after: Anchor) -> Result<(), Damage> {
+        let events = Arc::new(events);
         let written = loop {
             match self
                 .writer
-                .write(&self.store, events.clone(), &self.given_up, after)
+                .write(&self.store, Arc::clone(&events), &self.given_up, after)
                 .await
             {
                 Ok(written) => break written,

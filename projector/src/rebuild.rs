@@ -84,7 +84,7 @@ pub async fn rebuild(
                     .max();
                 anchor = Anchor::given_up(anchor.epoch, last.unwrap_or(to).min(to));
                 anchor = writer
-                    .write(&store, Vec::new(), &ranges, anchor)
+                    .write(&store, Arc::default(), &ranges, anchor)
                     .await?
                     .anchor;
                 follower.skip_to(anchor);
@@ -100,7 +100,9 @@ pub async fn rebuild(
             continue;
         }
         load_keys(&keyring, &events).await?;
-        let written = writer.write(&store, events, &ranges, anchor).await?;
+        let written = writer
+            .write(&store, Arc::new(events), &ranges, anchor)
+            .await?;
         anchor = written.anchor;
         if let Some(sequence) = written.damaged {
             return Err(RebuildError::Damaged(sequence));

@@ -31,6 +31,9 @@ use tokio_util::task::TaskTracker;
 /// How long a stopping projector waits for queries that run.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How often a projector that is catching up says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
 /// What a projector is started with.
 #[derive(Debug)]
 pub struct ProjectorConfig {
@@ -111,7 +114,18 @@ impl Projector {
         }
         for host in &hosts {
             let end = host.shard().extent().await?.last;
-            host.caught_up(end).await;
+            while tokio::time::timeout(TELL_EVERY, host.caught_up(end))
+                .await
+                .is_err()
+            {
+                let applied = host.progress().sequence;
+                tracing::warn!(
+                    shard = host.shard().number(),
+                    applied,
+                    end,
+                    "folding the log before queries are taken"
+                );
+            }
         }
         let hosts = Arc::new(Hosts::new(hosts, keyring));
         let projector = Self {

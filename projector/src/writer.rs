@@ -6,7 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::store::Store;
 use postroad_log::{Anchor, Keyring, Opened, StoredEvent};
 use postroad_protocol::tenancy::replay::StoredFor;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -22,7 +22,7 @@ pub struct Writer {
 
 struct Job {
     store: Store,
-    events: Vec<StoredEvent>,
+    events: Arc<Vec<StoredEvent>>,
     given_up: Vec<(u64, u64)>,
     after: Anchor,
     done: oneshot::Sender<Result<Written, ApplyError>>,
@@ -64,7 +64,7 @@ impl Writer {
     pub async fn write(
         &self,
         store: &Store,
-        events: Vec<StoredEvent>,
+        events: Arc<Vec<StoredEvent>>,
         given_up: &[(u64, u64)],
         after: Anchor,
     ) -> Result<Written, ApplyError> {
@@ -153,7 +153,7 @@ fn write(
     let mut incoming = Vec::with_capacity(job.events.len());
     let mut anchor = job.after;
     let mut damaged = None;
-    for event in &job.events {
+    for event in job.events.iter() {
         let outcome = match keyring.open_event(shard, event) {
             Opened::Event { stored_for, record } => Outcome::Event { stored_for, record },
             Opened::Erased => Outcome::Erased,

@@ -35,6 +35,8 @@ const WAITING_MAX: Duration = Duration::from_millis(APPEND_ACK_WAIT_MS);
 const UNKNOWN_MAX: Duration = Duration::from_millis(2 * APPEND_ACK_WAIT_MS);
 /// How often a task with work left looks at its deadlines and at the connection.
 const TICK: Duration = Duration::from_millis(50);
+/// How long a log has to look like another one before it is refused.
+const DOUBT: Duration = Duration::from_millis(500);
 /// How often a log that was refused is looked at again: somebody may have restored it.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -96,6 +98,8 @@ pub(super) struct Appender {
     /// The connection that is in use; what was sent on an earlier one has no answer to wait for.
     connection: watch::Sender<u64>,
     broken: Option<(Broken, Instant)>,
+    /// Since when the log looks like another one; a replica that is behind may look so for a moment.
+    doubted: Option<Instant>,
     /// Whether it is broken, for others to see.
     refused: Arc<AtomicBool>,
     pace: Pace,
@@ -121,6 +125,7 @@ impl Appender {
             counters,
             jobs: FuturesUnordered::new(),
             broken: None,
+            doubted: None,
             refused: Arc::default(),
             pace: Pace::default(),
             swept: Instant::now(),
@@ -245,6 +250,7 @@ impl Appender {
         }
         match self.guard.verify().await {
             Ok(()) => {
+                self.doubted = None;
                 if self.broken.take().is_some() {
                     self.refused.store(false, Ordering::Relaxed);
                     tracing::info!(shard = self.shard.number(), "the log is in place again");
@@ -253,7 +259,10 @@ impl Appender {
                 true
             }
             Err(LogError::Broken(broken)) => {
-                self.refuse_everything(broken);
+                let doubted = *self.doubted.get_or_insert_with(Instant::now);
+                if doubted.elapsed() >= DOUBT {
+                    self.refuse_everything(broken);
+                }
                 false
             }
             Err(LogError::Unreachable(_)) => false,

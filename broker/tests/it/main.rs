@@ -1,6 +1,9 @@
 //! A broker against a real nats-server: one module for each family of promises.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by panicking"
+)]
 
 mod admin;
 mod appends;

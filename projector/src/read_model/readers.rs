@@ -264,7 +264,9 @@ impl TenantWriter<'_, '_> {
     /// is not written with each of its messages; times are those of several machines, so one that
     /// lies before what is known changes nothing.
     pub(super) fn heard_of(&mut self, reader: &Reader, time: TimeMs) -> Result<(), StoreError> {
-        let known = self.see::<ReaderRow>(reader)?.and_then(|row| row.last_active);
+        let known = self
+            .see::<ReaderRow>(reader)?
+            .and_then(|row| row.last_active);
         if known.is_none_or(|known| time.0 >= known.0.saturating_add(ACTIVITY_STEP_MS)) {
             let row = self.edit::<ReaderRow>(reader)?.get_or_insert_default();
             row.last_active = Some(time);

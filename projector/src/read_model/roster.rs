@@ -195,7 +195,9 @@ impl TenantWriter<'_, '_> {
             return Err(Refused::UnknownRole(role.clone()).into());
         }
         self.heard_of(&data.reader, time)?;
-        let row = self.edit::<ReaderRow>(&data.reader)?.get_or_insert_default();
+        let row = self
+            .edit::<ReaderRow>(&data.reader)?
+            .get_or_insert_default();
         row.summary.clone_from(&data.summary);
         Ok(())
     }

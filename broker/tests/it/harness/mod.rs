@@ -95,6 +95,7 @@ impl Town {
 }
 
 /// Starts a broker on `server`.
+#[expect(clippy::disallowed_methods, reason = "tests enter by the real door")]
 pub(crate) async fn start_broker(server: &Server, durability: Durability, shards: u16) -> Broker {
     let subjects = Subjects::default();
     let config = BrokerConfig {

@@ -101,6 +101,7 @@ fn spawn(directory: &Path, port: u16, durability: Durability) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| {
-            panic!("{binary:?} does not start ({error}): set NATS_SERVER, or use `make test`")
+            let binary = binary.display();
+            panic!("{binary} does not start ({error}): set NATS_SERVER, or use `make test`")
         })
 }
