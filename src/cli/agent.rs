@@ -356,6 +356,11 @@ mod tests {
             agent(AgentKind::Reader, Some("pi"), None, true),
         ];
         let shown = agents_table(Style::PLAIN, &agents, TimeMs(1_711_670_460_000));
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @r"
+        ROLE  INSTANCE  KIND        STATE    SINCE   EXPIRES     SCOPES
+        tau   any       credential  active   1m ago  in 30d      self,messages
+        tau   pi        credential  expired  1m ago  19811d ago  self,messages
+        tau   pi        reader      retired  1m ago  –
+        ");
     }
 }

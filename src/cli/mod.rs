@@ -35,8 +35,10 @@ mod time;
 mod upkeep;
 
 use self::failure::{EXIT_CODES, Failure};
+use self::people::{PeersArgs, WhoamiArgs};
 use self::session::Session;
 use self::settings::AgentName;
+use self::upkeep::{RebuildArgs, StatusArgs};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::path::PathBuf;
@@ -61,6 +63,10 @@ pub(crate) struct Cli {
 /// Options that every command takes: where to connect, as whom, and how to print.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection and output")]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these sentences are what --help prints"
+)]
 pub(crate) struct Global {
     /// Credential to connect with: an agent's .creds file, or operator.creds [env: NATS_CREDS]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "as")]
@@ -198,9 +204,6 @@ fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     clap_complete::generate(args.shell, &mut Cli::command(), "postroad", &mut script);
     output::print(&String::from_utf8_lossy(&script))
 }
-
-use self::people::{PeersArgs, WhoamiArgs};
-use self::upkeep::{RebuildArgs, StatusArgs};
 
 #[cfg(test)]
 mod tests;

@@ -26,13 +26,13 @@ impl Output {
     }
 
     /// Whether programs read it.
-    pub(crate) fn is_json(&self) -> bool {
+    pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
     /// Prints an answer: as it is for programs, or as `human` writes it.
     pub(crate) fn show(
-        &self,
+        self,
         answer: &impl Serialize,
         human: impl FnOnce(Style) -> String,
     ) -> Result<(), Failure> {
@@ -45,7 +45,7 @@ impl Output {
     }
 
     /// Says something beside the data to a person; programs are told nothing but data and errors.
-    pub(crate) fn note(&self, text: &str) {
+    pub(crate) fn note(self, text: &str) {
         if !self.json {
             eprintln!("{text}");
         }

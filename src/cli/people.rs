@@ -119,7 +119,11 @@ mod tests {
             peer("bob", None, None),
         ];
         let shown = peers_table(Style::PLAIN, &peers, TimeMs(1_711_670_460_000));
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @r"
+        ROLE   INSTANCE  ONLINE  LAST SEEN  SUMMARY
+        alice  tau-main  yes     1m ago     Migrating\x1b[2J
+        bob    –         no      –
+        ");
     }
 
     #[test]

@@ -172,6 +172,8 @@ mod tests {
             "time": 1_711_670_400_123_u64, "by": "bob/pi", "data": {"content": "a\n\u{1b}[2J"}
         }))
         .unwrap();
-        insta::assert_snapshot!(line(Style::PLAIN, &event), @"");
+        insta::assert_snapshot!(line(Style::PLAIN, &event), @r#"
+        0:12  2024-03-29T00:00:00.123Z  acme  bob/pi  message_sent  {"content":"a\n\u001b[2J"}
+        "#);
     }
 }

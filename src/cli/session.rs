@@ -14,7 +14,6 @@ use postroad_protocol::limits::PAGE_MAX;
 use postroad_protocol::query::{Agent, AgentKind};
 use postroad_protocol::{ErrorCode, InstanceId, Refusal, TenantId};
 use std::path::Path;
-use std::time::Duration;
 
 /// Names that a "not found" shows at most.
 const ROLES_SHOWN: usize = 20;
@@ -35,11 +34,6 @@ impl Session {
             environment: Environment::of_process(),
             global,
         }
-    }
-
-    /// How long a call may take.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.global.timeout
     }
 
     /// Connects as an agent.

@@ -148,12 +148,30 @@ mod tests {
 
     #[test]
     fn a_message_is_a_block_that_its_text_cannot_leave() {
-        insta::assert_snapshot!(message(Style::PLAIN, &sample(), NOW), @"");
+        insta::assert_snapshot!(message(Style::PLAIN, &sample(), NOW), @r"
+        bob/pi → tau,phi  2m ago  urgent
+          │ First line
+          │ error: \x1b[31mnot ours
+          receipt rcpt-xyz
+          message 01890000-0000-7000-8000-000000000001
+          answers 01890000-0000-7000-8000-000000000002
+          task=a\nb
+        ");
     }
 
     #[test]
     fn one_message_shows_its_times() {
-        insta::assert_snapshot!(full_message(Style::PLAIN, &sample(), NOW), @"");
+        insta::assert_snapshot!(full_message(Style::PLAIN, &sample(), NOW), @r"
+        bob/pi → tau,phi  2m ago  urgent
+          │ First line
+          │ error: \x1b[31mnot ours
+          receipt rcpt-xyz
+          message 01890000-0000-7000-8000-000000000001
+          answers 01890000-0000-7000-8000-000000000002
+          task=a\nb
+          sent 2024-03-29T00:00:00.000Z
+          delivered 2024-03-29T00:00:01.000Z
+        ");
     }
 
     #[test]
@@ -182,6 +200,13 @@ mod tests {
             },
             stale: false,
         };
-        insta::assert_snapshot!(status(Style::PLAIN, &sample, NOW), @"");
+        insta::assert_snapshot!(status(Style::PLAIN, &sample, NOW), @r"
+        message 01890000-0000-7000-8000-000000000001
+        for 2 readers: delivered to 1, read by 1
+
+        ROLE  INSTANCE  DELIVERED  READ
+        tau   pi        1m ago     1m ago
+        tau   –         –          –
+        ");
     }
 }

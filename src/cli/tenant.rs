@@ -139,6 +139,10 @@ mod tests {
             messages: 0,
         };
         let shown = described(Style::PLAIN, &tenant, TimeMs(1_711_670_460_000));
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @r"
+        acme
+          created 1m ago, in shard 2, generation 1
+          2 roles, 1 reader, 0 messages
+        ");
     }
 }

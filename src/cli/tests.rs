@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(line.split(' '))
+    Cli::try_parse_from(line.split_whitespace())
 }
 
 fn global(line: &str) -> Global {
@@ -26,10 +26,12 @@ fn every_command_explains_itself_with_an_example() {
         let (name, has_children) = (command.get_name(), command.has_subcommands());
         assert!(command.get_about().is_some(), "{name} has no explanation");
         if !has_children {
-            let help = command
-                .get_after_help()
+            let parts = [command.get_after_help(), command.get_long_about()];
+            let help: String = parts
+                .into_iter()
+                .flatten()
                 .map(ToString::to_string)
-                .unwrap_or_default();
+                .collect();
             assert!(help.contains("postroad "), "{name} has no example");
         }
         for argument in command.get_arguments() {

@@ -44,11 +44,12 @@ fn push_safe(safe: &mut String, character: char) {
 
 /// How long ago, or in how long: `now`, `5s ago`, `3m ago`, `2h ago`, `4d ago`, `in 30d`.
 pub(crate) fn relative(time: TimeMs, now: TimeMs) -> String {
-    let distance = |ms: u64| match ms / 1000 {
+    // To the nearest unit: a credential issued this instant for 30 days ends in 30d, not in 29d.
+    let distance = |ms: u64| match (ms + 500) / 1_000 {
         seconds @ 0..60 => format!("{seconds}s"),
-        seconds @ 60..3_600 => format!("{}m", seconds / 60),
-        seconds @ 3_600..86_400 => format!("{}h", seconds / 3_600),
-        seconds => format!("{}d", seconds / 86_400),
+        seconds @ 60..3_570 => format!("{}m", (seconds + 30) / 60),
+        seconds @ 3_570..84_600 => format!("{}h", (seconds + 1_800) / 3_600),
+        seconds => format!("{}d", (seconds + 43_200) / 86_400),
     };
     if time.0.abs_diff(now.0) < 1_000 {
         return "now".to_owned();
@@ -113,7 +114,9 @@ mod tests {
         let now = TimeMs(1_800_000_000_000);
         let ago = |ms: u64| relative(TimeMs(now.0 - ms), now);
         let told = [0, 5_000, 200_000, 7_300_000, 400_000_000].map(ago);
-        assert_eq!(told, ["now", "5s ago", "3m ago", "2h ago", "4d ago"]);
+        assert_eq!(told, ["now", "5s ago", "3m ago", "2h ago", "5d ago"]);
+        let told = [59_400, 59_600, 3_569_000, 3_570_000, 86_399_000].map(ago);
+        assert_eq!(told, ["59s ago", "1m ago", "59m ago", "1h ago", "1d ago"]);
         assert_eq!(relative(TimeMs(now.0 + 2_592_000_000), now), "in 30d");
         assert_eq!(
             absolute(TimeMs(1_711_670_400_123)),

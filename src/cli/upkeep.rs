@@ -150,6 +150,16 @@ mod tests {
             nats_version: "2.15.1".to_owned(),
             dropped_requests: 1,
         };
-        insta::assert_snapshot!(described(Style::PLAIN, &status), @"");
+        insta::assert_snapshot!(described(Style::PLAIN, &status), @r"
+        SHARD  STATE      APPLIED  BEHIND  QUARANTINED
+        0      following  1040     10      0
+        1      damaged    1040     10      0
+
+        shard 1 is damaged: event 1041 is missing
+          range:  --from 1041 --to 1043
+          remedy: restore the stream
+
+        projector 0.1.0, nats-server 2.15.1, 1 request dropped
+        ");
     }
 }
