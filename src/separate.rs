@@ -26,9 +26,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Writes DIR/nats/nats-server.conf, DIR/operator.creds, DIR/broker.creds and DIR/projector.creds.
 /// Then run nats-server with that configuration, and `postroad broker` and `postroad projector` as
 /// often as you like. A machine that runs only one part needs its .creds file and the master key.
-///
-/// Example: postroad init --dir /etc/postroad --listen 127.0.0.1:4222
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  postroad --dir /etc/postroad init --listen 127.0.0.1:4222")]
 pub(crate) struct InitArgs {
     /// Where nats-server will listen.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4222")]
@@ -53,13 +52,14 @@ pub(crate) struct PartArgs {
 ///
 /// Makes the shards that are missing. Runs an issuer too where the deployment's keys are in DIR. Any
 /// number of brokers share the work. SIGTERM drains.
-///
-/// Example: postroad broker --dir /etc/postroad --server nats://127.0.0.1:4222
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  postroad --dir /etc/postroad --server nats://127.0.0.1:4222 broker"
+)]
 pub(crate) struct BrokerArgs {
     #[command(flatten)]
     pub(crate) part: PartArgs,
-    /// What the server's sync_interval makes an acknowledgement promise.
+    /// What an acknowledgement of the nats-server promises: how it is configured to sync.
     #[arg(long, value_enum, default_value = "power-safe")]
     pub(crate) durability: Durability,
     /// Shards that there are to be at least; a tenant lives in one.
@@ -74,9 +74,10 @@ pub(crate) struct BrokerArgs {
 ///
 /// Keeps its rows in --rows; they are folded from the log, so the folder may be lost. Any number of
 /// projectors share the queries. SIGTERM drains.
-///
-/// Example: postroad projector --dir /etc/postroad --rows /var/lib/postroad/rows
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  postroad --dir /etc/postroad projector --rows /var/lib/postroad/rows"
+)]
 pub(crate) struct ProjectorArgs {
     #[command(flatten)]
     pub(crate) part: PartArgs,
@@ -183,7 +184,7 @@ fn part(
     };
     let url = url
         .map(str::to_owned)
-        .or_else(|| Some(context_url(layout.as_ref()?)?))
+        .or_else(|| context_url(layout.as_ref()?))
         .unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
     Ok(Part {
         shared: Shared::new(url, subjects, master),

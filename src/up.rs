@@ -29,9 +29,8 @@ pub(crate) const LOCAL_OPERATOR: &str = "local";
 ///
 /// The first start makes DIR with keys, the tenant `default` and `operator.creds`; later starts find
 /// everything again. Prints one line when it serves; ctrl-c or SIGTERM drains and stops it.
-///
-/// Example: postroad up --listen 127.0.0.1:4222
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  postroad up --listen 127.0.0.1:4222")]
 pub(crate) struct UpArgs {
     /// Where agents connect; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4222")]
@@ -39,7 +38,7 @@ pub(crate) struct UpArgs {
     /// What an acknowledgement promises.
     #[arg(long, value_enum, default_value = "power-safe")]
     pub(crate) durability: Durability,
-    /// The nats-server to run; otherwise $NATS_SERVER, then PATH, then .tools.
+    /// The nats-server to run; otherwise the first new enough one on PATH or in .tools [env: NATS_SERVER]
     #[arg(long, value_name = "PATH")]
     pub(crate) nats_server: Option<PathBuf>,
     /// Shards that there are to be at least; a tenant lives in one.

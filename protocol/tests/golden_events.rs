@@ -4,6 +4,11 @@
 //! A new event or version adds a file: `POSTROAD_WRITE_GOLDEN=1 cargo test -p postroad-protocol
 //! --test golden_events` writes the missing ones and never changes one that is there.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by panicking"
+)]
+
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, DamageAccepted, Event, EventKey, MessageSent,
     MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered, SummarySet,

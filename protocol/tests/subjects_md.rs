@@ -2,6 +2,11 @@
 //!
 //! `POSTROAD_WRITE_DOCS=1 cargo test -p postroad-protocol --test subjects_md` renders them anew.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by panicking"
+)]
+
 use postroad_protocol::catalogue;
 use postroad_protocol::event::Event;
 use std::path::PathBuf;

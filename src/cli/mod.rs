@@ -41,6 +41,7 @@ use self::settings::AgentName;
 use self::upkeep::{RebuildArgs, StatusArgs};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use postroad_protocol::Subjects;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -83,6 +84,9 @@ pub(crate) struct Global {
     /// Directory of a local deployment; by default the nearest .postroad above [env: POSTROAD_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+    /// First token of every subject of the deployment, for two on one NATS account
+    #[arg(long, global = true, value_name = "NAME", env = "POSTROAD_ROOT", default_value = "postroad", value_parser = Subjects::with_root)]
+    pub(crate) root: Subjects,
     /// How long to try before giving up, such as 500ms, 5s or 1m
     #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = time::timeout)]
     pub(crate) timeout: Duration,

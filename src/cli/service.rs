@@ -6,7 +6,7 @@ use crate::bench::{self, BenchArgs, Verdict};
 use crate::separate::{self, BrokerArgs, InitArgs, ProjectorArgs};
 use crate::tour::{self, TourArgs};
 use crate::up::{self, UpArgs};
-use postroad_protocol::{ErrorCode, Subjects};
+use postroad_protocol::ErrorCode;
 use std::path::PathBuf;
 
 /// Where a deployment lies when nothing else is said.
@@ -32,12 +32,12 @@ fn server(global: &Global) -> Option<String> {
 
 /// `up`.
 pub(super) async fn up(args: UpArgs, global: &Global) -> Result<(), Failure> {
-    told(up::run(args, &dir(global), Subjects::default(), global.json).await)
+    told(up::run(args, &dir(global), global.root.clone(), global.json).await)
 }
 
 /// `init`.
 pub(super) fn init(args: &InitArgs, global: &Global) -> Result<(), Failure> {
-    told(separate::init(args, &dir(global), &Subjects::default()))
+    told(separate::init(args, &dir(global), &global.root))
 }
 
 /// `broker`.
@@ -48,7 +48,7 @@ pub(super) async fn broker(args: BrokerArgs, global: &Global) -> Result<(), Fail
             args,
             dir.as_deref(),
             server.as_deref(),
-            Subjects::default(),
+            global.root.clone(),
             global.json,
         )
         .await,
@@ -63,7 +63,7 @@ pub(super) async fn projector(args: ProjectorArgs, global: &Global) -> Result<()
             args,
             dir.as_deref(),
             server.as_deref(),
-            Subjects::default(),
+            global.root.clone(),
             global.json,
         )
         .await,

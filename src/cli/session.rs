@@ -85,6 +85,7 @@ impl Session {
     fn options(&self, settings: &Settings, credential: &Credential) -> ConnectOptions {
         let options = ConnectOptions::new(&settings.server, credential.clone())
             .name("postroad-cli")
+            .subjects(self.global.root.clone())
             .timeout(self.global.timeout)
             // This process knows nothing of what the one before it has seen.
             .always_fresh();
@@ -103,7 +104,7 @@ impl Session {
             Some(instance) => instance.clone(),
             None => default_instance(&self.environment, Some(&layout.root().join("state")))?,
         };
-        let creds = mint(layout.root(), agent, &instance)?;
+        let creds = mint(layout.root(), self.global.root.root(), agent, &instance)?;
         let credential = Credential::parse(&creds).map_err(ClientError::from)?;
         let options = self.options(settings, &credential).instance(instance);
         let client = Client::connect(options).await?;
@@ -162,10 +163,11 @@ pub(crate) const PAGE_LIMIT: u32 = PAGE_MAX as u32;
 
 fn mint(
     dir: &Path,
+    root: &str,
     agent: &AgentName,
     instance: &InstanceId,
 ) -> Result<zeroize::Zeroizing<String>, Failure> {
-    mint_session(dir, &agent.tenant, &agent.role, Some(instance)).map_err(|error| {
+    mint_session(dir, root, &agent.tenant, &agent.role, Some(instance)).map_err(|error| {
         let remedy = "--as works where the deployment's keys are; elsewhere use --creds FILE";
         Failure::of(ErrorCode::Unauthenticated, &error, remedy)
     })

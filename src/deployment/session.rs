@@ -9,7 +9,7 @@ use super::keys::{CredentialKind, DeploymentKeys, KeysError};
 use super::layout::{Layout, LayoutError};
 use nkeys::KeyPair;
 use postroad_protocol::tenancy::Scope;
-use postroad_protocol::{InstanceId, Role, Subjects, TenantId, TimeMs};
+use postroad_protocol::{InstanceId, Role, TenantId, TimeMs};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -37,6 +37,7 @@ pub(crate) enum SessionError {
 /// The `.creds` text for an agent of the deployment in `dir`, bound to `instance` where one is given.
 pub(crate) fn mint_session(
     dir: &Path,
+    subject_root: &str,
     tenant: &TenantId,
     role: &Role,
     instance: Option<&InstanceId>,
@@ -64,7 +65,7 @@ pub(crate) fn mint_session(
         tags: &tags,
         expires_at_s: Some(TimeMs::now().0 / 1000 + LIFE_S),
     };
-    let templates = Templates::for_root(Subjects::default().root());
+    let templates = Templates::for_root(subject_root);
     let token = jwt::user_jwt(&keys, &templates, &grant)?;
     Ok(jwt::creds_file(&token, &user))
 }

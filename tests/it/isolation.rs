@@ -113,7 +113,7 @@ impl Stage {
     }
 
     /// How many events of the owner's tenant there are, operators' reads and delivered marks left out.
-    async fn events_of_owner(&self) -> usize {
+    fn events_of_owner(&self) -> usize {
         let ran = self
             .deployment
             .run(&["--json", "replay", "--tenant", "acme"])
@@ -203,11 +203,11 @@ async fn the_stranger_is_refused_and_the_owner_is_served_for_every_verb() {
             verb.name
         );
     }
-    let before = stage.events_of_owner().await;
+    let before = stage.events_of_owner();
     for name in CASES {
         case(name, &stage).await;
     }
-    let after = stage.events_of_owner().await;
+    let after = stage.events_of_owner();
     // The owner's own calls in the cases: one send, one mark, one summary, one credential, one retirement.
     assert_eq!(
         after - before,

@@ -3,7 +3,10 @@
 #![allow(
     unreachable_pub,
     missing_docs,
-    reason = "a test binary exports nothing; names say what is promised"
+    clippy::unwrap_used,
+    clippy::default_trait_access,
+    clippy::too_many_lines,
+    reason = "a test binary exports nothing, says what it expects by panicking, and may list many cases"
 )]
 
 mod bad_input;

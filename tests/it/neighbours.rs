@@ -146,7 +146,7 @@ async fn a_retry_in_flight_is_merged_and_another_content_under_its_id_is_a_confl
                 Err(postroad_client::ClientError::Refused(refusal))
                     if refusal.code == ErrorCode::Conflict =>
                 {
-                    conflicts += 1
+                    conflicts += 1;
                 }
                 Err(error) => panic!("{error:?}"),
             }
