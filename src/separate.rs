@@ -165,8 +165,10 @@ fn part(
     };
     let master = match (&args.master_key, &keys) {
         (Some(path), _) => {
-            let hex = std::fs::read_to_string(path)
-                .with_context(|| format!("{} cannot be read", path.display()))?;
+            let hex = zeroize::Zeroizing::new(
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("{} cannot be read", path.display()))?,
+            );
             let key = crate::deployment::master_key::MasterKey::from_hex(hex.trim()).with_context(
                 || {
                     format!(
@@ -214,11 +216,14 @@ pub(crate) async fn broker(
         shards: args.shards,
         replicas: usize::from(args.replicas),
     };
+    // First the account: a broker that connects on yesterday's permissions is refused without a word.
+    if let Some((keys, templates)) = &part.keys
+        && account::bring_up_to_date(&part.shared.url, keys, templates).await?
+    {
+        tracing::info!("the server's account has today's permissions now");
+    }
     let broker = start_broker(&part.shared, &part.creds, writing).await?;
     if let Some((keys, templates)) = &part.keys {
-        if account::bring_up_to_date(&part.shared.url, keys, templates).await? {
-            tracing::info!("the server's account has today's permissions now");
-        }
         start_issuer(&part.shared, keys, templates).await?;
     }
     say_ready(Service::Broker, &part.shared.url, json)?;

@@ -140,8 +140,11 @@ async fn start(
     }
     let context = serde_json::json!({ "url": shared.url });
     write_private(&layout.context(), format!("{context}\n").as_bytes())?;
-    // Before the first tenant there is nobody; afterwards the operator alone decides who exists.
-    if projector.hosts().keyring().homes().is_empty() {
+    // Before the first tenant there is nobody; afterwards the operator alone decides who exists. Alone
+    // on the register, it may be half made by a start that was killed, and is made again.
+    let homes = projector.hosts().keyring().homes();
+    if homes.is_empty() || matches!(homes.as_slice(), [(only, _)] if only.as_str() == FIRST_TENANT)
+    {
         create_first_tenant(&shared, &creds).await?;
     }
     Ok(Running {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 /// How long a command waits for the fold to reach what it needs.
 const FOLD_WAIT: Duration = Duration::from_millis(POSITION_WAIT_MS);
 /// Pause after keys could not be loaded.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Rosters of every tenant in every followed shard.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ impl Directory {
         let (report, folded) = watch::channel(0);
         let mut folding = Folding {
             follower: Follower::filtered(shard.clone(), filter),
+            read: Vec::new(),
             keyring: self.keyring.clone(),
             shard: number,
             rosters: self.rosters.clone(),
@@ -160,6 +161,8 @@ impl Directory {
 /// The fold of one shard.
 struct Folding {
     follower: Follower,
+    /// Read and not folded yet.
+    read: Vec<StoredEvent>,
     keyring: Keyring,
     shard: u16,
     rosters: Arc<Rosters>,
@@ -204,14 +207,15 @@ impl Folding {
     }
 
     async fn step(&mut self) -> Result<(), Stuck> {
-        let events = self.follower.next().await.map_err(Stuck::Log)?;
-        // The follower has moved on, so these events must not be given up for want of a key.
-        while let Err(error) = self.keyring.load_for(&events).await {
-            if matches!(error, KeyringError::WrongMaster { .. }) {
-                return Err(Stuck::Keys(error));
-            }
-            tokio::time::sleep(PAUSE).await;
+        if self.read.is_empty() {
+            self.read = self.follower.next().await.map_err(Stuck::Log)?;
         }
+        // The follower has moved on, so these events are kept until their keys are there.
+        self.keyring
+            .load_for(&self.read)
+            .await
+            .map_err(Stuck::Keys)?;
+        let events = std::mem::take(&mut self.read);
         self.fold(&events);
         Ok(())
     }

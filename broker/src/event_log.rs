@@ -103,18 +103,30 @@ struct Writer {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// The outcome of an append, once it is there.
+/// The outcome of an append.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    shard: u16,
-    answer: oneshot::Receiver<Result<Appended, AppendError>>,
+pub(crate) enum Outcome {
+    /// It is there.
+    Known(Result<Appended, AppendError>),
+    /// It is on its way.
+    Awaited {
+        /// Where it is stored, if it is.
+        shard: u16,
+        /// Where the outcome comes.
+        answer: oneshot::Receiver<Result<Appended, AppendError>>,
+    },
 }
 
 impl Outcome {
     /// Waits for it; the log's own deadlines bound the wait.
     pub(crate) async fn wait(self) -> Result<Appended, AppendError> {
-        let gone = AppendError::Unknown { shard: self.shard };
-        self.answer.await.unwrap_or(Err(gone))
+        match self {
+            Self::Known(outcome) => outcome,
+            Self::Awaited { shard, answer } => {
+                let gone = AppendError::Unknown { shard };
+                answer.await.unwrap_or(Err(gone))
+            }
+        }
     }
 }
 
@@ -202,10 +214,14 @@ impl EventLog {
     }
 
     /// Seals `draft` and queues it. Drafts of one tenant are stored in the order of these calls.
-    ///
-    /// # Errors
-    /// [`AppendError`] when it cannot even be queued; nothing is stored then.
-    pub(crate) fn append(&self, draft: Draft) -> Result<Outcome, AppendError> {
+    pub(crate) fn append(&self, draft: Draft) -> Outcome {
+        match self.queue(draft) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Known(Err(error)),
+        }
+    }
+
+    fn queue(&self, draft: Draft) -> Result<Outcome, AppendError> {
         let owner = draft
             .owner
             .as_ref()
@@ -223,13 +239,13 @@ impl EventLog {
             traceparent: draft.traceparent.as_deref(),
         };
         let outgoing = Outgoing::new(sealing.seal(&draft.event), draft.expected_last);
-        let (answer, outcome) = oneshot::channel();
+        let (promise, answer) = oneshot::channel();
         let append = Append {
             payer: draft.owner,
             outgoing,
             event: draft.event,
             time: draft.time,
-            answer,
+            answer: promise,
         };
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
         let writer = shards
@@ -239,10 +255,7 @@ impl EventLog {
             mpsc::error::TrySendError::Full(_) => AppendError::Full,
             mpsc::error::TrySendError::Closed(_) => AppendError::Unavailable { shard },
         })?;
-        Ok(Outcome {
-            shard,
-            answer: outcome,
-        })
+        Ok(Outcome::Awaited { shard, answer })
     }
 
     /// Compares `draft` with the event that is known to be stored under its id at `sequence`.

@@ -3,7 +3,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | this | what is kept in order: sends and summaries |
+//! | this | what every command needs: homes, registration, first attempts |
+//! | [`ordered`] | sends and summaries, kept in order |
 //! | [`mark`] | `mark_as_read` |
 //! | [`admin`] | tenants, credentials, retirements, damage |
 //! | [`observe`] | what projectors saw |
@@ -11,20 +12,22 @@
 mod admin;
 mod mark;
 mod observe;
+mod ordered;
+
+pub(crate) use ordered::{Decision, Ordered};
 
 use crate::aggregate::agent::{Standing, standing};
-use crate::aggregate::message::{Audience, audience, doubtful_roles};
 use crate::answer::Answer;
-use crate::ask::{Ask, Currency};
+use crate::ask::Ask;
 use crate::directory::Directory;
 use crate::error::{AppendError, no_tenant};
-use crate::event_log::{Appended, Draft, EventLog, Outcome};
+use crate::event_log::{Appended, Draft, EventLog};
 use crate::push::Push;
 use async_nats::jetstream::context::Context;
 use postroad_log::Keyring;
-use postroad_protocol::command::{Command, Done, Sent};
+use postroad_protocol::command::Command;
 use postroad_protocol::error::Refusal;
-use postroad_protocol::event::{Actor, Event, MessageSent, SummarySet};
+use postroad_protocol::event::{Actor, Event, EventKey};
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
 use postroad_protocol::limits::FRESH_ID_MS;
 use postroad_protocol::position::Position;
@@ -60,277 +63,13 @@ pub(crate) struct Request {
     pub(crate) position: Option<Position>,
 }
 
-/// A command of an agent that is stored in the order in which it came. Its event follows from the
-/// command alone; what is left to decide is whether it may be.
-#[derive(Debug)]
-pub(crate) struct Ordered {
-    pub(crate) scope: TenantScope,
-    pub(crate) reader: Reader,
-    id: CommandId,
-    time: TimeMs,
-    traceparent: Option<Box<str>>,
-    event: Arc<Event>,
-}
-
-/// What deciding came to.
-#[derive(Debug)]
-pub(crate) struct Decision {
-    next: Next,
-    reply: Reply,
-}
-
-#[derive(Debug)]
-enum Next {
-    Append(Draft),
-    /// An earlier attempt stored it.
-    Stored(Appended),
-}
-
-/// What the answer needs beside the position.
-#[derive(Debug)]
-enum Reply {
-    Sent {
-        scope: TenantScope,
-        id: CommandId,
-        audience: Audience,
-    },
-    Done,
-}
-
-/// A decision that is on its way into the log.
-#[derive(Debug)]
-pub(crate) struct Submitted {
-    outcome: Result<OutcomeOr, AppendError>,
-    reply: Reply,
-}
-
-#[derive(Debug)]
-enum OutcomeOr {
-    Outcome(Outcome),
-    Stored(Appended),
-}
-
-impl Reply {
-    /// The field that carried the command's id.
-    fn id_field(&self) -> &'static str {
-        match self {
-            Self::Sent { .. } => "messageId",
-            Self::Done => "commandId",
-        }
-    }
-}
-
 /// Whether an id was made so lately that, were it stored before, JetStream would still know it.
 fn is_fresh(id: CommandId, now: TimeMs) -> bool {
     id.stamp_ms()
         .is_some_and(|stamp| stamp.abs_diff(now.0) <= FRESH_ID_MS)
 }
 
-impl Request {
-    /// Turns a send or a summary into what is kept in order; other commands come back as they are.
-    ///
-    /// # Errors
-    /// A refusal when it is not an agent of a tenant who calls.
-    pub(crate) fn ordered(self) -> Result<Result<Ordered, Self>, Refusal> {
-        let event = match self.command {
-            Command::SendMessage(command) => {
-                let from = self.context.reader()?.clone();
-                Event::from(crate::aggregate::message::sent(from, command))
-            }
-            Command::SetSummary { summary } => Event::from(SummarySet {
-                reader: self.context.reader()?.clone(),
-                summary,
-            }),
-            command => return Ok(Err(Self { command, ..self })),
-        };
-        Ok(Ok(Ordered {
-            scope: self.context.scope()?.clone(),
-            reader: self.context.reader()?.clone(),
-            id: self.id,
-            time: self.time,
-            traceparent: self.context.traceparent().map(Into::into),
-            event: Arc::new(event),
-        }))
-    }
-}
-
-impl Ordered {
-    fn message(&self) -> Option<&MessageSent> {
-        match &*self.event {
-            Event::MessageSent(message) => Some(message),
-            _ => None,
-        }
-    }
-
-    fn draft(&self, shard: u16) -> Draft {
-        Draft {
-            owner: Some(self.scope.clone()),
-            shard,
-            id: self.id,
-            by: Actor::Agent(self.reader.clone()),
-            event: self.event.clone(),
-            time: self.time,
-            traceparent: self.traceparent.clone(),
-            expected_last: None,
-        }
-    }
-
-    fn reply(&self, audience: Option<Audience>) -> Reply {
-        match (self.message(), audience) {
-            (Some(_), audience) => Reply::Sent {
-                scope: self.scope.clone(),
-                id: self.id,
-                audience: audience.unwrap_or(Audience {
-                    count: 0,
-                    named: None,
-                }),
-            },
-            (None, _) => Reply::Done,
-        }
-    }
-}
-
 impl Handler {
-    /// Decides at once, where nothing has to be waited for and nothing speaks against it. A refusal
-    /// is never given here: it takes a look at the log first.
-    pub(crate) fn decide_now(&self, request: &Ordered) -> Option<Decision> {
-        if !is_fresh(request.id, request.time) {
-            return None;
-        }
-        let home = self.keyring.home(request.scope.owner())?;
-        self.log.is_open(home.shard).then_some(())?;
-        let audience = self.directory.with(&request.scope, |roster| {
-            let standing = standing(roster, &request.reader).ok()?;
-            (standing == Standing::Registered).then_some(())?;
-            match request.message() {
-                Some(message) if message.reply_to.is_some() => None,
-                Some(message) => audience(roster, message).ok().map(Some),
-                None => Some(None),
-            }
-        })?;
-        Some(Decision {
-            next: Next::Append(request.draft(home.shard)),
-            reply: request.reply(audience),
-        })
-    }
-
-    /// Decides with everything that it takes: registration, look-ups, catching up.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub(crate) async fn decide_in_order(&self, request: &Ordered) -> Result<Decision, Refusal> {
-        let shard = self.home(&request.scope).await?;
-        self.ensure_reader(&request.scope, shard, &request.reader, request.time)
-            .await?;
-        let draft = request.draft(shard);
-        let stored = |appended, audience| Decision {
-            next: Next::Stored(appended),
-            reply: request.reply(audience),
-        };
-        let Some(message) = request.message() else {
-            return Ok(match self.first_attempt(&draft, "commandId").await? {
-                Some(appended) => stored(appended, None),
-                None => Decision {
-                    next: Next::Append(draft),
-                    reply: request.reply(None),
-                },
-            });
-        };
-        let first = self.first_attempt(&draft, "messageId").await?;
-        let decided = self.decide_send(request, message, shard).await;
-        match (first, decided) {
-            (Some(appended), decided) => Ok(stored(appended, decided.ok())),
-            (None, Ok(audience)) => Ok(Decision {
-                next: Next::Append(draft),
-                reply: request.reply(Some(audience)),
-            }),
-            // What refuses now may have come after an attempt that was stored and never answered.
-            (None, Err(refusal)) => match self.find(&draft, "messageId").await {
-                Ok(Some(appended)) => Ok(stored(appended, None)),
-                Ok(None) | Err(_) => Err(refusal),
-            },
-        }
-    }
-
-    async fn decide_send(
-        &self,
-        request: &Ordered,
-        message: &MessageSent,
-        shard: u16,
-    ) -> Result<Audience, Refusal> {
-        let scope = &request.scope;
-        let decide = || {
-            self.directory
-                .with(scope, |roster| audience(roster, message))
-        };
-        let mut decided = decide();
-        if decided.is_err() {
-            let doubtful = self
-                .directory
-                .with(scope, |roster| doubtful_roles(roster, message));
-            for role in doubtful {
-                let aggregate = AggregateKey::Agent(role);
-                self.directory.catch_up(scope, shard, &aggregate).await?;
-            }
-            decided = decide();
-        }
-        let audience = decided?;
-        if let Some(reply_to) = message.reply_to {
-            let visible = |currency| {
-                self.ask
-                    .visible(scope, currency, request.reader.clone(), reply_to)
-            };
-            // The rows may not have it yet, though its reader was already told of it.
-            if !visible(Currency::Any).await? && !visible(Currency::Fresh).await? {
-                return Err(Refusal::not_found("replyTo", "message"));
-            }
-        }
-        Ok(audience)
-    }
-
-    /// Hands a decision to the log. What is handed over first is stored first.
-    pub(crate) fn submit(&self, decision: Decision) -> Submitted {
-        let outcome = match decision.next {
-            Next::Append(draft) => self.log.append(draft).map(OutcomeOr::Outcome),
-            Next::Stored(appended) => Ok(OutcomeOr::Stored(appended)),
-        };
-        Submitted {
-            outcome,
-            reply: decision.reply,
-        }
-    }
-
-    /// Waits for the outcome, rings the bell, and says what the caller is told.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub(crate) async fn complete(&self, submitted: Submitted) -> Result<Answer, Refusal> {
-        let reply = submitted.reply;
-        let appended = match submitted.outcome {
-            Ok(OutcomeOr::Outcome(outcome)) => outcome.wait().await,
-            Ok(OutcomeOr::Stored(appended)) => Ok(appended),
-            Err(error) => Err(error),
-        };
-        let appended = appended.map_err(|error| error.refusal(reply.id_field()))?;
-        let position = appended.position;
-        Ok(match reply {
-            Reply::Done => Answer::Done(Done { position }),
-            Reply::Sent {
-                scope,
-                id,
-                audience,
-            } => {
-                self.push.stored(scope.tenant(), id, &appended).await;
-                Answer::Sent(Sent {
-                    message_id: id,
-                    position,
-                    recipient_count: audience.count,
-                    recipients: audience.named,
-                })
-            }
-        })
-    }
-
     /// Handles a command that needs no order.
     ///
     /// # Errors
@@ -362,7 +101,7 @@ impl Handler {
 
     /// Appends and waits.
     async fn append(&self, draft: Draft) -> Result<Appended, AppendError> {
-        self.log.append(draft)?.wait().await
+        self.log.append(draft).wait().await
     }
 
     /// The shard in which a tenant lives, ready to be written to.
@@ -457,7 +196,7 @@ impl Handler {
         let Some(scope) = &draft.owner else {
             return Ok(None);
         };
-        let key = postroad_protocol::event::EventKey::of(&draft.by, draft.id);
+        let key = EventKey::of(&draft.by, draft.id);
         let Some(sequence) = self.ask.event(scope, key).await? else {
             return Ok(None);
         };

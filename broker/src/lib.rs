@@ -4,15 +4,15 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`ingress`] | requests in, in order; bounds |
-//! | [`lane`], [`in_flight`] | order of what waits; how much is taken on |
-//! | [`handle`] | COMMAND BECOMES EVENT |
-//! | [`aggregate`] | pure decide and fold |
-//! | [`directory`] | the fold of every roster, in memory |
-//! | [`ask`] | look-ups at projectors, signatures from the issuer |
-//! | [`event_log`] | the only JetStream writer: plain and batched appends |
-//! | [`push`], [`answer`] | bells and replies |
-//! | [`error`] | what can go wrong |
+//! | `ingress` | requests in, in order; bounds |
+//! | `lane`, `in_flight` | order of what waits; how much is taken on |
+//! | `handle` | COMMAND BECOMES EVENT |
+//! | `aggregate` | pure decide and fold |
+//! | `directory` | the fold of every roster, in memory |
+//! | `ask` | look-ups at projectors, signatures from the issuer |
+//! | `event_log` | the only JetStream writer: plain and batched appends |
+//! | `push`, `answer` | bells and replies |
+//! | `error` | what can go wrong |
 //!
 //! Absent on purpose: rows (they are the projector's), keys that sign (the issuer's), and any publish
 //! to a command's or query's subject.
@@ -131,10 +131,11 @@ impl Broker {
         }
         let log = EventLog::new(subjects.clone(), keyring.clone(), config.durability);
         let directory = Directory::new(subjects.clone(), keyring.clone());
-        for shard in list_shards(&context).await? {
+        let open = list_shards(&context).await?.into_iter().map(async |shard| {
             log.open(shard.clone()).await?;
-            directory.follow(shard).await?;
-        }
+            directory.follow(shard).await
+        });
+        futures_util::future::try_join_all(open).await?;
         let handler = Arc::new(Handler {
             log,
             directory,

@@ -139,11 +139,13 @@ impl Follower {
     async fn try_connect(&self) -> Result<(Connection, u64), LogError> {
         let client = self.shard.context().client();
         let connects = client.statistics().connects.load(Ordering::Relaxed);
-        let extent = if self.filter.is_empty() {
-            self.shard.verify(&self.anchor).await?
+        // A filter passes over events, so its last one is no anchor; epoch and end still are.
+        let anchor = if self.filter.is_empty() {
+            self.anchor
         } else {
-            self.shard.extent().await?
+            Anchor::given_up(self.anchor.epoch, self.anchor.sequence)
         };
+        let extent = self.shard.verify(&anchor).await?;
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence {
                 start_sequence: self.anchor.sequence + 1,

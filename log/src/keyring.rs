@@ -16,6 +16,12 @@ use postroad_protocol::subject::{KEYS_STREAM, Owner, SYSTEM, Subjects};
 use postroad_protocol::tenancy::replay::{StoredFor, stored_for};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// How long one look for new keys may take.
+const REFRESH_WAIT: Duration = Duration::from_secs(10);
+/// How long one fetch of records waits.
+const FETCH_WAIT: Duration = Duration::from_secs(2);
 
 /// Where a tenant lives, and which creation of its name this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +144,14 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`].
     pub async fn refresh(&self) -> Result<(), KeyringError> {
+        // A lost packet must not hold the lock for ever: everybody's keys are behind it.
+        let late = |_| Unreachable::at("loading data keys")("it took too long");
+        tokio::time::timeout(REFRESH_WAIT, self.load_new())
+            .await
+            .map_err(late)?
+    }
+
+    async fn load_new(&self) -> Result<(), KeyringError> {
         let mut loaded = self.inner.loaded.lock().await;
         let doing = "loading data keys";
         let info = self
@@ -168,6 +182,7 @@ impl Keyring {
             let mut batch = consumer
                 .fetch()
                 .max_messages(1_000)
+                .expires(FETCH_WAIT)
                 .messages()
                 .await
                 .map_err(Unreachable::at(doing))?;
@@ -182,8 +197,10 @@ impl Keyring {
                 *loaded = sequence;
             }
             if *loaded == before {
-                // Deleted records at the end: there is nothing more to read.
-                break;
+                // What is missing is only late: taking it for lost would take its events for damaged.
+                return Err(
+                    Unreachable::at(doing)("the records that were announced did not come").into(),
+                );
             }
         }
         Ok(())

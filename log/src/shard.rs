@@ -4,7 +4,7 @@
 use crate::error::{Broken, LogError, Unreachable};
 use crate::stored::{Anchor, StoredEvent};
 use async_nats::jetstream::context::Context;
-use async_nats::jetstream::stream::{DirectGetErrorKind, Info, Stream};
+use async_nats::jetstream::stream::{DirectGetErrorKind, Info, RawMessageErrorKind, Stream};
 use postroad_protocol::position::Position;
 use postroad_protocol::subject::shard_stream;
 
@@ -117,6 +117,25 @@ impl Shard {
         )
     }
 
+    /// Whether the event that `anchor` knows lies where it lay. A replica that lags answers wrongly, so
+    /// what it denies is asked of the stream's leader.
+    async fn holds(&self, anchor: &Anchor) -> Result<bool, Unreachable> {
+        let same = |event: &StoredEvent| event.digest() == anchor.digest;
+        if self.get(anchor.sequence).await?.as_ref().is_some_and(same) {
+            return Ok(true);
+        }
+        match self.stream.get_raw_message(anchor.sequence).await {
+            Ok(message) => Ok(same(&StoredEvent::new(
+                message.sequence,
+                &message.subject,
+                Some(&message.headers),
+                message.payload,
+            ))),
+            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(false),
+            Err(error) => Err(Unreachable::at("reading one event")(error)),
+        }
+    }
+
     /// Whether the stream still holds what `anchor` knows.
     ///
     /// # Errors
@@ -138,16 +157,11 @@ impl Shard {
             .into());
         }
         // An anchor without digest stands behind events that an operator gave up.
-        if anchor.digest != [0; 16] {
-            match self.get(anchor.sequence).await? {
-                Some(event) if event.digest() == anchor.digest => {}
-                _ => {
-                    return Err(Broken::Rewritten {
-                        sequence: anchor.sequence,
-                    }
-                    .into());
-                }
+        if anchor.digest != [0; 16] && !self.holds(anchor).await? {
+            return Err(Broken::Rewritten {
+                sequence: anchor.sequence,
             }
+            .into());
         }
         Ok(extent)
     }

@@ -8,19 +8,20 @@ use crate::observe::{Brokers, Deliveries};
 use crate::presence::Presence;
 use crate::rows::{Seen, read_rows};
 use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
+use crate::turns::Ticket;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{read_claims, unknown_verb};
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::EventKey;
 use postroad_protocol::id::{MessageId, Reader, TimeMs};
 use postroad_protocol::limits::ANSWER_MAX_BYTES;
+use postroad_protocol::position::Position;
 use postroad_protocol::query::{self, ListMessages, Page, Query, wire};
 use postroad_protocol::service::Observation;
 use postroad_protocol::subject::Subjects;
-use postroad_protocol::tenancy::{Admitted, Principal, TenantScope};
+use postroad_protocol::tenancy::{Principal, RequestContext, Scope, TenantScope};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 /// Knows every answer.
@@ -38,6 +39,8 @@ pub struct Answerer {
     pub deliveries: Arc<Deliveries>,
     /// The deployment's subjects.
     pub subjects: Subjects,
+    /// Longest body that NATS carries for an answer, in bytes.
+    pub max_body: usize,
     /// What the operator asks of this process.
     pub operations: crate::operate::Operations,
 }
@@ -59,6 +62,21 @@ impl Answer {
             delivered: None,
         }
     }
+}
+
+/// A query that was admitted and taken on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who calls, for whom.
+    pub context: &'a RequestContext,
+    /// The scope that NATS checked.
+    pub scope: Scope,
+    /// The verb, still to be known.
+    pub verb: &'a str,
+    /// How the body is written and the answer will be.
+    pub encoding: Encoding,
+    /// The body, still to be read.
+    pub body: &'a [u8],
 }
 
 /// One agent's query: for whom, where it is read, in what encoding it is answered.
@@ -103,88 +121,56 @@ impl Call<'_> {
 }
 
 impl Answerer {
-    /// Answers an admitted query. `place` is held while it works, not while it waits for mail.
+    /// Answers a query. It holds a turn while it works, and rests while it waits.
     ///
     /// # Errors
     /// The refusal to send instead.
     pub async fn answer(
         &self,
-        admitted: &Admitted<'_>,
-        encoding: Encoding,
-        body: &[u8],
-        place: OwnedSemaphorePermit,
+        asked: &Asked<'_>,
+        ticket: &mut Ticket,
         leaving: &CancellationToken,
     ) -> Result<Answer, Refusal> {
-        let context = &admitted.context;
+        ticket.work().await;
+        let Asked {
+            context,
+            scope,
+            verb,
+            encoding,
+            body,
+        } = *asked;
         context.check_claims(&read_claims(encoding, body)?)?;
         let reading: wire::Reading = encoding.decode(body)?;
-        let query = Query::read(admitted.scope, admitted.verb, encoding, body)?;
+        let query = Query::read(scope, verb, encoding, body)?;
         if matches!(context.principal(), Principal::Operator(_)) {
-            return self
-                .answer_operator(context, admitted.verb, query, encoding)
-                .await;
+            return self.answer_operator(asked, query, ticket).await;
+        }
+        if query.is_operators() {
+            context.require_operator()?;
         }
         let (scope, reader) = (context.scope()?, context.reader()?);
-        if query.is_operators() {
-            return Err(context
-                .require_operator()
-                .err()
-                .unwrap_or_else(|| Refusal::internal("")));
-        }
         let (_, host) = self.hosts.of(scope).await?;
         self.presence
             .heard(scope.tenant().clone(), reader.clone(), TimeMs::now(), false);
-        let place = self.catch_up(scope, reader, host, &reading, place).await?;
+        catch_up(&host, &reading, ticket).await?;
         let call = Call {
             scope,
             reader,
-            host,
+            host: &host,
             encoding,
         };
-        self.register(&call).await?;
+        self.register(&call, ticket).await?;
         match query {
             Query::CheckMessages {
                 limit,
                 cursor,
                 wait_ms,
             } => {
-                self.check(&call, limit, cursor.as_deref(), wait_ms, place, leaving)
+                self.check(&call, limit, cursor.as_deref(), wait_ms, ticket, leaving)
                     .await
             }
             query => self.read(&call, query).await,
         }
-    }
-
-    /// Waits for what the caller must see. Whoever has to wait gives up its place to others meanwhile,
-    /// and counts as one of its tenant's waits.
-    async fn catch_up(
-        &self,
-        scope: &TenantScope,
-        reader: &Reader,
-        host: &Host,
-        reading: &wire::Reading,
-        place: OwnedSemaphorePermit,
-    ) -> Result<OwnedSemaphorePermit, Refusal> {
-        let fresh = reading.fresh == Some(true);
-        let behind = reading.position.filter(|position| {
-            position.shard != host.shard().number() || !host.has_reached(*position)
-        });
-        if behind.is_none() && !fresh {
-            return Ok(place);
-        }
-        let places = Arc::clone(place.semaphore());
-        drop(place);
-        let _wait = self.bells.wait(scope, reader)?;
-        if let Some(position) = behind {
-            host.wait_for(position).await?;
-        }
-        if fresh {
-            host.wait_for_end().await?;
-        }
-        places
-            .acquire_owned()
-            .await
-            .map_err(|_| Refusal::unavailable("this projector is stopping"))
     }
 
     /// An answer has been sent: what it delivered becomes an event.
@@ -195,7 +181,7 @@ impl Answerer {
     }
 
     /// A reader's first call registers it, and the call waits until that is applied.
-    async fn register(&self, call: &Call<'_>) -> Result<(), Refusal> {
+    async fn register(&self, call: &Call<'_>, ticket: &mut Ticket) -> Result<(), Refusal> {
         let reader = call.reader.clone();
         match call
             .rows(move |rows, _| rows.reader_state(&reader))
@@ -212,8 +198,11 @@ impl Answerer {
                 let observation = Observation::FirstCall {
                     reader: call.reader.clone(),
                 };
+                ticket.rest();
                 let position = self.brokers.observe(call.scope, &observation).await?;
-                self.hosts.wait_for(position).await
+                call.host.wait_for(position).await?;
+                ticket.work().await;
+                Ok(())
             }
         }
     }
@@ -237,59 +226,80 @@ impl Answerer {
         limit: usize,
         cursor: Option<&str>,
         wait_ms: u64,
-        place: OwnedSemaphorePermit,
+        ticket: &mut Ticket,
         leaving: &CancellationToken,
     ) -> Result<Answer, Refusal> {
         let after = call.sequence(cursor, Kind::Check)?;
-        let (answer, count) = self.check_once(call, limit, after).await?;
-        if wait_ms == 0 || count > 0 {
-            return Ok(answer);
+        let first = self.check_once(call, limit, after).await?;
+        if wait_ms == 0 || first.is_final() {
+            return Ok(first.answer);
         }
-        // A waiting check works no more than a moment at each ring, so it holds no place.
-        drop(place);
         let wait = self.bells.wait(call.scope, call.reader)?;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms);
         loop {
             let rung = wait.bell().notified();
             tokio::pin!(rung);
             rung.as_mut().enable();
-            let (answer, count) = self.check_once(call, limit, after).await?;
-            if count > 0 {
-                return Ok(answer);
+            ticket.work().await;
+            let look = self.check_once(call, limit, after).await?;
+            if look.is_final() {
+                return Ok(look.answer);
             }
+            ticket.rest();
             tokio::select! {
                 () = &mut rung => {}
-                () = tokio::time::sleep_until(deadline) => return Ok(answer),
-                () = leaving.cancelled() => return Ok(answer),
+                () = tokio::time::sleep_until(deadline) => return Ok(look.answer),
+                () = leaving.cancelled() => return Ok(look.answer),
             }
         }
     }
 
-    /// One look at the unread messages, and how many are in the answer.
+    /// One look at the unread messages.
     async fn check_once(
         &self,
         call: &Call<'_>,
         limit: usize,
         after: Option<u64>,
-    ) -> Result<(Answer, usize), Refusal> {
-        let reader = call.reader.clone();
-        let (page, seen) = call
-            .rows(move |rows, _| rows.check(&reader, limit, after, ANSWER_MAX_BYTES))
-            .await?;
-        let next = page.next_after.map(u64::to_be_bytes);
-        let count = page.messages.len();
-        let mut answer = call.answer(&query::Messages {
-            messages: page.messages,
-            unread_total: page.unread_total,
-            truncated: page.truncated,
-            next_cursor: call.cursor(Kind::Check, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
-            position: seen.position,
-            stale: seen.stale,
-        });
-        if !page.undelivered.is_empty() {
-            answer.delivered = Some((call.scope.clone(), call.reader.clone(), page.undelivered));
+    ) -> Result<Look, Refusal> {
+        let mut limit = limit;
+        loop {
+            let reader = call.reader.clone();
+            let (page, seen) = call
+                .rows(move |rows, _| rows.check(&reader, limit, after, ANSWER_MAX_BYTES))
+                .await?;
+            let next = page.next_after.map(u64::to_be_bytes);
+            let count = page.messages.len();
+            let mut answer = call.answer(&query::Messages {
+                messages: page.messages,
+                unread_total: page.unread_total,
+                truncated: page.truncated,
+                next_cursor: call.cursor(Kind::Check, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
+                position: seen.position,
+                stale: seen.stale,
+            });
+            if self.is_too_long(&answer, &mut limit, count) {
+                continue;
+            }
+            if !page.undelivered.is_empty() {
+                answer.delivered =
+                    Some((call.scope.clone(), call.reader.clone(), page.undelivered));
+            }
+            return Ok(Look {
+                answer,
+                count,
+                stale: seen.stale,
+            });
         }
-        Ok((answer, count))
+    }
+
+    /// Whether an answer is more than NATS carries; then `limit` becomes half of what it held.
+    /// What is accepted of one message always fits (see [`postroad_protocol::limits`]).
+    pub(crate) fn is_too_long(&self, answer: &Answer, limit: &mut usize, held: usize) -> bool {
+        let too_long = answer.body.len() > self.max_body && held > 1;
+        if too_long {
+            *limit = held / 2;
+        }
+        too_long
     }
 
     async fn who_am_i(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -393,23 +403,70 @@ impl Answerer {
         wanted: ListMessages,
     ) -> Result<Answer, Refusal> {
         let before = call.sequence(wanted.page.cursor.as_deref(), Kind::List)?;
-        let reader = call.reader.clone();
-        let ((page, unread_total), seen) = call
-            .rows(move |rows, _| {
-                Ok((
-                    rows.list_messages(&reader, &wanted, before)?,
-                    rows.unread_total(&reader)?,
-                ))
-            })
-            .await?;
-        let next = page.next_before.map(u64::to_be_bytes);
-        Ok(call.answer(&query::Messages {
-            messages: page.messages,
-            unread_total,
-            truncated: next.is_some(),
-            next_cursor: call.cursor(Kind::List, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
-            position: seen.position,
-            stale: seen.stale,
-        }))
+        let mut limit = wanted.page.limit;
+        loop {
+            let (reader, mut wanted) = (call.reader.clone(), wanted.clone());
+            wanted.page.limit = limit;
+            let ((page, unread_total), seen) = call
+                .rows(move |rows, _| {
+                    Ok((
+                        rows.list_messages(&reader, &wanted, before)?,
+                        rows.unread_total(&reader)?,
+                    ))
+                })
+                .await?;
+            let next = page.next_before.map(u64::to_be_bytes);
+            let held = page.messages.len();
+            let answer = call.answer(&query::Messages {
+                messages: page.messages,
+                unread_total,
+                truncated: next.is_some(),
+                next_cursor: call.cursor(Kind::List, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
+                position: seen.position,
+                stale: seen.stale,
+            });
+            if !self.is_too_long(&answer, &mut limit, held) {
+                return Ok(answer);
+            }
+        }
     }
+}
+
+/// One look at a reader's mail.
+struct Look {
+    answer: Answer,
+    count: usize,
+    stale: bool,
+}
+
+impl Look {
+    /// Whether it is answered at once: there is mail, or what there is may not be all.
+    fn is_final(&self) -> bool {
+        self.count > 0 || self.stale
+    }
+}
+
+/// Waits for what the caller must see.
+async fn catch_up(
+    host: &Host,
+    reading: &wire::Reading,
+    ticket: &mut Ticket,
+) -> Result<(), Refusal> {
+    let fresh = reading.fresh == Some(true);
+    let elsewhere = |position: &Position| position.shard != host.shard().number();
+    let behind = reading
+        .position
+        .filter(|position| elsewhere(position) || !host.has_reached(*position));
+    if behind.is_none() && !fresh {
+        return Ok(());
+    }
+    ticket.rest();
+    if let Some(position) = behind {
+        host.wait_for(position).await?;
+    }
+    if fresh {
+        host.wait_for_end().await?;
+    }
+    ticket.work().await;
+    Ok(())
 }

@@ -4,8 +4,9 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::read_model;
-use crate::read_model::batch::{BatchTables, FoldError, Hot, Refused, TenantWriter};
+use crate::read_model::batch::{BatchTables, FoldError, Refused, TenantWriter};
 use crate::read_model::events::{EventRow, Route, Sighting, content_of, remember};
+use crate::read_model::hot::HotRows;
 use crate::read_model::quarantine::set_aside;
 use crate::read_model::table::Prefix;
 use crate::store::{Store, StoreError};
@@ -15,11 +16,14 @@ use postroad_protocol::id::{Reader, Role, TenantId};
 use postroad_protocol::tenancy::TenantScope;
 use postroad_protocol::tenancy::replay::StoredFor;
 use redb::WriteTransaction;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-/// Rows that a batch holds in memory before it writes them out and goes on: an event may touch
-/// many, and a batch has a bound on events, not on what they touch.
-const HOT_ROWS_MAX: usize = if cfg!(test) { 16 } else { 32_768 };
+/// Hot rows held in memory, over batches; beyond that they are written out and read anew. An event
+/// may touch many, and a batch has a bound on events, not on what they touch.
+const HOT_ROWS_MAX: usize = if cfg!(test) { 16 } else { 16_384 };
+
+/// Bytes of new rows that a batch gathers before it writes them out.
+const APPENDED_MAX_BYTES: usize = if cfg!(test) { 2_000 } else { 8 * 1024 * 1024 };
 
 /// One stored event, on its way to the rows.
 #[derive(Clone, Debug)]
@@ -123,6 +127,22 @@ pub fn apply(
     durability: Durability,
 ) -> Result<Applied, ApplyError> {
     check_order(batch, checkpoint)?;
+    // Held to the end: hot rows are those of the last commit only while nobody else commits.
+    let mut hot = store.hot();
+    let applied = commit_batch(store, &mut hot, batch, checkpoint, durability);
+    if applied.is_err() {
+        hot.forget();
+    }
+    applied
+}
+
+fn commit_batch(
+    store: &Store,
+    hot: &mut HotRows,
+    batch: &[Incoming],
+    checkpoint: Checkpoint,
+    durability: Durability,
+) -> Result<Applied, ApplyError> {
     let mut transaction = store.begin_write()?;
     match durability {
         // Quick repair costs a durable commit little and spares a start the walk over the file.
@@ -131,24 +151,25 @@ pub fn apply(
             .set_durability(redb::Durability::None)
             .map_err(StoreError::from)?,
     }
-    let applied = take_batch(&transaction, batch, checkpoint)?;
+    let applied = take_batch(&transaction, hot, batch, checkpoint)?;
     transaction.commit().map_err(StoreError::from)?;
     Ok(applied)
 }
 
 fn take_batch(
     transaction: &WriteTransaction,
+    hot: &mut HotRows,
     batch: &[Incoming],
     checkpoint: Checkpoint,
 ) -> Result<Applied, ApplyError> {
     let mut open = Batch {
         tables: BatchTables::open(transaction)?,
-        tenants: HashMap::new(),
+        hot,
         system: Prefix::system(),
         applied: Applied::default(),
         touched: Vec::new(),
         rung: HashSet::new(),
-        held: 0,
+        scratch: Vec::new(),
     };
     let before = open.tables.meta().checkpoint()?;
     if let Some(before) = before.filter(|before| before.epoch != checkpoint.epoch) {
@@ -161,7 +182,8 @@ fn take_batch(
     for incoming in batch.iter().filter(|incoming| incoming.sequence > known) {
         open.take(incoming)?;
     }
-    open.write_hot()?;
+    open.hot.write_out(&mut open.tables)?;
+    open.tables.write_appended()?;
     if checkpoint.sequence >= known {
         open.tables.meta().set_checkpoint(checkpoint)?;
     }
@@ -182,19 +204,18 @@ fn check_order(batch: &[Incoming], checkpoint: Checkpoint) -> Result<(), ApplyEr
 }
 
 /// A batch while it is applied.
-struct Batch<'t> {
+struct Batch<'t, 'h> {
     tables: BatchTables<'t>,
-    tenants: HashMap<TenantScope, (Prefix, Hot)>,
+    hot: &'h mut HotRows,
     system: Prefix,
     applied: Applied,
     /// Of the event at hand.
     touched: Vec<Touched>,
     rung: HashSet<Touched>,
-    /// Hot rows of all tenants.
-    held: usize,
+    scratch: Vec<u8>,
 }
 
-impl Batch<'_> {
+impl Batch<'_, '_> {
     fn take(&mut self, incoming: &Incoming) -> Result<(), StoreError> {
         let sequence = incoming.sequence;
         match &incoming.outcome {
@@ -227,18 +248,11 @@ impl Batch<'_> {
         sequence: u64,
         record: &Record,
     ) -> Result<(), StoreError> {
-        if !self.tenants.contains_key(scope) {
-            let rows = (Prefix::of(scope), Hot::default());
-            self.tenants.insert(scope.clone(), rows);
-        }
-        let Some((owner, hot)) = self.tenants.get_mut(scope) else {
-            return Ok(());
-        };
-        let before = hot.len();
+        let (owner, hot) = self.hot.of(scope);
         let (tables, touched) = (&mut self.tables, &mut self.touched);
         let mut rows = TenantWriter::new(tables, hot, owner, scope, touched);
-        let taken = take_record(&mut rows, sequence, record);
-        self.held = self.held + hot.len() - before;
+        let content = content_of(record, &mut self.scratch);
+        let taken = take_record(&mut rows, sequence, record, content);
         match taken {
             Ok(Sighting::New) => {
                 self.applied.folded += 1;
@@ -255,14 +269,15 @@ impl Batch<'_> {
                 self.set_aside(Some(&owner), sequence, &refused.to_string())?;
             }
         }
-        if self.held > HOT_ROWS_MAX {
-            self.write_hot()?;
-        }
-        Ok(())
+        self.bound(scope)
     }
 
     fn take_system(&mut self, sequence: u64, record: &Record) -> Result<(), StoreError> {
-        let event = EventRow::new(sequence, content_of(record), Route::default());
+        let event = EventRow::new(
+            sequence,
+            content_of(record, &mut self.scratch),
+            Route::default(),
+        );
         let sighting = remember(&mut self.tables, &self.system, record.key, &event);
         let refused = match (sighting, &record.event) {
             (Ok(Sighting::New), Event::DamageAccepted(data)) => {
@@ -280,11 +295,15 @@ impl Batch<'_> {
         self.set_aside(None, sequence, &refused.to_string())
     }
 
-    fn write_hot(&mut self) -> Result<(), StoreError> {
-        for (owner, hot) in self.tenants.values_mut() {
-            hot.write_out(&mut self.tables, owner)?;
+    /// Writes rows out when they are many.
+    fn bound(&mut self, scope: &TenantScope) -> Result<(), StoreError> {
+        if self.hot.count(scope) > HOT_ROWS_MAX {
+            self.hot.write_out(&mut self.tables)?;
+            self.hot.forget();
         }
-        self.held = 0;
+        if self.tables.appended_bytes() > APPENDED_MAX_BYTES {
+            self.tables.write_appended()?;
+        }
         Ok(())
     }
 }
@@ -294,6 +313,7 @@ fn take_record(
     rows: &mut TenantWriter<'_, '_>,
     sequence: u64,
     record: &Record,
+    content: u64,
 ) -> Result<Sighting, FoldError> {
     let planned = match &record.event {
         Event::MessageSent(sent) => rows.plan(sent),
@@ -304,7 +324,7 @@ fn take_record(
         Err(FoldError::Refused(refused)) => (Route::default(), Some(refused)),
         Err(error) => return Err(error),
     };
-    let event = EventRow::new(sequence, content_of(record), route);
+    let event = EventRow::new(sequence, content, route);
     if rows.remember(record.key, &event)? == Sighting::Repeat {
         return Ok(Sighting::Repeat);
     }

@@ -4,12 +4,12 @@
 use postroad_log::{Keyring, Opened, Shard, StoredEvent, Unreachable};
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{Actor, Event};
+use postroad_protocol::id::TenantId;
 use postroad_protocol::position::Position;
 use postroad_protocol::query::{Replay, Replayed, ReplayedEvent};
 use postroad_protocol::subject::{OPERATOR_ROLE, SYSTEM, Subjects};
 use postroad_protocol::tenancy::TenantScope;
-use postroad_protocol::tenancy::replay::StoredFor;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// Bytes of payload that one answer carries at most.
 const PAGE_BYTES: usize = 384 * 1024;
@@ -23,7 +23,7 @@ pub struct Page {
     /// The answer.
     pub replayed: Replayed,
     /// The tenants of whom it shows anything but operators' reads: in each the read must be audited.
-    pub touched: HashSet<TenantScope>,
+    pub touched: BTreeSet<TenantId>,
 }
 
 /// Reads a page of the log of the tenant in `scope`, which lives in `shard`; without a scope, of
@@ -49,7 +49,7 @@ pub async fn replay(
         None => subjects.shard_events(shard.number()),
     };
     let (mut events, mut bytes, mut from) = (Vec::new(), 0, wanted.from_sequence);
-    let mut touched = HashSet::new();
+    let mut touched = BTreeSet::new();
     let mut more = false;
     let mut looks = 0;
     while from <= end.last.min(wanted.to_sequence) {
@@ -76,15 +76,15 @@ pub async fn replay(
             continue;
         }
         bytes += stored.payload.len();
-        if let Opened::Event {
-            stored_for: StoredFor::Tenant(scope),
-            record,
-        } = &opened
-            && !matches!(record.event, Event::OperatorRead(_))
-        {
-            touched.insert(scope.clone());
+        let is_operators = matches!(&opened, Opened::Event { record, .. } if matches!(record.event, Event::OperatorRead(_)));
+        let owner = subjects
+            .parse_event(&stored.subject)
+            .map(|raw| TenantId::parse(raw.tenant));
+        // Of an event that does not open, its place and time are shown all the same.
+        if let (false, Some(Ok(tenant))) = (is_operators, owner) {
+            touched.insert(tenant);
         }
-        events.push(show(shard, subjects, &stored, opened));
+        events.push(show(shard, end.epoch, subjects, &stored, opened));
     }
     let next_sequence = more.then_some(from);
     Ok(Page {
@@ -97,8 +97,18 @@ pub async fn replay(
     })
 }
 
-fn show(shard: &Shard, subjects: &Subjects, stored: &StoredEvent, opened: Opened) -> ReplayedEvent {
-    let position = shard.position(stored.sequence);
+fn show(
+    shard: &Shard,
+    epoch: u64,
+    subjects: &Subjects,
+    stored: &StoredEvent,
+    opened: Opened,
+) -> ReplayedEvent {
+    let position = Position {
+        shard: shard.number(),
+        epoch,
+        sequence: stored.sequence,
+    };
     let (id, type_name, schema, time) = match &stored.head {
         Ok(head) => (
             head.id.to_string(),

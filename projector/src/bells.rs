@@ -1,10 +1,10 @@
-//! Wakes waiting checks when mail for their role was applied. Owns no mail: a bell only says
+//! Wakes waiting checks when mail for their reader was applied. Owns no mail: a bell only says
 //! "look again", and ringing too often is harmless.
 
 use crate::apply::Touched;
 use postroad_protocol::error::{ErrorCode, Refusal};
-use postroad_protocol::id::{Reader, Role, TenantId};
-use postroad_protocol::limits::{TENANT_WAITS_OPEN, WAITS_OPEN};
+use postroad_protocol::id::{InstanceId, Reader, Role, TenantId};
+use postroad_protocol::limits::{READER_WAITS_OPEN, TENANT_WAITS_OPEN, WAITS_OPEN};
 use postroad_protocol::tenancy::TenantScope;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,11 +25,11 @@ struct Tenants {
 #[derive(Debug, Default)]
 struct TenantBells {
     waits: usize,
-    roles: HashMap<Role, RoleBell>,
+    roles: HashMap<Role, HashMap<InstanceId, ReaderBell>>,
 }
 
 #[derive(Debug, Default)]
-struct RoleBell {
+struct ReaderBell {
     waits: usize,
     bell: Arc<Notify>,
 }
@@ -39,7 +39,7 @@ struct RoleBell {
 pub struct Wait {
     bells: Arc<Bells>,
     tenant: TenantId,
-    role: Role,
+    reader: Reader,
     bell: Arc<Notify>,
 }
 
@@ -47,83 +47,79 @@ impl Bells {
     /// Takes a place to wait for mail of `reader`.
     ///
     /// # Errors
-    /// `rate_limited` when the tenant, or all together, hold too many checks open.
+    /// `rate_limited` when the reader, its tenant, or all together hold too many checks open.
     pub fn wait(self: &Arc<Self>, scope: &TenantScope, reader: &Reader) -> Result<Wait, Refusal> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = tenants
-            .by_name
-            .get(scope.tenant())
-            .map_or(0, |tenant| tenant.waits);
+        let tenant = tenants.by_name.get(scope.tenant());
+        let open = tenant.map_or(0, |tenant| tenant.waits);
+        let own = tenant.and_then(|tenant| tenant.roles.get(&reader.role)?.get(&reader.instance));
+        if own.is_some_and(|own| own.waits >= READER_WAITS_OPEN) {
+            return Err(too_many(READER_WAITS_OPEN, "an agent"));
+        }
         if tenants.waits >= WAITS_OPEN || open >= TENANT_WAITS_OPEN {
-            return Err(Refusal::new(
-                ErrorCode::RateLimited,
-                format!(
-                    "too many checks are waiting; {TENANT_WAITS_OPEN} is the limit of a tenant"
-                ),
-                "close some, or check without waitMs",
-            )
-            .at("waitMs")
-            .retry_after_ms(1_000));
+            return Err(too_many(TENANT_WAITS_OPEN, "a tenant"));
         }
         tenants.waits += 1;
         let tenant = tenants.by_name.entry(scope.tenant().clone()).or_default();
         tenant.waits += 1;
-        let role = tenant.roles.entry(reader.role.clone()).or_default();
-        role.waits += 1;
+        let instances = tenant.roles.entry(reader.role.clone()).or_default();
+        let own = instances.entry(reader.instance.clone()).or_default();
+        own.waits += 1;
         Ok(Wait {
             bells: Arc::clone(self),
             tenant: scope.tenant().clone(),
-            role: reader.role.clone(),
-            bell: Arc::clone(&role.bell),
+            reader: reader.clone(),
+            bell: Arc::clone(&own.bell),
         })
     }
 
     /// Rings for what was applied.
     pub fn ring(&self, touched: &[Touched]) {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if tenants.waits == 0 {
-            return;
-        }
         for touched in touched {
-            let (tenant, role) = match touched {
-                Touched::Role(tenant, role) => (tenant, Some(role)),
-                Touched::Instance(tenant, reader) => (tenant, Some(&reader.role)),
-                Touched::Broadcast(tenant) => (tenant, None),
+            let tenant = match touched {
+                Touched::Role(tenant, _)
+                | Touched::Instance(tenant, _)
+                | Touched::Broadcast(tenant) => tenant,
             };
             let Some(bells) = tenants.by_name.get(tenant) else {
                 continue;
             };
-            match role {
-                Some(role) => bells
-                    .roles
-                    .get(role)
-                    .into_iter()
-                    .for_each(|role| role.bell.notify_waiters()),
-                None => bells
-                    .roles
-                    .values()
-                    .for_each(|role| role.bell.notify_waiters()),
+            match touched {
+                Touched::Role(_, role) => bells.roles.get(role).into_iter().for_each(ring_all),
+                Touched::Instance(_, reader) => {
+                    let instances = bells.roles.get(&reader.role);
+                    let own = instances.and_then(|instances| instances.get(&reader.instance));
+                    own.into_iter().for_each(|own| own.bell.notify_waiters());
+                }
+                Touched::Broadcast(_) => bells.roles.values().for_each(ring_all),
             }
         }
     }
 
     /// Rings every bell: what everybody reads has changed.
-    pub fn ring_all(&self) {
+    pub fn ring_everybody(&self) {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         tenants
             .by_name
             .values()
             .flat_map(|tenant| tenant.roles.values())
-            .for_each(|role| role.bell.notify_waiters());
+            .for_each(ring_all);
     }
+}
 
-    /// How many checks are waiting.
-    pub fn waiting(&self) -> usize {
-        self.tenants
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .waits
-    }
+fn ring_all(instances: &HashMap<InstanceId, ReaderBell>) {
+    instances.values().for_each(|own| own.bell.notify_waiters());
+}
+
+fn too_many(limit: usize, whose: &str) -> Refusal {
+    Refusal::new(
+        ErrorCode::RateLimited,
+        format!("too many checks are waiting; {limit} is the limit of {whose}"),
+        "close some, or check without waitMs",
+    )
+    .at("waitMs")
+    .retry_after_ms(1_000)
 }
 
 impl Wait {
@@ -145,10 +141,15 @@ impl Drop for Wait {
             return;
         };
         tenant.waits -= 1;
-        if let Some(role) = tenant.roles.get_mut(&self.role) {
-            role.waits -= 1;
-            if role.waits == 0 {
-                tenant.roles.remove(&self.role);
+        if let Some(instances) = tenant.roles.get_mut(&self.reader.role) {
+            if let Some(own) = instances.get_mut(&self.reader.instance) {
+                own.waits -= 1;
+                if own.waits == 0 {
+                    instances.remove(&self.reader.instance);
+                }
+            }
+            if instances.is_empty() {
+                tenant.roles.remove(&self.reader.role);
             }
         }
         if tenant.waits == 0 {

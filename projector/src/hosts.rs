@@ -1,6 +1,7 @@
 //! The shards that this projector serves: what is read from, how far it is, and its pipeline.
 
 use crate::progress::{Progress, State, another_log, wait_until};
+use crate::start::Opener;
 use crate::store::Store;
 use arc_swap::ArcSwap;
 use postroad_log::{Home, Keyring, Shard};
@@ -9,7 +10,8 @@ use postroad_protocol::position::Position;
 use postroad_protocol::tenancy::TenantScope;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, watch};
 
 /// One shard as it is served.
@@ -20,7 +22,17 @@ pub struct Host {
     store: ArcSwap<Store>,
     progress: watch::Sender<Progress>,
     swaps: mpsc::Sender<crate::pipeline::Swap>,
-    rebuilding: tokio::sync::Mutex<()>,
+    rebuilding: AtomicBool,
+}
+
+/// The right to rebuild a shard. Dropping it gives it back.
+#[derive(Debug)]
+pub struct RebuildTurn(Arc<Host>);
+
+impl Drop for RebuildTurn {
+    fn drop(&mut self) {
+        self.0.rebuilding.store(false, Ordering::Release);
+    }
 }
 
 impl Host {
@@ -38,7 +50,7 @@ impl Host {
             store: ArcSwap::from_pointee(store),
             progress: watch::Sender::new(progress),
             swaps,
-            rebuilding: tokio::sync::Mutex::new(()),
+            rebuilding: AtomicBool::new(false),
         }
     }
 
@@ -88,16 +100,21 @@ impl Host {
     }
 
     /// Takes the right to rebuild; nothing while a rebuild runs.
-    pub fn try_rebuild(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        self.rebuilding.try_lock().ok()
+    pub fn try_rebuild(self: &Arc<Self>) -> Option<RebuildTurn> {
+        let free = self
+            .rebuilding
+            .compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok();
+        free.then(|| RebuildTurn(Arc::clone(self)))
     }
 
-    /// The word for what it is doing.
+    /// The word for what it is doing. Damage is told before a rebuild that may mend it.
     pub fn state_word(&self) -> &'static str {
-        if self.rebuilding.try_lock().is_err() {
-            "rebuilding"
-        } else {
-            self.progress().state.word()
+        let state = self.progress().state;
+        match state {
+            State::Damaged(_) => state.word(),
+            _ if self.rebuilding.load(Ordering::Acquire) => "rebuilding",
+            _ => state.word(),
         }
     }
 
@@ -144,50 +161,69 @@ impl Host {
             .extent()
             .await
             .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
-        let progress = self.progress();
-        if progress.epoch != extent.epoch {
+        if self.progress().epoch != extent.epoch {
             return Ok(());
         }
-        wait_until(&self.progress, self.shard.position(extent.last)).await
+        let end = Position {
+            shard: self.shard.number(),
+            epoch: extent.epoch,
+            sequence: extent.last,
+        };
+        wait_until(&self.progress, end).await
     }
 
-    /// Waits until every event before the start of this process is applied, or the shard is damaged.
+    /// Waits until every event up to `end` is applied, or the shard is damaged.
     pub async fn caught_up(&self, end: u64) {
         let mut watching = self.progress.subscribe();
         // The sender lives as long as this host.
         let _ = watching
             .wait_for(|now| now.is_damaged() || now.sequence >= end)
             .await;
-        self.update(|progress| {
-            if progress.state == State::CatchingUp {
-                progress.state = State::Following;
-            }
-        });
     }
 }
 
 /// Every shard by number, and where each tenant lives.
-#[derive(Debug)]
 pub struct Hosts {
-    hosts: BTreeMap<u16, Arc<Host>>,
+    hosts: RwLock<BTreeMap<u16, Arc<Host>>>,
     keyring: Keyring,
+    opener: Opener,
+    /// Shards that were added while this projector runs are opened one at a time.
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hosts")
+    }
 }
 
 impl Hosts {
-    /// Serves these shards.
-    pub fn new(hosts: impl IntoIterator<Item = Arc<Host>>, keyring: Keyring) -> Self {
+    /// Serves these shards, and whichever `opener` finds later.
+    pub fn new(
+        hosts: impl IntoIterator<Item = Arc<Host>>,
+        keyring: Keyring,
+        opener: Opener,
+    ) -> Self {
+        let hosts = hosts
+            .into_iter()
+            .map(|host| (host.shard().number(), host))
+            .collect();
         Self {
-            hosts: hosts
-                .into_iter()
-                .map(|host| (host.shard().number(), host))
-                .collect(),
+            hosts: RwLock::new(hosts),
             keyring,
+            opener,
+            opening: tokio::sync::Mutex::default(),
         }
     }
 
     /// All of them, by number.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Host>> {
-        self.hosts.values()
+    pub fn all(&self) -> Vec<Arc<Host>> {
+        self.hosts
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// The keys and homes of tenants.
@@ -199,9 +235,11 @@ impl Hosts {
     ///
     /// # Errors
     /// `not_found`.
-    pub fn shard(&self, number: u16) -> Result<&Arc<Host>, Refusal> {
-        self.hosts
+    pub fn shard(&self, number: u16) -> Result<Arc<Host>, Refusal> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        hosts
             .get(&number)
+            .cloned()
             .ok_or_else(|| Refusal::not_found("shard", "shard"))
     }
 
@@ -209,7 +247,7 @@ impl Hosts {
     ///
     /// # Errors
     /// `unauthenticated` when there is no such tenant: its credentials outlived it.
-    pub async fn of(&self, scope: &TenantScope) -> Result<(Home, &Arc<Host>), Refusal> {
+    pub async fn of(&self, scope: &TenantScope) -> Result<(Home, Arc<Host>), Refusal> {
         let home = if let Some(home) = self.keyring.home(scope.owner()) {
             home
         } else {
@@ -219,25 +257,38 @@ impl Hosts {
                 .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
             self.keyring.home(scope.owner()).ok_or_else(no_tenant)?
         };
-        let host = self.hosts.get(&home.shard).ok_or_else(|| {
-            Refusal::unavailable("this projector does not serve the tenant's shard")
+        match self.shard(home.shard) {
+            Ok(host) => Ok((home, host)),
+            Err(_) => Ok((home, self.open_added(home.shard).await?)),
+        }
+    }
+
+    /// Opens a shard that was added since this projector started.
+    async fn open_added(&self, number: u16) -> Result<Arc<Host>, Refusal> {
+        let _turn = self.opening.lock().await;
+        if let Ok(host) = self.shard(number) {
+            return Ok(host);
+        }
+        let host = self.opener.open(number).await.map_err(|error| {
+            tracing::error!(shard = number, %error, "a shard that was added cannot be opened");
+            Refusal::unavailable(format!("shard {number} cannot be opened now"))
         })?;
-        Ok((home, host))
+        self.hosts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, Arc::clone(&host));
+        Ok(host)
     }
 
     /// Waits until `position` is applied.
     ///
     /// # Errors
-    /// As [`wait_until`].
+    /// As [`Host::wait_for`].
     pub async fn wait_for(&self, position: Position) -> Result<(), Refusal> {
-        match self.hosts.get(&position.shard) {
-            Some(host) => host.wait_for(position).await,
-            None => Err(Refusal::invalid(
-                "position",
-                "there is no such shard",
-                "call again without a position",
-            )),
-        }
+        self.shard(position.shard)
+            .map_err(|_| another_log())?
+            .wait_for(position)
+            .await
     }
 }
 

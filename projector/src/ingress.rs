@@ -1,17 +1,18 @@
 //! Takes queries from NATS: admits them, bounds how many run, answers in kind. Knows nothing of
 //! what a query means: that is [`crate::answer`].
 
-use crate::answer::Answerer;
+use crate::answer::{Answerer, Asked};
+use crate::turns::{Ticket, Turns};
+use async_nats::Subject;
 use futures_util::StreamExt;
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
 use postroad_protocol::envelope::TRACEPARENT;
 use postroad_protocol::error::{ErrorCode, Refusal};
-use postroad_protocol::limits::QUERIES_IN_FLIGHT;
-use postroad_protocol::subject::RequestKind;
-use postroad_protocol::tenancy::{Admission, Rejected};
+use postroad_protocol::limits::QUERY_MAX_BYTES;
+use postroad_protocol::subject::{ALL_TENANTS, RequestKind};
+use postroad_protocol::tenancy::{Admission, Rejected, RequestContext, Scope};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,28 +27,49 @@ pub struct Ingress {
     pub answerer: Arc<Answerer>,
     /// Requests dropped because they wanted their answer elsewhere than at the caller's inbox.
     pub dropped: Arc<AtomicU64>,
+    /// Whose turn it is.
+    pub turns: Arc<Turns>,
     /// Queries that are being answered.
     pub running: TaskTracker,
     /// Set when the projector is leaving: waiting checks answer at once.
     pub leaving: CancellationToken,
 }
 
+/// A query as it was admitted.
+struct TakenOn {
+    context: RequestContext,
+    scope: Scope,
+    verb: String,
+    ticket: Ticket,
+}
+
 impl Ingress {
     /// Answers what arrives on `requests` until it is drained.
     pub async fn serve(self, mut requests: async_nats::Subscriber) {
-        let places = Arc::new(Semaphore::new(QUERIES_IN_FLIGHT));
         while let Some(message) = next_until(&mut requests, &self.leaving).await {
-            let this = self.clone();
-            // Waiting here, with the subscription's bounded buffer behind it, is the back-pressure.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
+            let Some(reply) = message.reply.clone() else {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                continue;
             };
-            self.running
-                .spawn(async move { this.take(message, place).await });
+            let this = self.clone();
+            match self.admit(&message) {
+                Ok(taken) => {
+                    self.running
+                        .spawn(async move { this.take(taken, &message.payload, reply).await });
+                }
+                Err(Rejected::Refuse(refusal)) => {
+                    this.refuse(&refusal, Encoding::of(&message.payload), reply)
+                        .await
+                }
+                Err(Rejected::Drop) => {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
         }
     }
 
-    async fn take(&self, message: async_nats::Message, place: tokio::sync::OwnedSemaphorePermit) {
+    /// Admits a query and takes it on, or says at once that it is too much.
+    fn admit(&self, message: &async_nats::Message) -> Result<TakenOn, Rejected> {
         let header = |name| {
             message
                 .headers
@@ -56,43 +78,75 @@ impl Ingress {
                 .map(async_nats::HeaderValue::as_str)
         };
         let reply = message.reply.as_deref();
-        let encoding = Encoding::of(&message.payload);
         let admitted = self.admission.admit(
             RequestKind::Query,
             &message.subject,
             reply,
             header(TRACEPARENT),
-        );
-        let answer = match admitted {
-            Ok(admitted) => {
-                self.answerer
-                    .answer(&admitted, encoding, &message.payload, place, &self.leaving)
-                    .await
-            }
-            Err(Rejected::Refuse(refusal)) => Err(*refusal),
-            Err(Rejected::Drop) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
+        )?;
+        let refuse = |refusal| Rejected::Refuse(Box::new(refusal));
+        if message.payload.len() > QUERY_MAX_BYTES {
+            let said = format!(
+                "the query has {} bytes; {QUERY_MAX_BYTES} is the limit",
+                message.payload.len()
+            );
+            return Err(refuse(Refusal::new(
+                ErrorCode::TooLarge,
+                said,
+                "ask with fewer or shorter fields",
+            )));
+        }
+        let tenant = admitted
+            .context
+            .scope_or_all()
+            .map_or(ALL_TENANTS, |scope| scope.tenant().as_str());
+        let ticket = self.turns.take_on(tenant).map_err(refuse)?;
+        Ok(TakenOn {
+            scope: admitted.scope,
+            verb: admitted.verb.to_owned(),
+            context: admitted.context,
+            ticket,
+        })
+    }
+
+    async fn take(&self, taken: TakenOn, body: &[u8], reply: Subject) {
+        let encoding = Encoding::of(body);
+        let TakenOn {
+            context,
+            scope,
+            verb,
+            mut ticket,
+        } = taken;
+        let asked = Asked {
+            context: &context,
+            scope,
+            verb: &verb,
+            encoding,
+            body,
         };
-        let Some(reply) = message.reply else { return };
-        let sent = match answer {
-            Ok(answer) => {
-                let sent = self.client.publish(reply, answer.body.into()).await;
-                if sent.is_ok() {
-                    self.answerer.sent(answer.delivered);
+        match self
+            .answerer
+            .answer(&asked, &mut ticket, &self.leaving)
+            .await
+        {
+            Ok(answer) => match self.client.publish(reply, answer.body.into()).await {
+                Ok(()) => self.answerer.sent(answer.delivered),
+                Err(error) => {
+                    tracing::warn!(%error, "an answer could not be sent; the caller asks again")
                 }
-                sent
-            }
-            Err(refusal) => {
-                let (headers, body) = refused(&refusal, encoding);
-                self.client
-                    .publish_with_headers(reply, headers, body.into())
-                    .await
-            }
-        };
-        if let Err(error) = sent {
-            tracing::debug!(%error, "an answer could not be sent; the caller asks again");
+            },
+            Err(refusal) => self.refuse(&refusal, encoding, reply).await,
+        }
+    }
+
+    async fn refuse(&self, refusal: &Refusal, encoding: Encoding, reply: Subject) {
+        let (headers, body) = refused(refusal, encoding);
+        if let Err(error) = self
+            .client
+            .publish_with_headers(reply, headers, body.into())
+            .await
+        {
+            tracing::debug!(%error, "a refusal could not be sent; the caller asks again");
         }
     }
 }

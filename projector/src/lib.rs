@@ -11,6 +11,7 @@
 //! | [`lookup`] | what brokers ask |
 //! | [`audit`] | replay |
 //! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
+//! | [`turns`] | whose query is worked on next |
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
 //! | [`rebuild`] | folding the log anew |
@@ -34,6 +35,7 @@ pub mod rebuild;
 pub mod rows;
 mod start;
 pub mod store;
+pub mod turns;
 pub mod writer;
 
 pub use start::{Projector, ProjectorConfig, StartError};

@@ -80,7 +80,7 @@ impl Lookups {
             host.wait_for_end().await?;
         }
         let question = lookup.question;
-        let (finding, _) = read_rows(host, scope, move |rows, _| {
+        let (finding, _) = read_rows(&host, scope, move |rows, _| {
             Ok(match question {
                 Question::Event(key) => Finding::Event(rows.event_sequence(key)?),
                 Question::Marks { reader, targets } => {

@@ -2,7 +2,6 @@
 //! Ids derive from cause and kind at the broker, so asking twice is harmless.
 
 use crate::hosts::Hosts;
-use futures_util::StreamExt;
 use postroad_protocol::body::{self, Encoding};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::event::EventKey;
@@ -15,7 +14,7 @@ use postroad_protocol::tenancy::TenantScope;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// How long delivered marks are gathered before they are reported.
 const GATHER: Duration = Duration::from_millis(100);
@@ -64,7 +63,7 @@ impl Brokers {
 }
 
 /// Readers whose marks are on their way at once.
-const READERS_AT_ONCE: usize = 64;
+const READERS_AT_ONCE: usize = 256;
 
 type Waiting = HashMap<(TenantScope, Reader), BTreeSet<EventKey>>;
 
@@ -99,18 +98,26 @@ impl Deliveries {
     }
 
     /// Reports what was gathered, for ever. A mark that cannot be stored now is dropped: the
-    /// message is still unread, so the next check reports it again.
+    /// message is still unread, so the next check reports it again. Nobody's marks wait for another's.
     pub async fn report(self: Arc<Self>, brokers: Brokers, hosts: Arc<Hosts>) {
+        let places = Arc::new(Semaphore::new(READERS_AT_ONCE));
         loop {
             self.some.notified().await;
             tokio::time::sleep(GATHER).await;
             let gathered =
                 std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-            futures_util::stream::iter(gathered)
-                .for_each_concurrent(READERS_AT_ONCE, |(place, keys)| {
-                    self.report_one(&brokers, &hosts, place, keys)
-                })
-                .await;
+            for (reader, keys) in gathered {
+                // The semaphore is never closed.
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                    return;
+                };
+                let (this, brokers, hosts) =
+                    (Arc::clone(&self), brokers.clone(), Arc::clone(&hosts));
+                tokio::spawn(async move {
+                    this.report_one(&brokers, &hosts, reader, keys).await;
+                    drop(place);
+                });
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the operator asks: the register of tenants, one tenant's roster and log, the state of the
 //! shards, a rebuild. Every read of tenant data waits for its own event in that tenant's log.
 
-use crate::answer::{Answer, Answerer};
+use crate::answer::{Answer, Answerer, Asked};
 use crate::audit;
 use crate::cursor::{Cursor, Kind};
 use crate::hosts::Host;
@@ -9,8 +9,9 @@ use crate::progress::State;
 use crate::rebuild;
 use crate::rows::read_rows;
 use crate::store::PageOf;
-use postroad_protocol::body::Encoding;
-use postroad_protocol::error::Refusal;
+use crate::turns::Ticket;
+use postroad_log::Home;
+use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::InstanceId;
 use postroad_protocol::query::{self, Page, Query};
 use postroad_protocol::service::Observation;
@@ -42,12 +43,19 @@ impl Answerer {
     /// The refusal to send instead.
     pub async fn answer_operator(
         &self,
-        context: &RequestContext,
-        verb: &str,
+        asked: &Asked<'_>,
         query: Query,
-        encoding: Encoding,
+        ticket: &mut Ticket,
     ) -> Result<Answer, Refusal> {
+        let Asked {
+            context,
+            verb,
+            encoding,
+            ..
+        } = *asked;
         let operator = context.require_operator()?;
+        // What an operator asks waits for brokers and for the log, hardly ever for a core.
+        ticket.rest();
         match query {
             Query::WhoAmI => Ok(Answer::of(encoding, &who_am_i(context, operator))),
             Query::ListTenants(page) => Ok(Answer::of(
@@ -70,15 +78,23 @@ impl Answerer {
                     &self.list_agents(scope, operator, &page).await?,
                 ))
             }
-            Query::Replay(wanted) => {
-                self.replay(context.scope_or_all(), operator, verb, &wanted, encoding)
-                    .await
-            }
+            Query::Replay(wanted) => self.replay(asked, operator, wanted).await,
             _ => Err(context
                 .reader()
                 .err()
                 .unwrap_or_else(postroad_protocol::command::unknown_verb)),
         }
+    }
+
+    /// Where a tenant lives that the operator named.
+    async fn home(&self, scope: &TenantScope) -> Result<(Home, Arc<Host>), Refusal> {
+        self.hosts
+            .of(scope)
+            .await
+            .map_err(|refusal| match refusal.code {
+                ErrorCode::Unauthenticated => Refusal::not_found("tenantId", "tenant"),
+                _ => refusal,
+            })
     }
 
     /// The read's own event in the tenant's log; without it nothing is answered.
@@ -89,10 +105,7 @@ impl Answerer {
         verb: &str,
         what: &str,
     ) -> Result<(), Refusal> {
-        self.hosts
-            .of(scope)
-            .await
-            .map_err(|_| Refusal::not_found("tenantId", "tenant"))?;
+        self.home(scope).await?;
         let observation = Observation::OperatorRead {
             operator: operator.clone(),
             verb: verb.to_owned(),
@@ -148,7 +161,7 @@ impl Answerer {
 
     async fn get_tenant(&self, scope: &TenantScope) -> Result<query::Tenant, Refusal> {
         let (home, host) = self.hosts.of(scope).await?;
-        let (tenant, _) = read_rows(host, scope, move |rows, _| rows.tenant(home.shard)).await?;
+        let (tenant, _) = read_rows(&host, scope, move |rows, _| rows.tenant(home.shard)).await?;
         tenant.ok_or_else(|| Refusal::not_found("tenantId", "tenant"))
     }
 
@@ -168,7 +181,7 @@ impl Answerer {
             })
             .transpose()?;
         let limit = page.limit;
-        let (listed, seen) = read_rows(host, scope, move |rows, _| {
+        let (listed, seen) = read_rows(&host, scope, move |rows, _| {
             rows.roster(PageOf {
                 limit,
                 after: cursor.as_ref().map(Cursor::place),
@@ -188,53 +201,54 @@ impl Answerer {
 
     async fn replay(
         &self,
-        scope: Option<&TenantScope>,
+        asked: &Asked<'_>,
         operator: &InstanceId,
-        verb: &str,
-        wanted: &query::Replay,
-        encoding: Encoding,
+        mut wanted: query::Replay,
     ) -> Result<Answer, Refusal> {
+        let scope = asked.context.scope_or_all();
         let host = match scope {
-            Some(scope) => {
-                self.hosts
-                    .of(scope)
-                    .await
-                    .map_err(|_| Refusal::not_found("tenantId", "tenant"))?
-                    .1
-            }
+            Some(scope) => self.home(scope).await?.1,
             None => self.hosts.shard(wanted.shard.unwrap_or(0))?,
         };
-        let page = audit::replay(
-            host.shard(),
-            self.hosts.keyring(),
-            &self.subjects,
-            scope,
-            wanted,
-        )
-        .await
-        .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
-        let sequence =
-            |event: Option<&query::ReplayedEvent>| event.map_or(0, |event| event.position.sequence);
-        let (first, last) = (
-            sequence(page.replayed.events.first()),
-            sequence(page.replayed.events.last()),
-        );
-        for touched in &page.touched {
-            self.audit(
-                touched,
-                operator,
-                verb,
-                &format!("events {first} to {last}"),
+        loop {
+            let page = audit::replay(
+                host.shard(),
+                self.hosts.keyring(),
+                &self.subjects,
+                scope,
+                &wanted,
             )
-            .await?;
+            .await
+            .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+            let answer = Answer::of(asked.encoding, &page.replayed);
+            if self.is_too_long(&answer, &mut wanted.limit, page.replayed.events.len()) {
+                continue;
+            }
+            let sequence = |event: Option<&query::ReplayedEvent>| {
+                event.map_or(0, |event| event.position.sequence)
+            };
+            let (first, last) = (
+                sequence(page.replayed.events.first()),
+                sequence(page.replayed.events.last()),
+            );
+            for tenant in &page.touched {
+                let touched = asked.context.operator_scope(tenant)?;
+                self.audit(
+                    &touched,
+                    operator,
+                    asked.verb,
+                    &format!("events {first} to {last}"),
+                )
+                .await?;
+            }
+            return Ok(answer);
         }
-        Ok(Answer::of(encoding, &page.replayed))
     }
 
     async fn status(&self) -> query::Status {
         let mut shards = Vec::new();
         for host in self.hosts.all() {
-            shards.push(shard_status(host).await);
+            shards.push(shard_status(&host).await);
         }
         query::Status {
             shards,
@@ -249,7 +263,7 @@ impl Answerer {
         for host in self.hosts.all() {
             shards.push(host.shard().number());
             let (host, keyring, subjects) = (
-                Arc::clone(host),
+                Arc::clone(&host),
                 self.hosts.keyring().clone(),
                 self.subjects.clone(),
             );

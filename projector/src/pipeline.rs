@@ -1,10 +1,12 @@
 //! One shard from log to rows: follow, load keys, write, tell. Decides what happens when the log
-//! is not what it was: stop, say so loudly, serve what is there marked stale, and go on after
-//! repair, after an operator gave the events up, or after a rebuild.
+//! is not what it was, or the rows cannot be written: stop, say so loudly, serve what is there marked
+//! stale, and go on after repair, after an operator gave the events up, or after a rebuild.
 
+use crate::apply::ApplyError;
 use crate::bells::Bells;
 use crate::hosts::Host;
 use crate::progress::{Progress, State, damage_of};
+use crate::rebuild;
 use crate::store::Store;
 use crate::writer::{Writer, is_given_up};
 use postroad_log::{Anchor, Broken, Follower, Keyring, LogError, Opened, Shard, StoredEvent};
@@ -16,25 +18,39 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// How often a damaged shard looks whether it may go on.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Pause after rows could not be written (a full disk, say).
-const WRITE_RETRY: Duration = Duration::from_secs(1);
+/// How often a damaged shard looks whether it may go on; doubled while nothing changes.
+const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(10);
+/// Pause after data keys could not be loaded.
+const KEYS_RETRY: Duration = Duration::from_millis(500);
 
-/// What a pipeline works with.
+/// What the pipelines of one projector share.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Opens events.
+    pub keyring: Keyring,
+    /// The deployment's subjects.
+    pub subjects: Subjects,
+    /// Who waits for mail.
+    pub bells: Arc<Bells>,
+    /// Page cache of one shard's rows, in bytes.
+    pub cache_bytes: usize,
+}
+
+/// One shard's way from log to rows.
 #[derive(Debug)]
 pub struct Pipeline {
     host: Arc<Host>,
     shard: Shard,
-    keyring: Keyring,
-    subjects: Subjects,
-    bells: Arc<Bells>,
+    parts: Parts,
     writer: Writer,
     /// What is written to; differs from what is read while rebuilt rows catch up.
     store: Store,
     anchor: Anchor,
     given_up: Vec<(u64, u64)>,
     swaps: mpsc::Receiver<Swap>,
+    /// What was said to be wrong, until it is over.
+    told: Option<Damage>,
 }
 
 /// Rebuilt rows that are to take the place of the old ones.
@@ -48,7 +64,11 @@ pub struct Swap {
 
 /// Why following stopped.
 enum Stopped {
+    /// The log is not what it was.
     Damaged(Damage),
+    /// The rows cannot be written.
+    Unwritable(ApplyError),
+    /// Other rows are written from now on.
     Swapped,
 }
 
@@ -59,26 +79,23 @@ impl Pipeline {
     /// When the writer thread cannot be started.
     pub fn new(
         host: Arc<Host>,
-        shard: Shard,
-        keyring: Keyring,
-        subjects: Subjects,
-        bells: Arc<Bells>,
+        parts: Parts,
         anchor: Anchor,
         swaps: mpsc::Receiver<Swap>,
     ) -> std::io::Result<Self> {
-        let writer = Writer::start(shard.number(), keyring.clone())?;
+        let shard = host.shard().clone();
+        let writer = Writer::start(shard.number(), parts.keyring.clone())?;
         let store = host.store();
         Ok(Self {
             host,
             shard,
-            keyring,
-            subjects,
-            bells,
+            parts,
             writer,
             store,
             anchor,
             given_up: Vec::new(),
             swaps,
+            told: None,
         })
     }
 
@@ -98,31 +115,81 @@ impl Pipeline {
     }
 
     async fn run_forever(&mut self) {
-        let mut reported = None;
+        // What was given up before this start must not count as damage again.
+        self.load_given_up().await;
+        let mut pause = LOOK_AGAIN_MIN;
+        let mut reached = self.anchor.sequence;
         loop {
-            let Stopped::Damaged(damage) = self.follow().await else {
-                continue;
-            };
-            if reported.as_ref() != Some(&damage) {
-                tracing::error!(
-                    shard = self.shard.number(),
-                    from = damage.from,
-                    to = damage.to,
-                    remedy = damage.remedy,
-                    "SHARD STOPPED: {}",
-                    damage.message
-                );
-                reported = Some(damage.clone());
+            match self.follow().await {
+                Stopped::Swapped => continue,
+                Stopped::Damaged(damage) => self.tell(damage),
+                Stopped::Unwritable(error) => self.renew(&error),
             }
-            self.host
-                .update(|progress| progress.state = State::Damaged(damage));
-            // Whoever waits for mail is told at once that the answer may not be all.
-            self.bells.ring_all();
-            self.await_remedy().await;
+            pause = if self.anchor.sequence > reached {
+                LOOK_AGAIN_MIN
+            } else {
+                (pause * 2).min(LOOK_AGAIN_MAX)
+            };
+            reached = self.anchor.sequence;
+            tokio::select! {
+                Some(swap) = self.swaps.recv() => self.take(swap),
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.load_given_up().await;
         }
     }
 
-    /// Applies events until the log is broken or the rows are swapped.
+    /// Says once, loudly, what is wrong, and marks every answer until it is over.
+    fn tell(&mut self, damage: Damage) {
+        if self.told.as_ref() == Some(&damage) {
+            return;
+        }
+        let (shard, remedy) = (self.shard.number(), &damage.remedy);
+        tracing::error!(
+            shard,
+            from = damage.from,
+            to = damage.to,
+            remedy,
+            "SHARD STOPPED: {}",
+            damage.message
+        );
+        self.host
+            .update(|progress| progress.state = State::Damaged(damage.clone()));
+        // Whoever waits for mail is told now that there may be some that cannot be shown.
+        self.parts.bells.ring_everybody();
+        self.told = Some(damage);
+    }
+
+    /// A file that has failed once takes no more; rows are folded anew into another, which succeeds as
+    /// soon as the disk does.
+    fn renew(&mut self, error: &ApplyError) {
+        let next = self.anchor.sequence + 1;
+        tracing::error!(
+            shard = self.shard.number(),
+            error = error as &dyn std::error::Error,
+            "rows cannot be written"
+        );
+        self.tell(Damage {
+            message: format!("the rows cannot be written from event {next} on: {error}"),
+            from: next,
+            to: next,
+            remedy: "free space on the disk of the rows, or mend it; the rows are then folded anew by themselves".to_owned(),
+        });
+        match Writer::start(self.shard.number(), self.parts.keyring.clone()) {
+            Ok(writer) => self.writer = writer,
+            Err(error) => tracing::error!(%error, "no thread for the writer of a shard"),
+        }
+        let (host, parts) = (Arc::clone(&self.host), self.parts.clone());
+        tokio::spawn(async move {
+            if let Err(error) =
+                rebuild::rebuild(host, parts.keyring, parts.subjects, parts.cache_bytes).await
+            {
+                tracing::error!(%error, "the rows could not be folded anew");
+            }
+        });
+    }
+
+    /// Applies events until the log is broken, the rows fail or the rows are swapped.
     async fn follow(&mut self) -> Stopped {
         let mut follower = Follower::new(self.shard.clone(), self.anchor);
         loop {
@@ -134,12 +201,14 @@ impl Pipeline {
                 }
                 events = follower.next() => events,
             };
-            match events {
-                Ok(events) if events.is_empty() => self.connected(follower.end()),
+            let advanced = match events {
+                Ok(events) if events.is_empty() => {
+                    self.connected(follower.end());
+                    continue;
+                }
                 Ok(events) => {
-                    if let Err(damage) = self.apply(events).await {
-                        return Stopped::Damaged(damage);
-                    }
+                    self.load_keys(&events).await;
+                    self.advance(events, self.anchor, follower.end()).await
                 }
                 Err(LogError::Broken(Broken::Gap { from, to }))
                     if is_given_up(&self.given_up, from) =>
@@ -151,93 +220,100 @@ impl Pipeline {
                         .map(|range| range.1)
                         .max();
                     let anchor = Anchor::given_up(self.anchor.epoch, last.unwrap_or(to).min(to));
-                    if let Err(damage) = self.advance(Vec::new(), anchor).await {
-                        return Stopped::Damaged(damage);
-                    }
+                    let advanced = self.advance(Vec::new(), anchor, follower.end()).await;
                     follower.skip_to(self.anchor);
+                    advanced
                 }
                 Err(LogError::Broken(broken)) => {
-                    return Stopped::Damaged(damage_of(self.shard.number(), &broken));
+                    Err(Stopped::Damaged(damage_of(self.shard.number(), &broken)))
                 }
                 Err(LogError::Unreachable(error)) => {
-                    tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable");
-                    self.host.update(|progress| {
-                        if !progress.is_damaged() {
-                            progress.state = State::Disconnected;
-                        }
-                    });
+                    self.disconnected(&error);
+                    continue;
                 }
+            };
+            if let Err(stopped) = advanced {
+                return stopped;
             }
         }
     }
 
-    /// The log is there again. Damage is over only when nothing is left behind it.
-    fn connected(&self, end: u64) {
-        let at_end = end <= self.anchor.sequence;
-        self.host.update(|progress| match progress.state {
-            State::Disconnected => {
-                progress.state = if at_end {
-                    State::Following
-                } else {
-                    State::CatchingUp
+    /// The log is there again. What was wrong is over only when nothing is left behind it.
+    fn connected(&mut self, end: u64) {
+        if end <= self.anchor.sequence {
+            self.told = None;
+            self.host
+                .update(|progress| progress.state = State::Following);
+        } else {
+            self.host.update(|progress| {
+                if progress.state == State::Disconnected {
+                    progress.state = State::CatchingUp;
                 }
+            });
+        }
+    }
+
+    fn disconnected(&self, error: &postroad_log::Unreachable) {
+        tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable");
+        self.host.update(|progress| {
+            if !progress.is_damaged() {
+                progress.state = State::Disconnected;
             }
-            State::Damaged(_) if at_end => progress.state = State::Following,
-            _ => {}
         });
     }
 
-    async fn apply(&mut self, events: Vec<StoredEvent>) -> Result<(), Damage> {
-        while let Err(error) = self.keyring.load_for(&events).await {
+    async fn load_keys(&self, events: &[StoredEvent]) {
+        while let Err(error) = self.parts.keyring.load_for(events).await {
             tracing::warn!(shard = self.shard.number(), %error, "data keys could not be loaded");
-            tokio::time::sleep(WRITE_RETRY).await;
+            tokio::time::sleep(KEYS_RETRY).await;
         }
-        let after = self.anchor;
-        self.advance(events, after).await
     }
 
-    /// Writes `events`, or only moves the checkpoint to `after`, and tells everybody.
-    async fn advance(&mut self, events: Vec<StoredEvent>, after: Anchor) -> Result<(), Damage> {
-        let events = Arc::new(events);
-        let written = loop {
-            match self
-                .writer
-                .write(&self.store, Arc::clone(&events), &self.given_up, after)
-                .await
-            {
-                Ok(written) => break written,
-                Err(error) => {
-                    tracing::error!(shard = self.shard.number(), %error, "rows could not be written");
-                    tokio::time::sleep(WRITE_RETRY).await;
-                }
-            }
-        };
+    /// Writes `events`, or only moves the checkpoint to `after`, and tells everybody. The log reached
+    /// to `end` when it was connected.
+    async fn advance(
+        &mut self,
+        events: Vec<StoredEvent>,
+        after: Anchor,
+        end: u64,
+    ) -> Result<(), Stopped> {
+        let written = self
+            .writer
+            .write(&self.store, Arc::new(events), &self.given_up, after)
+            .await;
+        let written = written.map_err(Stopped::Unwritable)?;
         self.anchor = written.anchor;
+        let whole = written.damaged.is_none() && written.anchor.sequence >= end;
         if self.host.is_served(&self.store) {
             self.host.update(|progress| {
                 progress.epoch = written.anchor.epoch;
                 progress.sequence = written.anchor.sequence;
-                progress.state = State::Following;
+                if whole {
+                    progress.state = State::Following;
+                }
             });
-            self.bells.ring(&written.applied.touched);
+            if whole {
+                self.told = None;
+            }
+            self.parts.bells.ring(&written.applied.touched);
         } else if written.anchor.sequence >= self.host.progress().sequence {
             self.serve_rebuilt();
         }
-        match written.damaged {
-            None => Ok(()),
-            Some(sequence) => Err(Damage {
-                message: format!(
-                    "event {sequence} is not what was written there: its seal does not open"
-                ),
-                from: sequence,
-                to: sequence,
-                remedy: format!(
-                    "put the shard's files back from a backup, or give this event up: postroad shard \
-                     accept-damage --shard {} --from {sequence} --to {sequence}",
-                    self.shard.number()
-                ),
-            }),
-        }
+        let Some(sequence) = written.damaged else {
+            return Ok(());
+        };
+        let shard = self.shard.number();
+        Err(Stopped::Damaged(Damage {
+            message: format!(
+                "event {sequence} is not what was written there: its seal does not open"
+            ),
+            from: sequence,
+            to: sequence,
+            remedy: format!(
+                "put the shard's files back from a backup, or give this event up: postroad shard accept-damage \
+                 --shard {shard} --from {sequence} --to {sequence}"
+            ),
+        }))
     }
 
     /// Takes rebuilt rows as what is written to. They are read from once they are as far as the old
@@ -256,32 +332,31 @@ impl Pipeline {
 
     fn serve_rebuilt(&mut self) {
         self.host.serve(self.store.clone());
-        let anchor = self.anchor;
+        let Anchor {
+            epoch, sequence, ..
+        } = self.anchor;
+        // Whether they are at the log's end shows when it is connected.
         self.host.update(|progress| {
             *progress = Progress {
-                epoch: anchor.epoch,
-                sequence: anchor.sequence,
-                state: State::Following,
-            };
+                epoch,
+                sequence,
+                state: State::CatchingUp,
+            }
         });
-        self.bells.ring_all();
+        self.told = None;
+        self.parts.bells.ring_everybody();
         tracing::info!(
             shard = self.shard.number(),
-            sequence = anchor.sequence,
+            sequence,
             "rebuilt rows are served"
         );
     }
 
-    /// Waits a while, or for rebuilt rows; then looks what was given up meanwhile.
-    async fn await_remedy(&mut self) {
-        tokio::select! {
-            Some(swap) = self.swaps.recv() => self.take(swap),
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-        }
-        match given_up(&self.shard, &self.keyring, &self.subjects).await {
+    async fn load_given_up(&mut self) {
+        match given_up(&self.shard, &self.parts.keyring, &self.parts.subjects).await {
             Ok(ranges) => self.given_up = ranges,
             Err(error) => {
-                tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable");
+                tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable")
             }
         }
     }

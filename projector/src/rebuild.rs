@@ -33,6 +33,9 @@ pub enum RebuildError {
     /// An event is not what was written.
     #[error("event {0} of the log is damaged; `postroad status` says what to do")]
     Damaged(u64),
+    /// A rebuild of this shard runs already.
+    #[error("the rows of this shard are being folded anew already")]
+    Running,
     /// The projector is stopping.
     #[error("the projector is stopping")]
     Stopping,
@@ -55,9 +58,7 @@ pub async fn rebuild(
     subjects: Subjects,
     cache_bytes: usize,
 ) -> Result<(), RebuildError> {
-    let Some(_turn) = host.try_rebuild() else {
-        return Ok(());
-    };
+    let _turn = host.try_rebuild().ok_or(RebuildError::Running)?;
     let path = beside(host.path());
     let target = path.clone();
     let store = tokio::task::spawn_blocking(move || -> Result<Store, RebuildError> {

@@ -7,7 +7,7 @@ use crate::ingress::Ingress;
 use crate::lookup::Lookups;
 use crate::observe::{Brokers, Deliveries};
 use crate::operate::Operations;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Parts, Pipeline};
 use crate::presence::Presence;
 use crate::progress::{Progress, State};
 use crate::rebuild::{beside, remove_if_there};
@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 use futures_util::StreamExt;
 use postroad_log::{Anchor, Keyring, KeyringError, Shard, Unreachable, streams};
 use postroad_protocol::id::TimeMs;
-use postroad_protocol::limits::ROW_CACHE_BYTES;
+use postroad_protocol::limits::{HEARTBEAT_MAX_BYTES, MAX_PAYLOAD_BYTES, ROW_CACHE_BYTES};
 use postroad_protocol::push::Heartbeat;
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{RequestKind, Service, Subjects};
@@ -31,6 +31,8 @@ use tokio_util::task::TaskTracker;
 /// How long a stopping projector waits for queries that run.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// Bytes of an answer's payload that NATS may need for its headers.
+const HEADER_ROOM: usize = 1_024;
 /// How often a projector that is catching up says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
@@ -71,6 +73,9 @@ pub enum StartError {
     /// The file system refused.
     #[error("the folder of the rows cannot be used")]
     Files(#[from] std::io::Error),
+    /// The process is stopping.
+    #[error("the projector is stopping")]
+    Stopping,
     /// No broker has made a shard yet.
     #[error("there is no shard yet: start a broker first, which makes them")]
     NoShard,
@@ -105,29 +110,25 @@ impl Projector {
         std::fs::create_dir_all(&config.rows)?;
         let (stop, pipelines) = (CancellationToken::new(), TaskTracker::new());
         let bells = Arc::new(Bells::default());
-        let cache_bytes = ROW_CACHE_BYTES / shards.len();
+        let opener = Opener {
+            context,
+            subjects: config.subjects.clone(),
+            rows: config.rows.clone(),
+            keyring: keyring.clone(),
+            bells: Arc::clone(&bells),
+            cache_bytes: ROW_CACHE_BYTES / shards.len(),
+            pipelines: pipelines.clone(),
+            stop: stop.clone(),
+        };
         let mut hosts = Vec::with_capacity(shards.len());
         for shard in shards {
-            let (host, pipeline) = open(shard, &config, &keyring, &bells, cache_bytes).await?;
-            pipelines.spawn(pipeline.run(stop.clone()));
-            hosts.push(host);
+            hosts.push(opener.open_shard(shard).await?);
         }
         for host in &hosts {
-            let end = host.shard().extent().await?.last;
-            while tokio::time::timeout(TELL_EVERY, host.caught_up(end))
-                .await
-                .is_err()
-            {
-                let applied = host.progress().sequence;
-                tracing::warn!(
-                    shard = host.shard().number(),
-                    applied,
-                    end,
-                    "folding the log before queries are taken"
-                );
-            }
+            tell_until_caught_up(host).await?;
         }
-        let hosts = Arc::new(Hosts::new(hosts, keyring));
+        let cache_bytes = opener.cache_bytes;
+        let hosts = Arc::new(Hosts::new(hosts, keyring, opener));
         let projector = Self {
             hosts,
             leaving: CancellationToken::new(),
@@ -159,6 +160,11 @@ impl Projector {
             hosts: Arc::clone(&self.hosts),
             presence: Arc::new(Presence::default()),
             bells,
+            max_body: client
+                .server_info()
+                .max_payload
+                .clamp(HEADER_ROOM, MAX_PAYLOAD_BYTES)
+                - HEADER_ROOM,
             brokers: Brokers::new(client.clone(), subjects.clone()),
             deliveries: Arc::new(Deliveries::default()),
             subjects: subjects.clone(),
@@ -190,6 +196,7 @@ impl Projector {
             admission,
             answerer,
             dropped,
+            turns: Arc::default(),
             running,
             leaving,
         };
@@ -242,41 +249,76 @@ impl Projector {
     }
 }
 
-async fn open(
-    shard: Shard,
-    config: &ProjectorConfig,
-    keyring: &Keyring,
-    bells: &Arc<Bells>,
+/// Waits until a shard has caught up with the log as it is now, and says how far it is.
+async fn tell_until_caught_up(host: &Host) -> Result<(), StartError> {
+    let end = host.shard().extent().await?.last;
+    while tokio::time::timeout(TELL_EVERY, host.caught_up(end))
+        .await
+        .is_err()
+    {
+        let (shard, applied) = (host.shard().number(), host.progress().sequence);
+        tracing::warn!(
+            shard,
+            applied,
+            end,
+            "folding the log before queries are taken"
+        );
+    }
+    Ok(())
+}
+
+/// Opens shards: their rows, their pipelines. Kept, since shards may be added while a projector runs.
+pub struct Opener {
+    context: async_nats::jetstream::Context,
+    subjects: Subjects,
+    rows: PathBuf,
+    keyring: Keyring,
+    bells: Arc<Bells>,
     cache_bytes: usize,
-) -> Result<(Arc<Host>, Pipeline), StartError> {
-    let path = config.rows.join(format!("shard-{}.redb", shard.number()));
-    remove_if_there(&beside(&path))?;
-    let file = path.clone();
-    let opened = tokio::task::spawn_blocking(move || open_rows(&file, cache_bytes)).await;
-    let at = |source| StartError::Store {
-        path: path.clone(),
-        source,
-    };
-    let (store, checkpoint) = opened.map_err(|_| StartError::NoShard)?.map_err(at)?;
-    let anchor = checkpoint.map_or_else(|| Anchor::start(shard.epoch()), Anchor::from);
-    let progress = Progress {
-        epoch: anchor.epoch,
-        sequence: anchor.sequence,
-        state: State::CatchingUp,
-    };
-    // One rebuild at a time hands over one file.
-    let (swaps, swapped) = mpsc::channel(1);
-    let host = Arc::new(Host::new(shard.clone(), path, store, progress, swaps));
-    let pipeline = Pipeline::new(
-        Arc::clone(&host),
-        shard,
-        keyring.clone(),
-        config.subjects.clone(),
-        Arc::clone(bells),
-        anchor,
-        swapped,
-    )?;
-    Ok((host, pipeline))
+    pipelines: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Opener {
+    /// Opens shard `number`.
+    ///
+    /// # Errors
+    /// [`StartError`]; `NoShard` when there is none of that number.
+    pub async fn open(&self, number: u16) -> Result<Arc<Host>, StartError> {
+        let shards = streams::list_shards(&self.context).await?;
+        let shard = shards.into_iter().find(|shard| shard.number() == number);
+        self.open_shard(shard.ok_or(StartError::NoShard)?).await
+    }
+
+    async fn open_shard(&self, shard: Shard) -> Result<Arc<Host>, StartError> {
+        let path = self.rows.join(format!("shard-{}.redb", shard.number()));
+        remove_if_there(&beside(&path))?;
+        let (file, cache_bytes) = (path.clone(), self.cache_bytes);
+        let opened = tokio::task::spawn_blocking(move || open_rows(&file, cache_bytes)).await;
+        let at = |source| StartError::Store {
+            path: path.clone(),
+            source,
+        };
+        let (store, checkpoint) = opened.map_err(|_| StartError::Stopping)?.map_err(at)?;
+        let anchor = checkpoint.map_or_else(|| Anchor::start(shard.epoch()), Anchor::from);
+        let progress = Progress {
+            epoch: anchor.epoch,
+            sequence: anchor.sequence,
+            state: State::CatchingUp,
+        };
+        // One rebuild at a time hands over one file.
+        let (swaps, swapped) = mpsc::channel(1);
+        let host = Arc::new(Host::new(shard, path, store, progress, swaps));
+        let parts = Parts {
+            keyring: self.keyring.clone(),
+            subjects: self.subjects.clone(),
+            bells: Arc::clone(&self.bells),
+            cache_bytes: self.cache_bytes,
+        };
+        let pipeline = Pipeline::new(Arc::clone(&host), parts, anchor, swapped)?;
+        self.pipelines.spawn(pipeline.run(self.stop.clone()));
+        Ok(host)
+    }
 }
 
 /// Opens the rows; rows of another schema are dropped, since the log gives them back.
@@ -302,6 +344,9 @@ async fn hear(mut heartbeats: async_nats::Subscriber, presence: Arc<Presence>, s
         let Some((tenant, reader)) = subjects.parse_presence(&message.subject) else {
             continue;
         };
+        if message.payload.len() > HEARTBEAT_MAX_BYTES {
+            continue;
+        }
         let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
         presence.heard(tenant, reader, TimeMs::now(), heartbeat.leaving);
     }

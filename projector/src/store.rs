@@ -2,12 +2,13 @@
 //! [`TenantReader`]. Owns the file, its schema version and its errors; never folds an event.
 
 use crate::checkpoint::Checkpoint;
+use crate::read_model::hot::HotRows;
 use crate::read_model::meta;
 use crate::read_model::table::{Prefix, Table};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
 use std::cell::{Cell, OnceCell};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use crate::read_model::inbox::CheckPage;
 pub use crate::read_model::meta::OperatorReader;
@@ -59,6 +60,7 @@ storage_errors!(
     redb::TableError,
     redb::TransactionError,
     redb::CommitError,
+    redb::CursorError,
     redb::SetDurabilityError
 );
 
@@ -75,6 +77,8 @@ impl From<redb::DatabaseError> for StoreError {
 #[derive(Clone)]
 pub struct Store {
     database: Arc<Database>,
+    /// Rows that the last batch held, for the next one.
+    hot: Arc<Mutex<HotRows>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -107,6 +111,7 @@ impl Store {
     fn prepare(database: Database) -> Result<Self, StoreError> {
         let store = Self {
             database: Arc::new(database),
+            hot: Arc::default(),
         };
         match meta::schema(&store.database.begin_read()?)? {
             Some(SCHEMA) => Ok(store),
@@ -145,6 +150,16 @@ impl Store {
 
     pub(crate) fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {
         Ok(self.database.begin_write()?)
+    }
+
+    /// The rows that the last batch held. Whoever writes holds them until it has committed.
+    pub(crate) fn hot(&self) -> MutexGuard<'_, HotRows> {
+        self.hot.lock().unwrap_or_else(|poisoned| {
+            // A writer that panicked may have changed what it never stored.
+            let mut hot = poisoned.into_inner();
+            hot.forget();
+            hot
+        })
     }
 
     /// Every row as table, key and value, for comparing two stores byte by byte.

@@ -4,6 +4,9 @@
 pub const NAME_MAX_CHARS: usize = 64;
 /// Largest message content, in bytes of UTF-8.
 pub const CONTENT_MAX_BYTES: usize = 256 * 1024;
+/// Largest message content as JSON writes it, in bytes. Control characters take six there; with all
+/// metadata that is allowed, one message still fits an answer of [`MAX_PAYLOAD_BYTES`].
+pub const CONTENT_JSON_MAX_BYTES: usize = 700 * 1024;
 /// Largest request body, in bytes: content that JSON escapes at worst six-fold would not fit,
 /// so a body is bounded by what NATS carries (see `MAX_PAYLOAD_BYTES`) and this is what we accept of it.
 pub const REQUEST_MAX_BYTES: usize = 768 * 1024;
@@ -51,8 +54,16 @@ pub const SHARDS_MAX: u16 = 256;
 pub const COMMANDS_IN_FLIGHT: usize = 8_192;
 /// Commands of one tenant that wait for the log in one broker; more are refused `rate_limited`.
 pub const TENANT_COMMANDS_WAITING: usize = 2_048;
-/// Queries that one projector answers at once, waiting checks not counted.
-pub const QUERIES_IN_FLIGHT: usize = 1_024;
+/// Queries that one projector answers at once, those that wait not counted.
+pub const QUERIES_IN_FLIGHT: usize = 256;
+/// Queries of one tenant that one projector answers at once: a burst leaves room for its neighbours.
+pub const TENANT_QUERIES_IN_FLIGHT: usize = 32;
+/// Queries of one tenant that wait or are being answered at one projector; more are refused.
+pub const TENANT_QUERIES_WAITING: usize = 4_500;
+/// Largest body of a query, in bytes: a query names things, it carries none.
+pub const QUERY_MAX_BYTES: usize = 64 * 1024;
+/// Checks with `waitMs` that one reader may hold open at one projector.
+pub const READER_WAITS_OPEN: usize = 256;
 /// Checks with `waitMs` that one projector holds open.
 pub const WAITS_OPEN: usize = 20_000;
 /// Checks with `waitMs` that one tenant may hold open at one projector.
@@ -82,8 +93,10 @@ pub const ROW_CACHE_BYTES: usize = 64 * 1024 * 1024;
 pub const PRESENCE_EVERY_MS: u64 = 15_000;
 /// An agent is online when it was heard of within this time, in milliseconds.
 pub const PRESENCE_ONLINE_MS: u64 = 45_000;
-/// Agents whose presence one projector remembers.
-pub const PRESENCE_MAX: usize = 200_000;
+/// Agents of one tenant whose presence one projector remembers.
+pub const PRESENCE_PER_TENANT: usize = 10_000;
+/// Largest heartbeat, in bytes.
+pub const HEARTBEAT_MAX_BYTES: usize = 1_024;
 /// Message ids in one delivered mark.
 pub const DELIVERED_MAX_IDS: usize = 1_000;
 /// Default life of a credential, in seconds (30 days).

@@ -14,11 +14,15 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use postroad_client::Check;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::limits::MARK_MAX_IDS;
+use std::time::{Duration, Instant};
 
 /// What a check may cost more when much is unread.
 const BACKLOG_COST: f64 = 2.0;
 /// Marks in flight at once.
 const MARKS_IN_FLIGHT: usize = 8;
+/// How long rows may take to come as far as the log, and how often that is looked at.
+const SETTLE_WAIT: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Checks before the first that counts: they settle what is marked as delivered.
 const WARM_UP: usize = 20;
 
@@ -85,8 +89,14 @@ async fn checks(bench: &Bench, reader: &Agent, unread: usize) -> anyhow::Result<
     Ok(load.latencies)
 }
 
-/// A few checks ahead of those that count; the bytes of an answer.
-async fn warm_up(reader: &Agent, unread: usize) -> anyhow::Result<usize> {
+/// Waits until the reader sees what others have sent it, and makes a few checks ahead of those that
+/// count; the bytes of an answer.
+pub(super) async fn warm_up(reader: &Agent, unread: usize) -> anyhow::Result<usize> {
+    let deadline = Instant::now() + SETTLE_WAIT;
+    while let Err(error) = check(reader, unread).await {
+        anyhow::ensure!(Instant::now() < deadline, error);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     let mut bytes = 0;
     for _ in 0..WARM_UP {
         bytes = check(reader, unread).await?;

@@ -108,21 +108,24 @@ pub(crate) enum Verdict {
 pub(crate) async fn run(args: BenchArgs, json: bool) -> anyhow::Result<Verdict> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut bench = Bench::prepare(&args).await?;
     // Dropping the work is what stops every process that it started.
-    let bench = tokio::select! {
-        bench = measure(&args) => bench?,
-        _ = terminate.recv() => anyhow::bail!("stopped before all was measured"),
-        _ = interrupt.recv() => anyhow::bail!("stopped before all was measured"),
+    let measured = tokio::select! {
+        measured = measure(&mut bench, &args.only) => measured,
+        _ = terminate.recv() => Err(anyhow::anyhow!("stopped before all was measured")),
+        _ = interrupt.recv() => Err(anyhow::anyhow!("stopped before all was measured")),
     };
-    if let Some(dir) = &args.out {
-        report::write(&bench.figures, dir)?;
-    }
     bench.progress.clear();
+    // What was measured before a failure took its time, and is shown; the file is for whole runs.
     let (figures, notes) = (&bench.figures, &bench.notes);
     if json {
         report::print_json(figures)?;
     } else {
         report::print(figures, notes)?;
+    }
+    measured?;
+    if let Some(dir) = &args.out {
+        report::write(figures, dir)?;
     }
     let missed: Vec<&str> = figures
         .iter()
@@ -136,46 +139,51 @@ pub(crate) async fn run(args: BenchArgs, json: bool) -> anyhow::Result<Verdict> 
     Ok(Verdict::Missed)
 }
 
-async fn measure(args: &BenchArgs) -> anyhow::Result<Bench> {
-    let server = NatsBinary::find(args.nats_server.as_deref()).await?;
-    // The temporary folder of many systems is in memory, where nothing costs an fsync: measured
-    // where the caller keeps things, unless there is no such place.
-    let parent = args.out.clone().unwrap_or_else(std::env::temp_dir);
-    let mut bench = Bench {
-        plan: if args.quick { Plan::QUICK } else { Plan::FULL },
-        server: server.path,
-        folder: Folder::make(&parent, "postroad-bench")?,
-        progress: Progress::start(),
-        figures: Vec::new(),
-        notes: Vec::new(),
-    };
-    let is_wanted = |group| args.only.is_empty() || args.only.contains(&group);
+/// Measures the groups that are wanted; all where none is named.
+async fn measure(bench: &mut Bench, only: &[Group]) -> anyhow::Result<()> {
+    let is_wanted = |group| only.is_empty() || only.contains(&group);
     if is_wanted(Group::Start) {
-        start::measure(&mut bench).await?;
+        start::measure(bench).await?;
     }
     if is_wanted(Group::Sends) {
-        sends::measure(&mut bench).await?;
+        sends::measure(bench).await?;
     }
     if is_wanted(Group::Push) {
-        push::measure(&mut bench).await?;
+        push::measure(bench).await?;
     }
     if is_wanted(Group::Projection) || is_wanted(Group::Checks) {
-        let backlog = Backlog::fill(&bench).await?;
+        let backlog = Backlog::fill(bench).await?;
         if is_wanted(Group::Projection) {
-            projection::measure(&mut bench, &backlog).await?;
+            projection::measure(bench, &backlog).await?;
         }
         if is_wanted(Group::Checks) {
-            checks::measure(&mut bench, &backlog).await?;
+            checks::measure(bench, &backlog).await?;
         }
         backlog.deployment.stop().await?;
     }
     if is_wanted(Group::Neighbours) {
-        neighbours::measure(&mut bench).await?;
+        neighbours::measure(bench).await?;
     }
-    Ok(bench)
+    Ok(())
 }
 
 impl Bench {
+    /// A run that has measured nothing yet.
+    async fn prepare(args: &BenchArgs) -> anyhow::Result<Self> {
+        let server = NatsBinary::find(args.nats_server.as_deref()).await?;
+        // The temporary folder of many systems is in memory, where an fsync costs nothing: measured
+        // where the caller keeps things, unless there is no such place.
+        let parent = args.out.clone().unwrap_or_else(std::env::temp_dir);
+        Ok(Self {
+            plan: if args.quick { Plan::QUICK } else { Plan::FULL },
+            server: server.path,
+            folder: Folder::make(&parent, "postroad-bench")?,
+            progress: Progress::start(),
+            figures: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
     /// A place of that name in the run's folder.
     fn place(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

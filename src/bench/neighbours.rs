@@ -2,7 +2,7 @@
 //! in peace. Owns these turns.
 
 use super::Bench;
-use super::checks::check;
+use super::checks::{check, warm_up};
 use super::plan::CHECK_LIMIT;
 use super::samples::{Latencies, Until, keep_in_flight};
 use super::sends::{send, send_one, senders};
@@ -28,7 +28,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
     for _ in 0..CHECK_LIMIT {
         send_one(&sender, "reader").await?;
     }
-    check(&reader, CHECK_LIMIT).await?;
+    warm_up(&reader, CHECK_LIMIT).await?;
     let (mut idle, mut flooded) = <(Turn, Turn)>::default();
     for _ in 0..plan.rounds {
         bench.progress.says("in peace");

@@ -118,8 +118,7 @@ impl PlainServer {
     /// When one of them is not heard.
     pub(crate) async fn publishes_and_bells(&self, count: usize) -> anyhow::Result<Latencies> {
         let payload = Bytes::from(vec![b'x'; CONTENT_BYTES]);
-        let mut bells = self.other.subscribe(BELL).await?;
-        self.other.flush().await?;
+        let mut bells = self.listen(BELL).await?;
         let mut latencies = Latencies::default();
         for _ in 0..count {
             let started = Instant::now();
@@ -140,8 +139,7 @@ impl PlainServer {
     /// # Errors
     /// When one is not answered.
     pub(crate) async fn requests(&self, bytes: usize, count: usize) -> anyhow::Result<Latencies> {
-        let mut requests = self.other.subscribe(ECHO).await?;
-        self.other.flush().await?;
+        let mut requests = self.listen(ECHO).await?;
         let answerer = self.other.clone();
         let answer = Bytes::from(vec![b'x'; bytes]);
         let answering = async {
@@ -165,6 +163,15 @@ impl PlainServer {
             latencies = asking => latencies,
             failed = answering => failed,
         }
+    }
+
+    /// Subscribes on the other connection, and returns once the server knows of it: what that
+    /// connection publishes to itself can only be heard afterwards.
+    async fn listen(&self, subject: &'static str) -> anyhow::Result<Subscriber> {
+        let mut messages = self.other.subscribe(subject).await?;
+        self.other.publish(subject, Bytes::new()).await?;
+        hear(&mut messages).await?;
+        Ok(messages)
     }
 
     /// Reads `count` messages of the stream from its beginning, as fast as they come.

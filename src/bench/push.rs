@@ -8,6 +8,8 @@ use super::sends::{name_of, send_one};
 use super::stage::{Agent, Deployment};
 use crate::deployment::nats_config::Durability;
 use anyhow::Context as _;
+use bytes::Bytes;
+use postroad_protocol::subject::{RequestKind, inbox_prefix};
 use postroad_protocol::{Role, Subjects, TenantId};
 use std::time::Instant;
 
@@ -63,11 +65,24 @@ async fn pushes(
     hearer: &Agent,
     count: usize,
 ) -> anyhow::Result<Latencies> {
-    let nats = async_nats::ConnectOptions::with_credentials(&hearer.creds)?;
-    let nats = nats.connect(deployment.url()).await?;
-    let subject = Subjects::default().push_role(tenant, &Role::parse("hearer")?);
-    let mut hints = nats.subscribe(subject).await?;
-    nats.flush().await?;
+    let (subjects, tenant_token) = (Subjects::default(), tenant.as_str());
+    let nats = async_nats::ConnectOptions::with_credentials(&hearer.creds)?
+        .custom_inbox_prefix(inbox_prefix(tenant_token, "hearer", "one"))
+        .connect(deployment.url())
+        .await?;
+    let mut hints = nats
+        .subscribe(subjects.push_role(tenant, &Role::parse("hearer")?))
+        .await?;
+    // An answer on this connection proves that the server has taken the subscription before it.
+    let whoami = subjects.request(
+        RequestKind::Query,
+        tenant_token,
+        "hearer",
+        "one",
+        "self",
+        "whoami",
+    );
+    nats.request(whoami, Bytes::new()).await?;
     let mut latencies = Latencies::default();
     for _ in 0..count {
         let started = Instant::now();

@@ -45,7 +45,11 @@ pub(super) fn print(figures: &[Figure], notes: &[String]) -> io::Result<()> {
         }
     }
     let mut out = io::stdout().lock();
-    writeln!(out, "{table}\n")?;
+    writeln!(out, "{table}")?;
+    if notes.is_empty() {
+        return out.flush();
+    }
+    writeln!(out)?;
     writeln!(
         out,
         "A ratio is value by ceiling. Ceilings, measured in turns with the figures:"

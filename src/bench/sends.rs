@@ -2,7 +2,6 @@
 
 use super::Bench;
 use super::figure::{Figure, Must};
-use super::plain::PlainServer;
 use super::plan::{CONTENT_BYTES, IN_FLIGHT, SENDERS};
 use super::samples::{Latencies, Load, Until, keep_in_flight, median, together};
 use super::stage::{Agent, Deployment};

@@ -1,6 +1,7 @@
 //! The chapters about messages: sent to who is away, fetched, read, narrowed to an instance, pushed.
 
 use super::guide::Guide;
+use crate::bench::stage::Child;
 use anyhow::Context as _;
 use postroad_protocol::MessageId;
 use serde_json::Value;
@@ -119,7 +120,7 @@ pub(super) async fn come_back(guide: &mut Guide, sent: &Posted) -> anyhow::Resul
 }
 
 /// The message for one instance is on one machine only.
-pub(super) async fn choose_an_instance(guide: &mut Guide, _sent: &Posted) -> anyhow::Result<()> {
+pub(super) async fn choose_an_instance(guide: &mut Guide) -> anyhow::Result<()> {
     guide.voice.chapter("One role, two machines");
     guide.voice.says(
         "tau runs on a laptop and on a server. A message to the role reaches both, each with its own \
@@ -150,12 +151,12 @@ pub(super) async fn hear_the_push(guide: &mut Guide) -> anyhow::Result<()> {
     );
     let mut watch = guide.starts("watch", &["--creds", PI, "watch"])?;
     // What was unread comes first; only then is it certain that pi watches.
-    let mut shown = watch_until(&mut watch, SEVERAL).await?;
+    let mut shown = watched(&mut watch, SEVERAL).await?;
     guide.voice.shows(&shown);
     guide.voice.says("Now phi sends:");
     let begun = Instant::now();
     guide.does(&["--creds", PHI, "send", "pi", PUSHED]).await?;
-    shown = watch_until(&mut watch, PUSHED).await?;
+    shown = watched(&mut watch, PUSHED).await?;
     let took = begun.elapsed().as_millis();
     guide.voice.says("And pi's watch shows:");
     guide.voice.shows(&shown);
@@ -166,17 +167,15 @@ pub(super) async fn hear_the_push(guide: &mut Guide) -> anyhow::Result<()> {
     watch.stop().await
 }
 
-/// What `watch` prints up to the line that holds `content`.
-async fn watch_until(
-    watch: &mut crate::bench::stage::Child,
-    content: &str,
-) -> anyhow::Result<String> {
-    let mut shown = String::new();
+/// What `watch` prints up to the message with `content`, whose last line names its id.
+async fn watched(watch: &mut Child, content: &str) -> anyhow::Result<String> {
+    let (mut shown, mut is_there) = (String::new(), false);
     loop {
         let line = watch.line().await?;
+        is_there |= line.contains(content);
         shown.push_str(&line);
         shown.push('\n');
-        if line.contains(content) {
+        if is_there && line.trim_start().starts_with("message ") {
             return Ok(shown);
         }
     }

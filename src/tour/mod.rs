@@ -68,10 +68,10 @@ async fn tell(server: &Path) -> anyhow::Result<()> {
     walls::settle(&mut guide).await?;
     let sent = mail::send_to_the_absent(&mut guide).await?;
     mail::come_back(&mut guide, &sent).await?;
-    mail::choose_an_instance(&mut guide, &sent).await?;
+    mail::choose_an_instance(&mut guide).await?;
     mail::hear_the_push(&mut guide).await?;
     walls::knock(&mut guide, &sent).await?;
-    walls::replay(&mut guide, &sent).await?;
+    walls::replay(&mut guide).await?;
     guide.voice.chapter("The end");
     guide.stop().await?;
     let (steps, took) = (guide.voice.steps(), begun.elapsed().as_secs_f64());

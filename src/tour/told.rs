@@ -53,7 +53,10 @@ impl Voice {
     /// Shows what was printed or answered.
     pub(crate) fn shows(&self, output: &str) {
         for line in output.trim_end().lines() {
-            println!("{INDENT}{line}");
+            for (number, part) in folded(line, WIDTH - INDENT.len()).into_iter().enumerate() {
+                let margin = if number == 0 { "" } else { INDENT };
+                println!("{}", format!("{INDENT}{margin}{part}").trim_end());
+            }
         }
     }
 
@@ -105,6 +108,22 @@ fn wrapped(text: &str, width: usize, indent: &str) -> Vec<String> {
     lines
 }
 
+/// A line as it is, in parts of at most `width` characters, or less by the margin of those that
+/// follow the first; parted between words where that leaves no part very short.
+fn folded(line: &str, width: usize) -> Vec<&str> {
+    let (mut parts, mut rest, mut room) = (Vec::new(), line, width);
+    while let Some((end, _)) = rest.char_indices().nth(room) {
+        let head = &rest[..end];
+        let blank = head.rfind(' ').filter(|at| *at > end / 2);
+        let end = blank.map_or(end, |at| at + 1);
+        parts.push(&rest[..end]);
+        rest = &rest[end..];
+        room = width - INDENT.len();
+    }
+    parts.push(rest);
+    parts
+}
+
 /// A command as somebody would type it.
 pub(crate) fn typed<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@".contains(c);
@@ -131,6 +150,19 @@ mod tests {
             ["one two", "  three", "  four-is-much-too-long", "  five"]
         );
         assert_eq!(wrapped("", 9, ""), [""]);
+    }
+
+    #[test]
+    fn output_is_folded_and_loses_nothing() {
+        assert_eq!(folded("", 10), [""]);
+        assert_eq!(
+            folded("one two three four", 10),
+            ["one two ", "three ", "four"]
+        );
+        let long = "é".repeat(30);
+        let parts = folded(&long, 10);
+        assert_eq!(parts.concat(), long);
+        assert!(parts.iter().all(|part| part.chars().count() <= 10));
     }
 
     #[test]

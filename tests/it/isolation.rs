@@ -441,7 +441,14 @@ async fn operators_only(stage: &Stage, verb: &str) {
             ])
             .expect(0),
         "accept_damage" => {
-            // Nothing is damaged: what is there cannot be given up.
+            // Nothing is damaged: what can be read cannot be given up, nor what is not there yet.
+            let args = ["shard", "accept-damage", "--shard", "0", "--from", "1"];
+            deployment
+                .run(&[&args[..], &["--to", "3"]].concat())
+                .expect(5);
+            deployment
+                .run(&[&args[..], &["--to", "18446744073709551615"]].concat())
+                .expect(2);
             return;
         }
         "list_tenants" => deployment.run(&["--json", "tenant", "list"]).expect(0),

@@ -12,6 +12,7 @@
 mod bad_input;
 mod damage;
 mod example;
+mod fairness;
 mod harness;
 mod isolation;
 mod kill;

@@ -9,7 +9,7 @@ use crate::error::{AppendError, no_tenant};
 use crate::event_log::{Appended, Draft};
 use postroad_log::{Home, Opened};
 use postroad_protocol::command::{Done, IssueCredential, Issued, TenantMade};
-use postroad_protocol::error::Refusal;
+use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::{Actor, Event, EventKey};
 use postroad_protocol::id::{InstanceId, Role};
 use postroad_protocol::limits::TENANTS_MAX;
@@ -19,6 +19,9 @@ use std::sync::Arc;
 
 /// Attempts to win over others that change the same aggregate.
 const ATTEMPTS: u32 = 4;
+
+/// Damaged events that one range may hold.
+const GIVE_UP_MAX: usize = 10_000;
 
 impl Handler {
     pub(super) async fn create_tenant(
@@ -70,7 +73,7 @@ impl Handler {
         let homes = self.keyring.homes();
         if homes.len() >= TENANTS_MAX && self.keyring.home(scope.owner()).is_none() {
             return Err(Refusal::new(
-                postroad_protocol::ErrorCode::QuotaExceeded,
+                ErrorCode::QuotaExceeded,
                 format!("this deployment has {TENANTS_MAX} tenants, which is the limit"),
                 "erase tenants that are gone, or start another deployment",
             ));
@@ -170,6 +173,7 @@ impl Handler {
         if self.open_shard(number).await.is_err() {
             return Err(Refusal::not_found("shard", "shard"));
         }
+        self.expect_unreadable(number, range).await?;
         for _ in 0..ATTEMPTS {
             let (last, before) = self.damage_of(number).await?;
             let event = accept_damage(&before, range);
@@ -185,6 +189,55 @@ impl Handler {
             }
         }
         Err(AppendError::Superseded.refusal("commandId"))
+    }
+
+    /// Refuses a range that the log does not reach, or in which anything can still be read: what is
+    /// given up is given up for good.
+    async fn expect_unreadable(&self, number: u16, (from, to): (u64, u64)) -> Result<(), Refusal> {
+        let unreadable = |_| Refusal::unavailable(format!("shard {number} cannot be read now"));
+        let Some(shard) = self.log.shard(number) else {
+            return Err(Refusal::not_found("shard", "shard"));
+        };
+        let end = shard.extent().await.map_err(unreadable)?.last;
+        if to > end {
+            let said = format!("the log of shard {number} ends at {end}");
+            return Err(Refusal::invalid(
+                "to",
+                said,
+                "name the range that `postroad status` shows",
+            ));
+        }
+        let filter = self.log.subjects().shard_events(number);
+        let mut at = from;
+        for _ in 0..GIVE_UP_MAX {
+            let event = match shard
+                .next_on_subject(at, &filter)
+                .await
+                .map_err(unreadable)?
+            {
+                Some(event) if event.sequence <= to => [event],
+                _ => return Ok(()),
+            };
+            let loaded = self.keyring.load_for(&event).await;
+            loaded.map_err(|_| Refusal::unavailable("the data keys cannot be read now"))?;
+            let [event] = event;
+            if self.keyring.open_event(number, &event) != Opened::Damaged {
+                let said = format!("event {} can be read", event.sequence);
+                let refusal = Refusal::new(
+                    ErrorCode::Conflict,
+                    said,
+                    "give up only what `postroad status` shows",
+                );
+                return Err(refusal.at("from"));
+            }
+            at = event.sequence + 1;
+        }
+        let said = format!("more than {GIVE_UP_MAX} damaged events at once");
+        Err(Refusal::invalid(
+            "to",
+            said,
+            "give them up in several ranges",
+        ))
     }
 
     /// What was given up in a shard so far, and where that is stored.

@@ -119,6 +119,12 @@ async fn what_does_not_exist_is_not_found() {
 #[tokio::test]
 async fn accepted_damage_adds_up_and_stays_the_deployments_own() {
     let town = Town::new(Durability::PowerSafe).await;
+    // What carries no seal of ours is damage: only that can be given up.
+    let context = async_nats::jetstream::new(town.server.connect("_INBOX.test").await);
+    for _ in 1..=30 {
+        let sent = context.publish("postroad.acme.evt.0.message.tau", "torn".into());
+        sent.await.unwrap().await.unwrap();
+    }
     let accept = async |from: u64, to: u64| {
         let body = json!({"shard": 0, "from": from, "to": to});
         town.operator
@@ -135,6 +141,8 @@ async fn accepted_damage_adds_up_and_stays_the_deployments_own() {
         panic!("{record:?}")
     };
     assert_eq!(data.ranges, [(5, 9), (20, 30)]);
+    let readable = accept(30, last).await.unwrap_err();
+    assert_eq!(readable.code, ErrorCode::Conflict);
     let body = json!({"shard": 7, "from": 1, "to": 1});
     let refusal = town
         .operator

@@ -1,26 +1,14 @@
 //! Crashes of nats-server, a log that was replaced, a broker that leaves.
 
-use crate::harness::{Caller, Town, sequence};
+use crate::harness::{Caller, Town, start_broker};
 use futures_util::future::join_all;
 use postroad_broker::Durability;
 use postroad_log::streams::{ensure_keys_stream, ensure_shard};
-use postroad_protocol::ErrorCode;
 use postroad_protocol::id::CommandId;
 use postroad_protocol::subject::Subjects;
+use postroad_protocol::{ErrorCode, Refusal};
 use std::collections::HashSet;
 use std::time::Duration;
-
-/// Sends until it is told that the message is stored, as a client does.
-async fn insist(caller: &Caller, id: CommandId, content: &str) -> u64 {
-    for _ in 0..100 {
-        match caller.send(id, "bob", content).await {
-            Ok(answer) => return sequence(&answer),
-            Err(refusal) => assert!(refusal.code.is_retryable(), "{refusal:?}"),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("never stored");
-}
 
 #[tokio::test]
 async fn a_crash_of_the_server_loses_no_acknowledged_message_and_doubles_none() {
@@ -34,7 +22,11 @@ async fn a_crash_of_the_server_loses_no_acknowledged_message_and_doubles_none() 
         let sending = {
             let (tau, ids) = (tau.clone(), ids.clone());
             tokio::spawn(async move {
-                join_all(ids.iter().map(|id| insist(&tau, *id, "through the crash"))).await
+                join_all(
+                    ids.iter()
+                        .map(|id| tau.insist(*id, "bob", "through the crash")),
+                )
+                .await
             })
         };
         tokio::time::sleep(Duration::from_millis(15)).await;
@@ -64,19 +56,75 @@ async fn a_log_that_was_replaced_takes_no_commands_and_says_which() {
     let subjects = Subjects::default();
     ensure_keys_stream(&context, &subjects, 1).await.unwrap();
     ensure_shard(&context, &subjects, 0, 1).await.unwrap();
-    let refusal = loop {
-        let refusal = tau
+    let refusal = refusal_of(&tau).await;
+    assert!(refusal.message.contains("shard 0"), "{refusal:?}");
+    assert!(!town.broker.ready());
+    assert_eq!(town.log().await.len().await, 0, "nothing is written there");
+}
+
+#[tokio::test]
+async fn a_tail_that_was_cut_and_filled_again_is_noticed_until_it_is_restored() {
+    let mut town = Town::new(Durability::PowerSafe).await;
+    town.tenant("acme", &["tau", "bob"]).await;
+    let tau = town.agent("acme", "tau", "pi").await;
+    tau.say("bob", "kept").await;
+    town.server.kill();
+    let early = town.server.copy_store();
+    town.server.restart().await;
+    let known = tau.insist(CommandId::generate(), "bob", "lost").await;
+    town.server.kill();
+    let late = town.server.copy_store();
+    town.server.put_store(&early);
+    town.server.restart().await;
+    let context = async_nats::jetstream::new(town.server.connect("_INBOX.test").await);
+    for _ in 0..3 {
+        let sent = context.publish("postroad.acme.evt.0.message.tau", "other".into());
+        sent.await.unwrap().await.unwrap();
+    }
+    let filled = town.log().await.len().await;
+    assert!(filled > known);
+    let refusal = refusal_of(&tau).await;
+    assert!(refusal.message.contains("cut"), "{refusal:?}");
+    assert_eq!(town.log().await.len().await, filled, "nothing is added");
+    town.server.kill();
+    town.server.put_store(&late);
+    town.server.restart().await;
+    let place = tau.insist(CommandId::generate(), "bob", "restored").await;
+    assert_eq!(place, known + 1);
+    assert!(town.broker.ready());
+}
+
+/// What a sender is told by a shard that refuses every event.
+async fn refusal_of(caller: &Caller) -> Refusal {
+    loop {
+        let refusal = caller
             .send(CommandId::generate(), "bob", "after")
             .await
             .unwrap_err();
         assert_eq!(refusal.code, ErrorCode::Unavailable, "{refusal:?}");
         if refusal.remedy.contains("POSTROAD_0") {
-            break refusal;
+            return refusal;
         }
-    };
-    assert!(refusal.message.contains("shard 0"), "{refusal:?}");
-    assert!(!town.broker.ready());
-    assert_eq!(town.log().await.len().await, 0, "nothing is written there");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_knows_every_roster_before_it_takes_its_first_command() {
+    let town = Town::with_shards(Durability::PowerSafe, 2).await;
+    for name in ["acme", "globex"] {
+        town.tenant(name, &["tau", "phi", "bob"]).await;
+        town.issue(name, "late", None).await;
+    }
+    let Town { broker, server, .. } = town;
+    broker.drain().await;
+    let _second = start_broker(&server, Durability::PowerSafe, 2).await;
+    for name in ["acme", "globex"] {
+        let tau = Caller::agent(&server, name, "tau", "pi").await;
+        let slip = tau.send(CommandId::generate(), "lte", "x").await;
+        assert!(slip.unwrap_err().message.contains("late"));
+        let all = tau.send(CommandId::generate(), "broadcast", "x").await;
+        assert_eq!(all.unwrap()["recipientCount"], 3);
+    }
 }
 
 #[tokio::test]

@@ -1,22 +1,15 @@
 //! Rows while a batch is folded: [`BatchTables`] of the open transaction, and [`TenantWriter`],
-//! the one way to write a tenant's. Owns the cache of hot rows, which are read and written once a
-//! batch however many events touch them; never decides what an event means.
+//! the one way to write a tenant's. Never decides what an event means.
 
-use super::lanes::LaneRow;
-use super::marks::Marks;
+use super::append::Appended;
+use super::hot::{Hot, HotRow};
 use super::meta::Meta;
-use super::readers::ReaderRow;
-use super::roster::RoleRow;
 use super::table::{ListedKey, Prefix, Row, RowKey, Table, unreadable};
-use super::tenants::TenantRow;
 use crate::apply::Touched;
 use crate::store::StoreError;
 use postroad_protocol::id::{Role, TenantId};
 use postroad_protocol::tenancy::TenantScope;
 use redb::{ReadableTable, WriteTransaction};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::Hash;
 
 /// Why an event changes nothing but the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +49,7 @@ impl From<StoreError> for FoldError {
     }
 }
 
-type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+pub(super) type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
 /// The tables of an open write transaction.
 pub(crate) struct BatchTables<'t> {
@@ -64,6 +57,8 @@ pub(crate) struct BatchTables<'t> {
     /// Opened when first touched: a small batch touches few, and each costs a look-up.
     open: [Option<OpenTable<'t>>; Table::ALL.len()],
     meta: Meta<'t>,
+    /// New rows that nobody reads before the batch ends.
+    appended: [Appended; Table::ALL.len()],
     /// Values are encoded here, so that a batch does not allocate for each.
     encoded: Vec<u8>,
 }
@@ -74,6 +69,7 @@ impl<'t> BatchTables<'t> {
             transaction,
             open: std::array::from_fn(|_| None),
             meta: Meta::open(transaction)?,
+            appended: Default::default(),
             encoded: Vec::new(),
         })
     }
@@ -122,7 +118,7 @@ impl<'t> BatchTables<'t> {
         self.put_at::<R>(&owner.key(key), row)
     }
 
-    fn put_at<R: Row>(&mut self, key: &[u8], row: &R) -> Result<(), StoreError> {
+    pub(super) fn put_at<R: Row>(&mut self, key: &[u8], row: &R) -> Result<(), StoreError> {
         let encoded = self.encode(row);
         self.table(R::TABLE)?.insert(key, encoded.as_slice())?;
         self.encoded = encoded;
@@ -132,74 +128,36 @@ impl<'t> BatchTables<'t> {
     fn encode<R: Row>(&mut self, row: &R) -> Vec<u8> {
         let mut encoded = std::mem::take(&mut self.encoded);
         encoded.clear();
-        rmp_serde::encode::write(&mut encoded, row).expect("rows are plain data");
+        write_row(row, &mut encoded);
         encoded
     }
-}
 
-/// A kind of row that many events of a batch read and write.
-pub(crate) trait HotRow: Row<Key: Clone + Eq + Hash> {
-    /// Where it is kept while a batch is folded.
-    fn cache(hot: &mut Hot) -> &mut HotCache<Self>;
-}
-
-/// One tenant's hot rows.
-#[derive(Default)]
-pub(crate) struct Hot {
-    pub(super) tenant: HotCache<TenantRow>,
-    pub(super) roles: HotCache<RoleRow>,
-    pub(super) readers: HotCache<ReaderRow>,
-    pub(super) lanes: HotCache<LaneRow>,
-    pub(super) marks: HotCache<Marks>,
-}
-
-impl Hot {
-    /// How many rows are held.
-    pub(crate) fn len(&self) -> usize {
-        self.roles.0.len() + self.readers.0.len() + self.lanes.0.len() + self.marks.0.len()
+    fn append<R: Row>(&mut self, owner: &Prefix, key: &R::Key, row: &R) {
+        self.appended[R::TABLE as usize].push(
+            |bytes| owner.write_key(key, bytes),
+            |bytes| write_row(row, bytes),
+        );
     }
 
-    /// Writes what was changed and forgets the rest.
-    pub(crate) fn write_out(
-        &mut self,
-        tables: &mut BatchTables<'_>,
-        owner: &Prefix,
-    ) -> Result<(), StoreError> {
-        self.tenant.write_out(tables, owner)?;
-        self.roles.write_out(tables, owner)?;
-        self.readers.write_out(tables, owner)?;
-        self.lanes.write_out(tables, owner)?;
-        self.marks.write_out(tables, owner)
+    /// Bytes of new rows that are not written yet.
+    pub(crate) fn appended_bytes(&self) -> usize {
+        self.appended.iter().map(Appended::len).sum()
     }
-}
 
-/// Rows of one kind, each with whether it was changed.
-pub(crate) struct HotCache<R: HotRow>(HashMap<R::Key, (Option<R>, bool)>);
-
-impl<R: HotRow> Default for HotCache<R> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<R: HotRow> HotCache<R> {
-    /// In order of key: the tree's pages are then each visited once.
-    fn write_out(
-        &mut self,
-        tables: &mut BatchTables<'_>,
-        owner: &Prefix,
-    ) -> Result<(), StoreError> {
-        let mut changed: Vec<(Vec<u8>, R)> = self
-            .0
-            .drain()
-            .filter_map(|(key, (row, changed))| Some((owner.key(&key), row.filter(|_| changed)?)))
-            .collect();
-        changed.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        for (key, row) in &changed {
-            tables.put_at(key, row)?;
+    /// Writes new rows.
+    pub(crate) fn write_appended(&mut self) -> Result<(), StoreError> {
+        for table in Table::ALL {
+            let mut appended = std::mem::take(&mut self.appended[table as usize]);
+            if appended.len() > 0 {
+                appended.write_out(self.table(table)?)?;
+            }
         }
         Ok(())
     }
+}
+
+fn write_row<R: Row>(row: &R, bytes: &mut Vec<u8>) {
+    rmp_serde::encode::write(bytes, row).expect("rows are plain data");
 }
 
 /// The rows of one tenant in an open batch.
@@ -244,6 +202,11 @@ impl<'b, 't> TenantWriter<'b, 't> {
         self.tables.put(self.owner, key, row)
     }
 
+    /// Adds a row that is not there yet, and that nobody reads before the batch ends.
+    pub(super) fn append_row<R: Row>(&mut self, key: &R::Key, row: &R) {
+        self.tables.append(self.owner, key, row);
+    }
+
     /// The tables, and whose rows in them are this writer's.
     pub(super) fn tables(&mut self) -> (&mut BatchTables<'t>, &'b Prefix) {
         (self.tables, self.owner)
@@ -274,22 +237,23 @@ impl<'b, 't> TenantWriter<'b, 't> {
         self.hot.write_out(self.tables, self.owner)
     }
 
-    fn hot<R: HotRow>(&mut self, key: &R::Key) -> Result<&mut (Option<R>, bool), StoreError> {
-        match R::cache(self.hot).0.entry(key.clone()) {
-            Entry::Occupied(held) => Ok(held.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert((self.tables.get(self.owner, key)?, false))),
+    fn hot<R: HotRow>(&mut self, key: &R::Key) -> Result<(), StoreError> {
+        if !R::cache(self.hot).holds(key) {
+            let row = self.tables.get(self.owner, key)?;
+            R::cache(self.hot).hold(key.clone(), row);
         }
+        Ok(())
     }
 
     /// A hot row, to be read.
     pub(super) fn see<R: HotRow>(&mut self, key: &R::Key) -> Result<Option<&R>, StoreError> {
-        Ok(self.hot(key)?.0.as_ref())
+        self.hot::<R>(key)?;
+        Ok(R::cache(self.hot).see(key))
     }
 
     /// A hot row, to be changed or made.
     pub(super) fn edit<R: HotRow>(&mut self, key: &R::Key) -> Result<&mut Option<R>, StoreError> {
-        let (row, changed) = self.hot(key)?;
-        *changed = true;
-        Ok(row)
+        self.hot::<R>(key)?;
+        Ok(R::cache(self.hot).edit(key))
     }
 }

@@ -2,7 +2,8 @@
 //! ordinal and keeps which sequence of the log it has, in blocks of 64 and a tail. Owns no
 //! content and no receipts.
 
-use super::batch::{Hot, HotCache, HotRow, TenantWriter};
+use super::batch::TenantWriter;
+use super::hot::{Hot, HotCache, HotRow};
 use super::table::{Row, RowKey, Table, TenantReader, unreadable};
 use crate::store::StoreError;
 use postroad_protocol::id::{Reader, Role};
@@ -121,7 +122,7 @@ impl TenantWriter<'_, '_> {
         row.tail.push(sequence);
         if row.count.is_multiple_of(LANE_BLOCK) {
             let full = LaneBlock(std::mem::take(&mut row.tail));
-            self.put(&(lane.clone(), ordinal / LANE_BLOCK), &full)?;
+            self.append_row(&(lane.clone(), ordinal / LANE_BLOCK), &full);
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! What is settled in one block of a lane, for one reader or for a role as a whole. Owns the
 //! three sets and how they combine; never knows what lies in the lane.
 
-use super::batch::{Hot, HotCache, HotRow};
 use super::bits::{Bits, Place};
+use super::hot::{Hot, HotCache, HotRow};
 use super::table::{Row, RowKey, Table};
 use postroad_protocol::id::{InstanceId, Role};
 use serde::{Deserialize, Serialize};

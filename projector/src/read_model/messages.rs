@@ -149,8 +149,8 @@ impl TenantWriter<'_, '_> {
             metadata: Cow::Borrowed(&sent.metadata),
             content: Cow::Borrowed(&sent.content),
         };
-        self.put(&sequence, &row)?;
-        self.put(&(record.id, sequence), &IdRow)?;
+        self.append_row(&sequence, &row);
+        self.append_row(&(record.id, sequence), &IdRow);
         self.tenant_row()?.messages += 1;
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`table`] | tables, keys, rows as types; [`table::TenantReader`] |
-//! | [`batch`] | the open transaction; [`batch::TenantWriter`] and its hot rows |
+//! | [`batch`], [`hot`], [`append`] | the open transaction; [`batch::TenantWriter`] and what it holds back |
 //! | [`meta`] | the shard's own rows; the operator's view |
 //! | [`tenants`], [`roster`], [`readers`], [`peers`] | who there is |
 //! | [`messages`], [`lanes`] | what was sent, and in which order it reached each address |
@@ -12,10 +12,12 @@
 //! | [`inbox`], [`history`], [`receipts`], [`status`] | what readers and senders see |
 //! | [`events`], [`quarantine`] | what was applied, and what was set aside |
 
+pub(crate) mod append;
 pub(crate) mod batch;
 pub(crate) mod bits;
 pub(crate) mod events;
 pub(crate) mod history;
+pub(crate) mod hot;
 pub(crate) mod inbox;
 pub(crate) mod lanes;
 pub(crate) mod marks;

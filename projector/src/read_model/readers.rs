@@ -1,9 +1,10 @@
 //! Readers: who registered, where each began in its lanes, and what is settled there. Owns
 //! registration, inheritance and retirement; receipts themselves are in [`super::receipts`].
 
-use super::batch::{Hot, HotCache, HotRow, TenantWriter};
+use super::batch::TenantWriter;
 use super::bits::{BLOCK, Place, Runs, split};
 use super::events::Route;
+use super::hot::{Hot, HotCache, HotRow};
 use super::lanes::Lane;
 use super::marks::{Marks, MarksKey, Via};
 use super::roster::RoleRow;

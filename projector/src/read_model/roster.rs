@@ -1,7 +1,8 @@
 //! The roster: roles and their credentials. Owns when a role is there and when it is retired;
 //! what a registration does to a reader is in [`super::readers`].
 
-use super::batch::{FoldError, Hot, HotCache, HotRow, Refused, TenantWriter};
+use super::batch::{FoldError, Refused, TenantWriter};
+use super::hot::{Hot, HotCache, HotRow};
 use super::lanes::Lane;
 use super::readers::ReaderRow;
 use super::table::{

@@ -230,9 +230,13 @@ impl Prefix {
 
     pub(crate) fn key(&self, key: &impl RowKey) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.0.len() + 48);
-        bytes.extend_from_slice(&self.0);
-        key.write(&mut bytes);
+        self.write_key(key, &mut bytes);
         bytes
+    }
+
+    pub(crate) fn write_key(&self, key: &impl RowKey, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.0);
+        key.write(bytes);
     }
 
     /// The range of keys that begin with `under`, from behind `after`, which is such a key's rest.

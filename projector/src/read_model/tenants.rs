@@ -1,6 +1,7 @@
 //! One row a tenant: when it was created, and counters that spare every reader a scan.
 
-use super::batch::{FoldError, HotCache, HotRow, Refused, TenantWriter};
+use super::batch::{FoldError, Refused, TenantWriter};
+use super::hot::{Hot, HotCache, HotRow};
 use super::table::{Row, Table, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::event::TenantCreated;
@@ -23,7 +24,7 @@ impl Row for TenantRow {
 }
 
 impl HotRow for TenantRow {
-    fn cache(hot: &mut super::batch::Hot) -> &mut HotCache<Self> {
+    fn cache(hot: &mut Hot) -> &mut HotCache<Self> {
         &mut hot.tenant
     }
 }

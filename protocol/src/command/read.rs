@@ -53,6 +53,18 @@ pub(super) fn read_send(wire: &wire::SendMessage) -> Result<Identified, Refusal>
         )
         .at("content"));
     }
+    let json_bytes = json_len(&wire.content);
+    if json_bytes > limits::CONTENT_JSON_MAX_BYTES {
+        return Err(Refusal::new(
+            ErrorCode::TooLarge,
+            format!(
+                "written as JSON the content has {json_bytes} bytes; {} is the limit",
+                limits::CONTENT_JSON_MAX_BYTES
+            ),
+            "it is mostly control characters: encode it, as base64 say",
+        )
+        .at("content"));
+    }
     let channel = Channel::parse(&wire.channel)?;
     let instance = read_instance(wire.instance_id.as_deref())?;
     if instance.is_some() && channel.single_role().is_none() {
@@ -94,7 +106,18 @@ pub(super) fn read_send(wire: &wire::SendMessage) -> Result<Identified, Refusal>
     identify(wire.message_id.as_deref(), "messageId", command)
 }
 
-pub(super) fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
+/// Bytes that a text takes in JSON.
+fn json_len(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | 0x08 | 0x09 | 0x0a | 0x0c | 0x0d => 2,
+            0..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Refusal> {
     let too_large = |message: String| {
         Err(
             Refusal::new(ErrorCode::TooLarge, message, "send fewer or shorter labels")

@@ -87,6 +87,11 @@ impl Fleet {
         self.nats = Some(process);
     }
 
+    /// Brokers started from now on make so many shards.
+    pub fn set_shards(&mut self, shards: u16) {
+        self.shards = shards;
+    }
+
     /// Starts broker `index`.
     pub fn start_broker(&mut self, index: usize) {
         let shards = self.shards.to_string();

@@ -14,7 +14,7 @@ use postroad_log::streams::list_shards;
 use postroad_log::{Keyring, Opened, Shard};
 use postroad_protocol::body::{ERROR_CODE_HEADER, Encoding, decode_answer};
 use postroad_protocol::envelope::Record;
-use postroad_protocol::error::Refusal;
+use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::{CommandId, TenantId};
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{
@@ -159,15 +159,17 @@ impl Caller {
         let subject = self.subject(tenant, scope_and_verb);
         let request = async_nats::Request::new()
             .payload(body.to_string().into())
-            .timeout(Some(Duration::from_secs(30)));
-        let answer = match self.client.send_request(subject, request).await {
-            Ok(answer) => answer,
-            Err(error) if error.kind() == RequestErrorKind::NoResponders => {
-                return Err(Refusal::unavailable("no broker is there"));
-            }
-            Err(error) => panic!("no answer: {error}"),
-        };
-        read(&answer)
+            .timeout(Some(Duration::from_secs(15)));
+        match self.client.send_request(subject, request).await {
+            Ok(answer) => read(&answer),
+            Err(error) => Err(match error.kind() {
+                RequestErrorKind::NoResponders => Refusal::unavailable("no broker is there"),
+                RequestErrorKind::TimedOut => {
+                    Refusal::new(ErrorCode::OutcomeUnknown, "no answer", "try again")
+                }
+                _ => panic!("no answer: {error}"),
+            }),
+        }
     }
 
     /// Sends a command about the caller's own tenant.
@@ -184,6 +186,18 @@ impl Caller {
     ) -> Result<Value, Refusal> {
         let body = json!({"channel": channel, "content": content, "messageId": id.to_string()});
         self.own("messages.send_message", &body).await
+    }
+
+    /// Sends a message until it is told that it is stored, as a client does; says where.
+    pub(crate) async fn insist(&self, id: CommandId, channel: &str, content: &str) -> u64 {
+        for _ in 0..100 {
+            match self.send(id, channel, content).await {
+                Ok(answer) => return sequence(&answer),
+                Err(refusal) => assert!(refusal.code.is_retryable(), "{refusal:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("never stored");
     }
 
     /// Sends messages under `ids` one behind the other without waiting; their answers, in that order.

@@ -52,6 +52,25 @@ impl Server {
         std::fs::remove_dir_all(self.directory.path().join("store")).unwrap();
     }
 
+    /// A copy of everything that it stored; it must be down.
+    pub(crate) fn copy_store(&self) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        copy_all(
+            &self.directory.path().join("store"),
+            &copy.path().join("store"),
+        );
+        copy
+    }
+
+    /// Replaces everything that it stored by a copy; it must be down.
+    pub(crate) fn put_store(&self, copy: &TempDir) {
+        self.forget_everything();
+        copy_all(
+            &copy.path().join("store"),
+            &self.directory.path().join("store"),
+        );
+    }
+
     /// A connection with its own inbox prefix. Waits until JetStream answers.
     pub(crate) async fn connect(&self, inbox: &str) -> Client {
         let started = Instant::now();
@@ -78,6 +97,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _already_gone = self.child.kill();
         let _already_gone = self.child.wait();
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
     }
 }
 
