@@ -159,8 +159,8 @@ impl<'a> Operator<'a> {
         let id = CommandId::generate();
         let body = command::AcceptDamage {
             shard,
-            from,
-            to,
+            from_sequence: from,
+            to_sequence: to,
             command_id: Some(id.to_string()),
         };
         self.client

@@ -11,7 +11,7 @@ use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{read_claims, unknown_verb};
-use postroad_protocol::error::{ErrorCode, Refusal};
+use postroad_protocol::error::Refusal;
 use postroad_protocol::event::EventKey;
 use postroad_protocol::id::{MessageId, Reader, TimeMs};
 use postroad_protocol::limits::ANSWER_MAX_BYTES;
@@ -189,12 +189,8 @@ impl Answerer {
             .0
         {
             ReaderState::Registered => Ok(()),
-            ReaderState::Retired => Err(Refusal::new(
-                ErrorCode::PermissionDenied,
-                "this agent was retired",
-                "ask the operator for a new credential",
-            )),
-            ReaderState::Unknown => {
+            // The broker knows whether one that was retired has been issued a new credential since.
+            ReaderState::Unknown | ReaderState::Retired => {
                 let observation = Observation::FirstCall {
                     reader: call.reader.clone(),
                 };

@@ -114,7 +114,7 @@ pub const VERBS: &[Verb] = &[
         Scope::Admin,
         "accept_damage",
         Who::Operator,
-        "shard, from, to, commandId?",
+        "shard, fromSequence, toSequence, commandId?",
         "position",
     ),
     query(

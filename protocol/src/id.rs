@@ -161,9 +161,22 @@ impl fmt::Display for Reader {
 
 /// The id of a command, of the event it becomes and, for a message, of the message.
 /// Made by the client (UUIDv7), so that a retry names the same thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommandId(Uuid);
+
+/// Text in every encoding: an id that an answer names is sent back as it came.
+impl Serialize for CommandId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CommandId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a UUID"))
+    }
+}
 
 /// The id of a message: its command's id.
 pub type MessageId = CommandId;

@@ -202,7 +202,7 @@ impl Handler {
         if to > end {
             let said = format!("the log of shard {number} ends at {end}");
             return Err(Refusal::invalid(
-                "to",
+                "toSequence",
                 said,
                 "name the range that `postroad status` shows",
             ));
@@ -228,7 +228,7 @@ impl Handler {
                     said,
                     "give up only what `postroad status` shows",
                 );
-                return Err(refusal.at("from"));
+                return Err(refusal.at("fromSequence"));
             }
             at = event.sequence + 1;
         }

@@ -126,7 +126,7 @@ async fn accepted_damage_adds_up_and_stays_the_deployments_own() {
         sent.await.unwrap().await.unwrap();
     }
     let accept = async |from: u64, to: u64| {
-        let body = json!({"shard": 0, "from": from, "to": to});
+        let body = json!({"shard": 0, "fromSequence": from, "toSequence": to});
         town.operator
             .command("_all", "admin.accept_damage", &body)
             .await
@@ -143,7 +143,7 @@ async fn accepted_damage_adds_up_and_stays_the_deployments_own() {
     assert_eq!(data.ranges, [(5, 9), (20, 30)]);
     let readable = accept(30, last).await.unwrap_err();
     assert_eq!(readable.code, ErrorCode::Conflict);
-    let body = json!({"shard": 7, "from": 1, "to": 1});
+    let body = json!({"shard": 7, "fromSequence": 1, "toSequence": 1});
     let refusal = town
         .operator
         .command("_all", "admin.accept_damage", &body)

@@ -161,16 +161,16 @@ impl Command {
             }
             (Scope::Admin, "accept_damage") => {
                 let wire: wire::AcceptDamage = encoding.decode(body)?;
-                if wire.from == 0 || wire.to < wire.from {
+                if wire.from_sequence == 0 || wire.to_sequence < wire.from_sequence {
                     return Err(Refusal::invalid(
-                        "from",
+                        "fromSequence",
                         "the range is empty",
                         "name the range that `postroad status` shows",
                     ));
                 }
                 let command = Self::AcceptDamage {
                     shard: wire.shard,
-                    range: (wire.from, wire.to),
+                    range: (wire.from_sequence, wire.to_sequence),
                 };
                 identify(wire.command_id.as_deref(), "commandId", command)
             }

@@ -107,9 +107,9 @@ pub struct AcceptDamage {
     /// The damaged shard.
     pub shard: u16,
     /// First sequence to give up.
-    pub from: u64,
+    pub from_sequence: u64,
     /// Last sequence to give up.
-    pub to: u64,
+    pub to_sequence: u64,
     /// UUID made by the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_id: Option<String>,
