@@ -173,7 +173,7 @@ async fn tell_of(mut server: watch::Receiver<ServerState>) {
         match &*server.borrow_and_update() {
             ServerState::Running { pid } => tracing::warn!(pid, "nats-server runs again"),
             ServerState::Restarting { attempt } => {
-                tracing::warn!(attempt, "nats-server died and is started again")
+                tracing::warn!(attempt, "nats-server died and is started again");
             }
             ServerState::Failed(error) => tracing::error!(%error, "nats-server was given up"),
             ServerState::Stopped => return,

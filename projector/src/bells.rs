@@ -90,7 +90,9 @@ impl Bells {
                 Touched::Instance(_, reader) => {
                     let instances = bells.roles.get(&reader.role);
                     let own = instances.and_then(|instances| instances.get(&reader.instance));
-                    own.into_iter().for_each(|own| own.bell.notify_waiters());
+                    if let Some(own) = own {
+                        own.bell.notify_waiters();
+                    }
                 }
                 Touched::Broadcast(_) => bells.roles.values().for_each(ring_all),
             }
@@ -109,7 +111,9 @@ impl Bells {
 }
 
 fn ring_all(instances: &HashMap<InstanceId, ReaderBell>) {
-    instances.values().for_each(|own| own.bell.notify_waiters());
+    for own in instances.values() {
+        own.bell.notify_waiters();
+    }
 }
 
 fn too_many(limit: usize, whose: &str) -> Refusal {

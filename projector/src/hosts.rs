@@ -184,7 +184,7 @@ impl Host {
 
 /// Every shard by number, and where each tenant lives.
 pub struct Hosts {
-    hosts: RwLock<BTreeMap<u16, Arc<Host>>>,
+    by_number: RwLock<BTreeMap<u16, Arc<Host>>>,
     keyring: Keyring,
     opener: Opener,
     /// Shards that were added while this projector runs are opened one at a time.
@@ -209,7 +209,7 @@ impl Hosts {
             .map(|host| (host.shard().number(), host))
             .collect();
         Self {
-            hosts: RwLock::new(hosts),
+            by_number: RwLock::new(hosts),
             keyring,
             opener,
             opening: tokio::sync::Mutex::default(),
@@ -218,7 +218,7 @@ impl Hosts {
 
     /// All of them, by number.
     pub fn all(&self) -> Vec<Arc<Host>> {
-        self.hosts
+        self.by_number
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .values()
@@ -236,7 +236,10 @@ impl Hosts {
     /// # Errors
     /// `not_found`.
     pub fn shard(&self, number: u16) -> Result<Arc<Host>, Refusal> {
-        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let hosts = self
+            .by_number
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         hosts
             .get(&number)
             .cloned()
@@ -273,7 +276,7 @@ impl Hosts {
             tracing::error!(shard = number, %error, "a shard that was added cannot be opened");
             Refusal::unavailable(format!("shard {number} cannot be opened now"))
         })?;
-        self.hosts
+        self.by_number
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(number, Arc::clone(&host));

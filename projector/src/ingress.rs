@@ -59,7 +59,7 @@ impl Ingress {
                 }
                 Err(Rejected::Refuse(refusal)) => {
                     this.refuse(&refusal, Encoding::of(&message.payload), reply)
-                        .await
+                        .await;
                 }
                 Err(Rejected::Drop) => {
                     self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl Ingress {
             Ok(answer) => match self.client.publish(reply, answer.body.into()).await {
                 Ok(()) => self.answerer.sent(answer.delivered),
                 Err(error) => {
-                    tracing::warn!(%error, "an answer could not be sent; the caller asks again")
+                    tracing::warn!(%error, "an answer could not be sent; the caller asks again");
                 }
             },
             Err(refusal) => self.refuse(&refusal, encoding, reply).await,

@@ -356,7 +356,7 @@ impl Pipeline {
         match given_up(&self.shard, &self.parts.keyring, &self.parts.subjects).await {
             Ok(ranges) => self.given_up = ranges,
             Err(error) => {
-                tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable")
+                tracing::debug!(shard = self.shard.number(), %error, "the log is not reachable");
             }
         }
     }

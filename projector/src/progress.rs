@@ -131,11 +131,11 @@ mod tests {
             epoch: 7,
             sequence: 3,
         };
-        let (waited, ()) = tokio::join!(wait_until(&progress, wanted), async {
+        let (reached, ()) = tokio::join!(wait_until(&progress, wanted), async {
             tokio::task::yield_now().await;
             progress.send_replace(at(3));
         });
-        assert_eq!(waited, Ok(()));
+        assert_eq!(reached, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

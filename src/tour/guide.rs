@@ -173,6 +173,10 @@ impl Guide {
     }
 
     /// The deployment's subjects.
+    #[expect(
+        clippy::unused_self,
+        reason = "they are the deployment's, though all of the tour's are the same"
+    )]
     pub(crate) fn subjects(&self) -> Subjects {
         Subjects::default()
     }

@@ -40,6 +40,7 @@ impl Voice {
     }
 
     /// Says something.
+    #[expect(clippy::unused_self, reason = "a narrator says it, whatever it holds")]
     pub(crate) fn says(&self, text: &str) {
         println!("\n{}", wrapped(text, WIDTH, "").join("\n"));
     }
@@ -51,6 +52,7 @@ impl Voice {
     }
 
     /// Shows what was printed or answered.
+    #[expect(clippy::unused_self, reason = "a narrator says it, whatever it holds")]
     pub(crate) fn shows(&self, output: &str) {
         for line in output.trim_end().lines() {
             for (number, part) in folded(line, WIDTH - INDENT.len()).into_iter().enumerate() {
