@@ -35,6 +35,9 @@ use postroad_protocol::subject::AggregateKey;
 use postroad_protocol::tenancy::{RequestContext, TenantScope};
 use std::sync::Arc;
 
+/// Attempts to win over others that change the same aggregate.
+const ATTEMPTS: u32 = 16;
+
 /// Everything that handling a command needs.
 #[derive(Debug)]
 pub(crate) struct Handler {
@@ -155,28 +158,33 @@ impl Handler {
             self.directory
                 .with(scope, |roster| standing(roster, reader))
         };
-        let mut found = look();
-        if found.is_err() {
-            let aggregate = AggregateKey::Agent(reader.role.clone());
-            self.directory.catch_up(scope, shard, &aggregate).await?;
-            found = look();
-        }
-        let Standing::Registers(registration) = found? else {
+        if let Ok(Standing::Registered) = look() {
             return Ok(());
-        };
-        let draft = Draft {
-            owner: Some(scope.clone()),
-            shard,
-            id: registration.id,
-            by: Actor::System,
-            event: Arc::new(Event::from(registration.event)),
-            time,
-            traceparent: None,
-            expected_last: None,
-        };
-        let appended = self.append(draft).await;
-        let appended = appended.map_err(|error| error.refusal("commandId"))?;
-        self.directory.wait_for(appended.position).await
+        }
+        let aggregate = AggregateKey::Agent(reader.role.clone());
+        for _ in 0..ATTEMPTS {
+            let last = self.directory.catch_up(scope, shard, &aggregate).await?;
+            let Standing::Registers(registration) = look()? else {
+                return Ok(());
+            };
+            let draft = Draft {
+                owner: Some(scope.clone()),
+                shard,
+                id: registration.id,
+                by: Actor::System,
+                event: Arc::new(Event::from(registration.event)),
+                time,
+                traceparent: None,
+                // Of many first calls at once, as many register as the role has room for.
+                expected_last: Some(last),
+            };
+            match self.append(draft).await {
+                Ok(appended) => return self.directory.wait_for(appended.position).await,
+                Err(AppendError::Superseded) => {}
+                Err(error) => return Err(error.refusal("commandId")),
+            }
+        }
+        Err(AppendError::Superseded.refusal("commandId"))
     }
 
     /// What an earlier attempt stored under an id that JetStream may have forgotten.

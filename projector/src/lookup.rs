@@ -4,6 +4,7 @@
 use crate::hosts::Hosts;
 use crate::ingress::{next_until, refused};
 use crate::rows::read_rows;
+use crate::turns::{Ticket, Turns};
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::unknown_verb;
 use postroad_protocol::error::Refusal;
@@ -23,6 +24,8 @@ pub struct Lookups {
     pub admission: Arc<Admission>,
     /// The shards.
     pub hosts: Arc<Hosts>,
+    /// Whose turn it is.
+    pub turns: Arc<Turns>,
     /// Look-ups that are being answered.
     pub running: TaskTracker,
     /// Set when the projector is leaving.
@@ -30,7 +33,7 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// Answers what arrives on `requests` until it is drained. Brokers bound how much that is.
+    /// Answers what arrives on `requests` until it is drained.
     pub async fn serve(self, mut requests: async_nats::Subscriber) {
         while let Some(message) = next_until(&mut requests, &self.leaving).await {
             let this = self.clone();
@@ -49,7 +52,10 @@ impl Lookups {
             return;
         };
         let answer = match (request.verb, &request.scope) {
-            (LOOK_UP, Some(scope)) => self.look_up(scope, &message.payload).await,
+            (LOOK_UP, Some(scope)) => match self.turns.take_on(scope.tenant().as_str()) {
+                Ok(mut ticket) => self.look_up(scope, &message.payload, &mut ticket).await,
+                Err(refusal) => Err(refusal),
+            },
             _ => Err(unknown_verb()),
         };
         let sent = match answer {
@@ -70,7 +76,12 @@ impl Lookups {
         }
     }
 
-    async fn look_up(&self, scope: &TenantScope, body: &[u8]) -> Result<Finding, Refusal> {
+    async fn look_up(
+        &self,
+        scope: &TenantScope,
+        body: &[u8],
+        ticket: &mut Ticket,
+    ) -> Result<Finding, Refusal> {
         let lookup: Lookup = Encoding::MessagePack.decode(body)?;
         let (_, host) = self.hosts.of(scope).await?;
         if let Some(position) = lookup.position {
@@ -79,6 +90,7 @@ impl Lookups {
         if lookup.fresh {
             host.wait_for_end().await?;
         }
+        ticket.work().await;
         let question = lookup.question;
         let (finding, _) = read_rows(&host, scope, move |rows, _| {
             Ok(match question {

@@ -185,6 +185,7 @@ impl Projector {
             client: client.clone(),
             admission: Arc::clone(&config.admission),
             hosts: Arc::clone(&self.hosts),
+            turns: Arc::default(),
             running: running.clone(),
             leaving: self.leaving.clone(),
         };

@@ -30,7 +30,7 @@ const WARM_UP: usize = 20;
 pub(super) async fn measure(bench: &mut Bench, backlog: &Backlog) -> anyhow::Result<()> {
     let plan = bench.plan;
     let (few, away, count) = (&backlog.few, &backlog.away, backlog.ids.len());
-    bench.progress.group("checks", 5 * plan.rounds);
+    bench.progress.group("checks", 3 * plan.rounds);
     let nats = bench.plain(Durability::Fast, "checks").await?;
     let bytes = warm_up(few, CHECK_LIMIT).await?;
     warm_up(away, count).await?;

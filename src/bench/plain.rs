@@ -205,7 +205,7 @@ impl PlainServer {
     ///
     /// # Errors
     /// When it does not stop.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.child.stop().await
     }
 }

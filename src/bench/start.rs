@@ -29,7 +29,7 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         std::fs::create_dir(&home)?;
         let command = up_command(&home, &bench.server, Durability::PowerSafe)?;
         let begun = Instant::now();
-        let (up, _) = start_up(&home, command).await?;
+        let (mut up, _) = start_up(&home, command).await?;
         ready.push(begun.elapsed().as_secs_f64() * 1000.0);
         up.stop().await?;
         bench.progress.step();

@@ -39,18 +39,23 @@ pub(crate) fn standing(roster: &Roster, reader: &Reader) -> Result<Standing, Ref
             "ask the operator to issue one",
         ));
     };
-    let retired_at = match member.reader(&reader.instance) {
-        Some(ReaderState::Live) => return Ok(Standing::Registered),
-        Some(ReaderState::Retired { at }) if !member.serves_since(&reader.instance, at) => {
-            return Err(Refusal::new(
-                ErrorCode::PermissionDenied,
-                format!("{reader} was retired"),
-                "ask the operator to issue a credential for it, or use another instance",
-            ));
-        }
+    let known = member.reader(&reader.instance);
+    let retired_at = match known {
         Some(ReaderState::Retired { at }) => at,
-        None => 0,
+        Some(ReaderState::Live) | None => 0,
     };
+    // Whoever calls, a credential that stands must serve this instance: one that was retired with its
+    // role does not come back under a name that nobody has used yet.
+    if !member.serves_since(&reader.instance, retired_at) {
+        return Err(Refusal::new(
+            ErrorCode::PermissionDenied,
+            format!("no credential that stands serves {reader}"),
+            "ask the operator to issue one for it, or use another instance",
+        ));
+    }
+    if known == Some(ReaderState::Live) {
+        return Ok(Standing::Registered);
+    }
     if member.live_readers().count() >= limits::READERS_PER_ROLE {
         return Err(too_many_readers(&reader.role));
     }
@@ -100,7 +105,7 @@ pub(crate) fn issue(
         .at("role"));
     }
     if let Some(member) = member {
-        if member.credentials_beside(&command.public_key, now) >= limits::CREDENTIALS_PER_ROLE {
+        if member.credentials_beside(&command, now) >= limits::CREDENTIALS_PER_ROLE {
             return Err(Refusal::new(
                 ErrorCode::QuotaExceeded,
                 format!(

@@ -1,6 +1,7 @@
 //! The roster of one tenant: which roles there are, who holds credentials for them and which
 //! instances read. Owns the fold; never decides.
 
+use postroad_protocol::command::IssueCredential;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{CredentialIssued, Event, EventKey};
 use postroad_protocol::id::{InstanceId, Reader, Role, TimeMs};
@@ -169,11 +170,14 @@ impl Member {
             .chain(self.lapsed.iter().map(|(bound, at)| (bound.as_ref(), *at)))
     }
 
-    /// Credentials that are valid at `now`, not counting the one for `public_key`.
-    pub(crate) fn credentials_beside(&self, public_key: &str, now: TimeMs) -> usize {
+    /// Credentials that are valid at `now`, not counting the one that `renewal` would replace.
+    pub(crate) fn credentials_beside(&self, renewal: &IssueCredential, now: TimeMs) -> usize {
         self.credentials
             .iter()
-            .filter(|held| held.expires_at > now && &*held.public_key != public_key)
+            .filter(|held| held.expires_at > now)
+            .filter(|held| {
+                *held.public_key != *renewal.public_key || held.instance != renewal.instance
+            })
             .count()
     }
 
@@ -190,7 +194,8 @@ impl Member {
         // Renewing replaces; what has expired is folded together here, so the list stays bounded.
         let lapsed = &mut self.lapsed;
         self.credentials.retain(|held| {
-            let renewed = *held.public_key == *data.public_key;
+            // The same key for another instance is another credential: both of their JWTs stand.
+            let renewed = *held.public_key == *data.public_key && held.instance == data.instance;
             if !renewed && held.expires_at <= time {
                 let last = lapsed.entry(held.instance.clone()).or_default();
                 *last = held.issued.max(*last);
@@ -260,6 +265,17 @@ pub(crate) mod given {
             public_key: public_key.into(),
             expires_at: TimeMs(1_000_000),
         })
+    }
+
+    /// A command that would replace the credential for `public_key` that is bound to no instance.
+    pub(crate) fn renewal(public_key: &str) -> IssueCredential {
+        IssueCredential {
+            role: role("tau"),
+            instance: None,
+            public_key: public_key.into(),
+            scopes: vec![Scope::Own],
+            ttl_s: 1,
+        }
     }
 
     pub(crate) fn registered(role_name: &str, instance_name: &str) -> Event {
@@ -373,10 +389,16 @@ mod tests {
     fn a_renewed_key_is_held_once_and_expired_ones_are_folded_together() {
         let mut roster = roster(&[issued("tau", None, "A"), issued("tau", None, "A")]);
         let member = |roster: &Roster| roster.member(&role("tau")).unwrap().clone();
-        assert_eq!(member(&roster).credentials_beside("A", TimeMs(5)), 0);
-        assert_eq!(member(&roster).credentials_beside("B", TimeMs(5)), 1);
         assert_eq!(
-            member(&roster).credentials_beside("B", TimeMs(1_000_000)),
+            member(&roster).credentials_beside(&renewal("A"), TimeMs(5)),
+            0
+        );
+        assert_eq!(
+            member(&roster).credentials_beside(&renewal("B"), TimeMs(5)),
+            1
+        );
+        assert_eq!(
+            member(&roster).credentials_beside(&renewal("B"), TimeMs(1_000_000)),
             0
         );
         let Event::CredentialIssued(later) = issued("tau", None, "C") else {

@@ -97,6 +97,8 @@ pub(super) struct Appender {
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     /// The connection that is in use; what was sent on an earlier one has no answer to wait for.
     connection: watch::Sender<u64>,
+    /// Whether answers of a former connection are still out.
+    reconnected: bool,
     broken: Option<(Broken, Instant)>,
     /// Since when the log looks like another one; a replica that is behind may look so for a moment.
     doubted: Option<Instant>,
@@ -124,6 +126,7 @@ impl Appender {
             recent: Recent::default(),
             counters,
             jobs: FuturesUnordered::new(),
+            reconnected: false,
             broken: None,
             doubted: None,
             refused: Arc::default(),
@@ -256,6 +259,7 @@ impl Appender {
                     tracing::info!(shard = self.shard.number(), "the log is in place again");
                 }
                 self.connection.send_replace(self.guard.verified());
+                self.reconnected = true;
                 true
             }
             Err(LogError::Broken(broken)) => {
@@ -283,6 +287,13 @@ impl Appender {
     async fn send_rounds(&mut self) {
         if self.pace.holds(self.planner.gathered(), Instant::now()) {
             return;
+        }
+        if self.reconnected {
+            // What was sent on the former connection comes first, whatever became of it.
+            if self.planner.travelling() > 0 {
+                return;
+            }
+            self.reconnected = false;
         }
         while let Some(round) = self.planner.next_round() {
             match round {
@@ -367,6 +378,7 @@ impl Appender {
         for id in unverified {
             self.fail(id, &AppendError::Unknown { shard });
         }
+        self.planner.forget_given_up();
     }
 }
 

@@ -96,6 +96,17 @@ impl<P: Clone + Eq + Hash, T> FairQueue<P, T> {
         taken
     }
 
+    /// Keeps only items of which `holds` is true.
+    pub(crate) fn retain(&mut self, holds: impl Fn(&T) -> bool) {
+        for lane in self.lanes.values_mut() {
+            lane.items.retain(|(_, item)| holds(item));
+        }
+        self.lanes.retain(|_, lane| !lane.items.is_empty());
+        let lanes = &self.lanes;
+        self.turns.retain(|payer| lanes.contains_key(payer));
+        self.len = self.lanes.values().map(|lane| lane.items.len()).sum();
+    }
+
     /// Takes everything of one payer, in order, with sizes.
     pub(crate) fn take_all_of(&mut self, payer: &P) -> VecDeque<(usize, T)> {
         self.turns.retain(|waiting| waiting != payer);

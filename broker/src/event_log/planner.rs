@@ -8,7 +8,7 @@
 use super::fair::FairQueue;
 use super::recent::DedupId;
 use postroad_protocol::limits;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
@@ -78,6 +78,8 @@ enum Way {
 #[derive(Debug)]
 struct Slot<P, T> {
     payer: P,
+    /// Its place in the order of arrival.
+    arrived: u64,
     /// `None` while it waits.
     way: Option<Way>,
     item: T,
@@ -95,7 +97,9 @@ pub(crate) struct Planner<P, T> {
     policy: Policy,
     fair: FairQueue<P, DedupId>,
     watched: FairQueue<P, DedupId>,
-    again: VecDeque<DedupId>,
+    /// By arrival, however their attempts ended.
+    again: BTreeMap<u64, DedupId>,
+    arrivals: u64,
     slots: HashMap<DedupId, Slot<P, T>>,
     suspects: HashMap<P, Suspicion>,
     on_way: [usize; 5],
@@ -108,7 +112,8 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
             policy,
             fair: FairQueue::default(),
             watched: FairQueue::default(),
-            again: VecDeque::new(),
+            again: BTreeMap::new(),
+            arrivals: 0,
             slots: HashMap::new(),
             suspects: HashMap::new(),
             on_way: [0; 5],
@@ -142,8 +147,10 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
             &mut self.fair
         };
         queue.push(ticket.payer.clone(), ticket.bytes, ticket.id);
+        self.arrivals += 1;
         let slot = Slot {
             payer: ticket.payer,
+            arrived: self.arrivals,
             way: None,
             item,
         };
@@ -160,8 +167,10 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
             return Err(NotTaken::Known(item));
         }
         self.on_way[Way::Compared as usize] += 1;
+        self.arrivals += 1;
         let slot = Slot {
             payer: ticket.payer,
+            arrived: self.arrivals,
             way: Some(Way::Compared),
             item,
         };
@@ -171,12 +180,12 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
 
     /// What to send now; nothing when it is right to wait.
     pub(crate) fn next_round(&mut self) -> Option<Round> {
-        while let Some(id) = self.again.front().copied() {
+        while let Some((arrived, id)) = self.again.first_key_value().map(|(at, id)| (*at, *id)) {
             if self.on_way[Way::Again as usize] >= RESOLVE_WINDOW {
                 // Newer events stay behind those that were to be stored before them.
                 return None;
             }
-            self.again.pop_front();
+            self.again.remove(&arrived);
             if self.depart(id, Way::Again) {
                 return Some(Round::Plain(id));
             }
@@ -211,11 +220,29 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
     }
 
     fn batch(&mut self) -> Option<Round> {
-        let mut ids = self
-            .fair
-            .take(limits::BATCH_MAX_EVENTS, limits::BATCH_MAX_BYTES);
-        ids.retain(|id| self.depart(*id, Way::Batch));
-        (!ids.is_empty()).then_some(Round::Batch(ids))
+        while self.fair.len() > 0 {
+            let mut ids = self
+                .fair
+                .take(limits::BATCH_MAX_EVENTS, limits::BATCH_MAX_BYTES);
+            ids.retain(|id| self.depart(*id, Way::Batch));
+            if !ids.is_empty() {
+                return Some(Round::Batch(ids));
+            }
+        }
+        None
+    }
+
+    /// Events whose publishes have no answer yet.
+    pub(crate) fn travelling(&self) -> usize {
+        let compared = self.on_way[Way::Compared as usize];
+        self.on_way.iter().sum::<usize>() - compared
+    }
+
+    /// Takes out of the queues what was given up, so that it counts for nobody any more.
+    pub(crate) fn forget_given_up(&mut self) {
+        let slots = &self.slots;
+        self.fair.retain(|id| slots.contains_key(id));
+        self.watched.retain(|id| slots.contains_key(id));
     }
 
     /// Marks a waiting event as on its way; false for one that was given up meanwhile.
@@ -250,8 +277,8 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
     /// Sends the event under `id` once more, alone and ahead of everything that is newer.
     pub(crate) fn send_again(&mut self, id: DedupId) {
         self.arrive(id);
-        if self.slots.contains_key(&id) {
-            self.again.push_back(id);
+        if let Some(slot) = self.slots.get(&id) {
+            self.again.insert(slot.arrived, id);
         }
     }
 
@@ -275,6 +302,10 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
                 until: now,
                 strikes: 0,
             });
+            if suspicion.until + SUSPICION_MAX < now {
+                // Long ago is forgotten: honest repeats of a retry sink a batch now and then.
+                suspicion.strikes = 0;
+            }
             let length = SUSPICION.saturating_mul(1 << suspicion.strikes.min(6));
             suspicion.strikes += 1;
             suspicion.until = now + length.min(SUSPICION_MAX);

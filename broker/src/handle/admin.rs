@@ -1,7 +1,7 @@
 //! What only the operator does: tenants, credentials, retirements, damage. Each waits until its
 //! event is folded, so that the next command already sees it.
 
-use super::{Handler, Request};
+use super::{ATTEMPTS, Handler, Request};
 use crate::aggregate::agent::{issue, retire};
 use crate::aggregate::tenant::{Creating, accept_damage, choose_shard, create, exists};
 use crate::answer::Answer;
@@ -16,9 +16,6 @@ use postroad_protocol::limits::TENANTS_MAX;
 use postroad_protocol::subject::{AggregateKey, Owner};
 use postroad_protocol::tenancy::TenantScope;
 use std::sync::Arc;
-
-/// Attempts to win over others that change the same aggregate.
-const ATTEMPTS: u32 = 4;
 
 /// Damaged events that one range may hold.
 const GIVE_UP_MAX: usize = 10_000;
@@ -57,7 +54,7 @@ impl Handler {
                     }
                 }
             };
-            self.directory.wait_for(position).await?;
+            self.directory.wait_for(position).await.map_err(stored)?;
             return Ok(Answer::TenantMade(TenantMade {
                 tenant: scope.tenant().to_string(),
                 shard: home.shard,
@@ -120,7 +117,11 @@ impl Handler {
             return Err(AppendError::Conflict.refusal("commandId"));
         };
         Ok(Answer::Issued(Issued {
-            jwt: self.ask.sign(scope, appended.position).await?,
+            jwt: self
+                .ask
+                .sign(scope, appended.position)
+                .await
+                .map_err(stored)?,
             expires_at: issued.expires_at,
             position: appended.position,
         }))
@@ -156,11 +157,27 @@ impl Handler {
         let by = Actor::Operator(request.context.require_operator()?.clone());
         let shard = self.home(scope).await?;
         let aggregate = AggregateKey::Agent(role);
-        self.directory.catch_up(scope, shard, &aggregate).await?;
-        let draft = draft(request, Some(scope), shard, by, decide()?);
-        let appended = self.store(draft, "commandId").await?;
-        self.directory.wait_for(appended.position).await?;
-        Ok(appended)
+        for _ in 0..ATTEMPTS {
+            let last = self.directory.catch_up(scope, shard, &aggregate).await?;
+            let mut draft = draft(request, Some(scope), shard, by.clone(), decide()?);
+            if let Some(appended) = self.first_attempt(&draft, "commandId").await? {
+                return Ok(appended);
+            }
+            // What was decided holds only while nobody else has changed the role.
+            draft.expected_last = Some(last);
+            match self.append(draft).await {
+                Ok(appended) => {
+                    self.directory
+                        .wait_for(appended.position)
+                        .await
+                        .map_err(stored)?;
+                    return Ok(appended);
+                }
+                Err(AppendError::Superseded) => {}
+                Err(error) => return Err(error.refusal("commandId")),
+            }
+        }
+        Err(AppendError::Superseded.refusal("commandId"))
     }
 
     pub(super) async fn accept_damage(
@@ -268,6 +285,20 @@ impl Handler {
         };
         Ok((last.sequence, ranges))
     }
+}
+
+/// What went wrong after the event was stored leaves the outcome open to the caller: a retry under the
+/// same id finds it.
+fn stored(refusal: Refusal) -> Refusal {
+    if !refusal.code.is_retryable() {
+        return refusal;
+    }
+    Refusal::new(
+        ErrorCode::OutcomeUnknown,
+        format!("it is stored, but not yet in effect: {}", refusal.message),
+        "repeat it with the same id: it is stored once",
+    )
+    .retry_after_ms(refusal.retry_after_ms.unwrap_or(500))
 }
 
 fn draft(

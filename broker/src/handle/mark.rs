@@ -5,9 +5,11 @@ use crate::answer::Answer;
 use crate::ask::Currency;
 use crate::event_log::Draft;
 use postroad_protocol::command::{MarkAsRead, MarkTarget, Marked};
-use postroad_protocol::error::Refusal;
+use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::{Actor, Event, EventKey, MessagesRead};
+use postroad_protocol::id::Reader;
 use postroad_protocol::service::MarkState;
+use postroad_protocol::tenancy::TenantScope;
 use std::sync::Arc;
 
 impl Handler {
@@ -32,7 +34,30 @@ impl Handler {
             // Rows that are behind the log may lack what the caller was already told of.
             states = ask(Currency::Fresh).await?;
         }
-        let (mut marked, messages) = sort(&targets, &states);
+        match self
+            .mark(request, scope, shard, reader, &targets, &states)
+            .await
+        {
+            // They may also lack what an attempt under the same id has marked already.
+            Err(refusal) if refusal.code == ErrorCode::Conflict => {
+                let states = ask(Currency::Fresh).await?;
+                self.mark(request, scope, shard, reader, &targets, &states)
+                    .await
+            }
+            marked => marked,
+        }
+    }
+
+    async fn mark(
+        &self,
+        request: &Request,
+        scope: &TenantScope,
+        shard: u16,
+        reader: &Reader,
+        targets: &[MarkTarget],
+        states: &[MarkState],
+    ) -> Result<Answer, Refusal> {
+        let (mut marked, messages) = sort(targets, states);
         if messages.is_empty() {
             return Ok(Answer::Marked(marked));
         }

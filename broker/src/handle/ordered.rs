@@ -147,6 +147,8 @@ impl Handler {
             (standing == Standing::Registered).then_some(())?;
             match request.message() {
                 Some(message) if message.reply_to.is_some() => None,
+                // Hints cost time that is everybody's here.
+                Some(message) if !doubtful_roles(roster, message).is_empty() => None,
                 Some(message) => audience(roster, message).ok().map(Some),
                 None => Some(None),
             }
@@ -190,7 +192,9 @@ impl Handler {
             // What refuses now may have come after an attempt that was stored and never answered.
             (None, Err(refusal)) => match self.find(&draft, "messageId").await {
                 Ok(Some(appended)) => Ok(stored(appended, None)),
-                Ok(None) | Err(_) => Err(refusal),
+                Ok(None) => Err(refusal),
+                // Whether there was one is not known, or it was another: that is the answer then.
+                Err(other) => Err(other),
             },
         }
     }

@@ -41,7 +41,10 @@ impl Row for MessageRow<'_> {
 
 /// That the message at a sequence has an id. An id is not unique: two senders may choose the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct IdRow;
+pub(super) struct IdRow {
+    /// The message's own key: what its receipts are found by, without loading it.
+    key: EventKey,
+}
 
 impl Row for IdRow {
     type Key = (MessageId, u64);
@@ -150,7 +153,7 @@ impl TenantWriter<'_, '_> {
             content: Cow::Borrowed(&sent.content),
         };
         self.append_row(&sequence, &row);
-        self.append_row(&(record.id, sequence), &IdRow);
+        self.append_row(&(record.id, sequence), &IdRow { key: record.key });
         self.tenant_row()?.messages += 1;
         Ok(())
     }
@@ -163,6 +166,14 @@ impl TenantReader<'_> {
             .ok_or_else(|| unreadable(Table::Messages))
     }
 
+    /// The keys of the messages with this id; mostly one.
+    pub(super) fn keys_with(
+        &self,
+        id: MessageId,
+    ) -> Result<impl Iterator<Item = Result<EventKey, StoreError>> + use<'_>, StoreError> {
+        Ok(self.list::<IdRow>(&id, None)?.map(|row| Ok(row?.1.key)))
+    }
+
     /// Every message with this id, oldest first.
     pub(super) fn messages_with(
         &self,
@@ -173,7 +184,7 @@ impl TenantReader<'_> {
     > {
         let found = self.list::<IdRow>(&id, None)?;
         Ok(found.map(|row| {
-            let ((_, sequence), IdRow) = row?;
+            let ((_, sequence), _) = row?;
             Ok((sequence, self.message_at(sequence)?))
         }))
     }

@@ -149,8 +149,8 @@ impl TenantReader<'_> {
         state: impl Fn(EventKey) -> Result<MarkState, StoreError>,
     ) -> Result<MarkState, StoreError> {
         let mut best = MarkState::NotFound;
-        for found in self.messages_with(id)? {
-            match state(found?.1.key)? {
+        for key in self.keys_with(id)? {
+            match state(key?)? {
                 MarkState::NotFound => {}
                 MarkState::Read => best = MarkState::Read,
                 unread @ MarkState::Unread(_) => return Ok(unread),

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 
@@ -14,9 +14,12 @@ use tokio::process::{ChildStdout, Command};
 const WORD_WAIT: Duration = Duration::from_mins(1);
 /// How long a child may take to end when it is asked to.
 const END_WAIT: Duration = Duration::from_secs(20);
+/// How long a drop waits for what it has killed, and how often it looks.
+const KILL_WAIT: Duration = Duration::from_secs(1);
+const KILL_LOOK: Duration = Duration::from_millis(2);
 /// Bytes of a failed child's stderr that are shown.
 const LAST_WORDS_BYTES: usize = 2_000;
-/// What would lead a child to another deployment than the one it is given.
+/// What would lead a child to another deployment than the one it is given, or have it say more.
 const MISLEADING: [&str; 7] = [
     "NATS_URL",
     "NATS_CREDS",
@@ -24,7 +27,7 @@ const MISLEADING: [&str; 7] = [
     "POSTROAD_DIR",
     "POSTROAD_INSTANCE",
     "POSTROAD_MASTER_KEY_FILE",
-    "RUST_LOG",
+    "POSTROAD_LOG",
 ];
 
 /// A command that runs this very program in the folder `home`.
@@ -41,11 +44,14 @@ pub(crate) fn program(home: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// A running child. It is killed when this is dropped; [`Child::stop`] asks it first.
+/// A running child. It is killed when this is dropped, unless [`Child::stop`] has ended it.
 #[derive(Debug)]
 pub(crate) struct Child {
     name: &'static str,
     process: tokio::process::Child,
+    stopped: bool,
+    /// Holds the id of a process that must not outlive this one.
+    with_it: Option<PathBuf>,
     stdout: Lines<BufReader<ChildStdout>>,
     stderr: PathBuf,
 }
@@ -77,9 +83,18 @@ impl Child {
         Ok(Self {
             name,
             process,
+            stopped: false,
+            with_it: None,
             stdout: BufReader::new(stdout).lines(),
             stderr,
         })
+    }
+
+    /// Kills the process whose id is in `pid_file`, too, where it comes to killing.
+    #[must_use]
+    pub(crate) fn with(mut self, pid_file: PathBuf) -> Self {
+        self.with_it = Some(pid_file);
+        self
     }
 
     /// The next line that it writes to stdout.
@@ -116,14 +131,13 @@ impl Child {
     ///
     /// # Errors
     /// When it does not, or ends with another code than 0.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.process.id() {
             let pid = Pid::from_raw(i32::try_from(pid).context("a process id is too large")?);
             // A child that has just ended by itself cannot be told; waiting says how it ended.
             let _ = kill(pid, Signal::SIGTERM);
         }
         let Ok(status) = tokio::time::timeout(END_WAIT, self.process.wait()).await else {
-            // Dropping kills it.
             anyhow::bail!("{} did not stop: {}", self.name, self.last_words());
         };
         let status = status?;
@@ -133,16 +147,35 @@ impl Child {
             self.name,
             self.last_words()
         );
+        self.stopped = true;
         Ok(())
     }
+}
 
-    /// Kills it at once, and the process whose id is in `pid_file` after it.
-    pub(crate) fn kill_with(&mut self, pid_file: &Path) {
-        // A child that is gone is as good as killed.
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.stopped {
+            return;
+        }
+        // One that is gone already is as good as killed.
         let _ = self.process.start_kill();
-        let pid = std::fs::read_to_string(pid_file).unwrap_or_default();
-        if let Ok(pid @ 2..) = pid.trim().parse() {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        let other = self.with_it.as_deref().and_then(pid_in);
+        if let Some(pid) = other {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        // Whoever removes the folder next must not find somebody writing there.
+        let deadline = Instant::now() + KILL_WAIT;
+        let is_there = |pid| kill(pid, None).is_ok();
+        while (!self.has_ended() || other.is_some_and(is_there)) && Instant::now() < deadline {
+            std::thread::sleep(KILL_LOOK);
         }
     }
+}
+
+/// The process id that a file holds.
+fn pid_in(file: &Path) -> Option<Pid> {
+    let text = std::fs::read_to_string(file).ok()?;
+    // 0 and below mean groups, and 1 is nobody's child.
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 1)?;
+    Some(Pid::from_raw(pid))
 }

@@ -26,7 +26,7 @@ pub(crate) struct Deployment {
     dir: PathBuf,
     url: String,
     operator: Client,
-    up: Option<Child>,
+    up: Child,
 }
 
 /// An agent that was issued a credential and has connected with it.
@@ -52,7 +52,7 @@ impl Deployment {
             dir,
             url,
             operator,
-            up: Some(up),
+            up,
         })
     }
 
@@ -110,18 +110,7 @@ impl Deployment {
     /// # Errors
     /// When it does not stop, or not with code 0.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        match self.up.take() {
-            Some(up) => up.stop().await,
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Deployment {
-    fn drop(&mut self) {
-        if let Some(up) = &mut self.up {
-            up.kill_with(&self.dir.join("nats/nats-server.pid"));
-        }
+        self.up.stop().await
     }
 }
 
@@ -150,7 +139,8 @@ pub(crate) fn up_command(
 /// # Errors
 /// When that line does not come.
 pub(crate) async fn start_up(home: &Path, command: Command) -> anyhow::Result<(Child, String)> {
-    let mut up = Child::start("up", command, home)?;
+    let nats = home.join(DIR).join("nats/nats-server.pid");
+    let mut up = Child::start("up", command, home)?.with(nats);
     let line = up.line().await?;
     let url = line.strip_prefix(READY);
     let url = url.with_context(|| format!("`up` should say that it is ready, and said: {line}"))?;

@@ -9,6 +9,7 @@ use crate::event_log::recent::DedupId;
 use crate::event_log::stored::{Stored, compare};
 use async_nats::jetstream::publish::PublishAck;
 use futures_util::FutureExt;
+use postroad_protocol::event::Event;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -75,7 +76,12 @@ impl Appender {
         let Some(pending) = self.planner.get_mut(id) else {
             return;
         };
-        if pending.sank && !pending.maybe_stored {
+        // Several projectors may report one thing: that repeat is by design, and nobody's fault.
+        let by_design = matches!(
+            &*pending.append.event,
+            Event::ReaderRegistered(_) | Event::MessagesDelivered(_)
+        );
+        if pending.sank && !pending.maybe_stored && !by_design {
             self.planner.suspect(id, Instant::now());
         }
         self.planner.compare(id);
