@@ -180,23 +180,25 @@ impl Follower {
         &mut self,
         first: async_nats::jetstream::Message,
     ) -> Result<Option<Vec<StoredEvent>>, LogError> {
-        let mut events = Vec::new();
+        let mut events: Vec<StoredEvent> = Vec::new();
         let mut bytes = 0;
+        let mut reached = self.anchor.sequence;
         let mut arrived = Some(first);
         while let Some(message) = arrived.take() {
             let Some(event) = read(&message) else {
                 self.connection = None;
                 break;
             };
-            if event.sequence > self.anchor.sequence {
-                if self.filter.is_empty() && event.sequence != self.anchor.sequence + 1 {
+            if event.sequence > reached {
+                if self.filter.is_empty() && event.sequence != reached + 1 {
                     self.connection = None;
-                    self.suspect_gap(event.sequence - 1, &events)?;
+                    if events.is_empty() {
+                        self.suspect_gap(event.sequence - 1)?;
+                    }
                     break;
                 }
                 bytes += event.payload.len();
-                self.anchor = Anchor::after(self.anchor.epoch, &event);
-                self.suspect = None;
+                reached = event.sequence;
                 events.push(event);
             }
             if events.len() >= APPLY_MAX_EVENTS || bytes >= APPLY_MAX_BYTES {
@@ -211,13 +213,19 @@ impl Follower {
                 None => {}
             }
         }
-        Ok((!events.is_empty()).then_some(events))
+        // Only the last event is an anchor, so only its digest is taken.
+        let Some(last) = events.last() else {
+            return Ok(None);
+        };
+        self.anchor = Anchor::after(self.anchor.epoch, last);
+        self.suspect = None;
+        Ok(Some(events))
     }
 
     /// The first sight of a gap reads the range again; the second is damage.
-    fn suspect_gap(&mut self, to: u64, before: &[StoredEvent]) -> Result<(), Broken> {
+    fn suspect_gap(&mut self, to: u64) -> Result<(), Broken> {
         let from = self.anchor.sequence + 1;
-        if before.is_empty() && self.suspect == Some(from) {
+        if self.suspect == Some(from) {
             return Err(Broken::Gap { from, to });
         }
         self.suspect = Some(from);
@@ -236,7 +244,7 @@ impl Follower {
         };
         if extent.last > self.anchor.sequence {
             self.connection = None;
-            self.suspect_gap(extent.last, &[])?;
+            self.suspect_gap(extent.last)?;
         } else if extent.last < self.anchor.sequence {
             return Err(Broken::Truncated {
                 last: extent.last,

@@ -151,7 +151,7 @@ fn write(
     durability: Durability,
 ) -> Result<Written, ApplyError> {
     let mut incoming = Vec::with_capacity(job.events.len());
-    let mut anchor = job.after;
+    let mut last = None;
     let mut damaged = None;
     for event in job.events.iter() {
         let outcome = match keyring.open_event(shard, event) {
@@ -183,8 +183,9 @@ fn write(
             sequence: event.sequence,
             outcome,
         });
-        anchor = Anchor::after(anchor.epoch, event);
+        last = Some(event);
     }
+    let anchor = last.map_or(job.after, |event| Anchor::after(job.after.epoch, event));
     let applied = apply::apply(&job.store, &incoming, Checkpoint::from(anchor), durability)?;
     Ok(Written {
         applied,

@@ -4,6 +4,7 @@
 use crate::error::Refusal;
 use crate::limits::NAME_MAX_CHARS;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization;
@@ -63,7 +64,13 @@ fn canonical(kind: &'static str, text: &str) -> Result<Arc<str>, InvalidName> {
             chars: text.chars().count(),
         });
     }
-    let name: String = text.nfc().flat_map(char::to_lowercase).collect();
+    let well = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    let name: Cow<'_, str> = if text.bytes().all(well) {
+        // Already canonical, as every name in the log is.
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.nfc().flat_map(char::to_lowercase).collect())
+    };
     if name.is_empty() {
         return Err(InvalidName::Empty { kind });
     }
@@ -72,13 +79,10 @@ fn canonical(kind: &'static str, text: &str) -> Result<Arc<str>, InvalidName> {
         return Err(InvalidName::TooLong { kind, chars });
     }
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let all_well = name
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-    if !starts_well || !all_well {
+    if !starts_well || !name.bytes().all(well) {
         return Err(InvalidName::Alphabet { kind });
     }
-    Ok(name.into())
+    Ok((*name).into())
 }
 
 macro_rules! name_type {

@@ -19,5 +19,7 @@ mod kill;
 mod neighbours;
 mod push;
 mod replay;
+mod retirement;
 mod seeds;
+mod tour;
 mod up;
