@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn the_longest_place_fits_the_longest_cursor() {
-        let longest = [b'a'; 64 + 1 + 1 + 64 + 1];
+        // A credential in the roster: role, kind, instance, the beginning of its key.
+        let longest = [b'a'; 64 + 1 + 1 + 64 + 1 + 40 + 1];
         let text =
             Cursor::at(Kind::Roster, u64::MAX, &longest).encode(&scope("acme"), &reader("tau/pi"));
         assert!(text.len() <= CURSOR_MAX_CHARS, "{}", text.len());

@@ -328,8 +328,8 @@ fn open_rows(
     cache_bytes: usize,
 ) -> Result<(Store, Option<crate::checkpoint::Checkpoint>), StoreError> {
     let store = match Store::open(path, cache_bytes) {
-        Err(StoreError::OtherSchema { .. }) => {
-            tracing::warn!(path = %path.display(), "rows of another schema are folded anew");
+        Err(error) if error.calls_for_rebuild() => {
+            tracing::warn!(path = %path.display(), %error, "the rows are folded anew");
             remove_if_there(path).map_err(|error| StoreError::Storage(redb::Error::Io(error)))?;
             Store::open(path, cache_bytes)?
         }

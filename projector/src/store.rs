@@ -3,8 +3,9 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::read_model::hot::HotRows;
+use crate::read_model::keys::Prefix;
 use crate::read_model::meta;
-use crate::read_model::table::{Prefix, Table};
+use crate::read_model::table::Table;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
 use std::cell::{Cell, OnceCell};
 use std::path::Path;
@@ -18,7 +19,7 @@ pub use crate::read_model::table::{Listed, PageOf, TenantReader};
 pub use crate::read_model::{history::HistoryPage, status::StatusPage};
 
 /// Version of the rows' layout. Rows of another version are not read but folded anew.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 pub(crate) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -41,16 +42,49 @@ pub enum StoreError {
         /// The table.
         table: &'static str,
     },
+    /// The file is not what was written: remove it and fold the log anew.
+    #[error("the file of the rows is damaged: they have to be folded anew")]
+    Damaged(#[source] redb::Error),
     /// The file or the disk failed.
     #[error("the file of the rows failed")]
     Storage(#[source] redb::Error),
+}
+
+impl StoreError {
+    /// Whether these rows are of no use any more, while the log that they follow from still is: the
+    /// file is to be removed, and the log folded anew.
+    pub fn calls_for_rebuild(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherSchema { .. } | Self::Unreadable { .. } | Self::Damaged(_)
+        )
+    }
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::DatabaseAlreadyOpen => Self::InUse,
+            redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => Self::Damaged(error),
+            // How redb says that a file is none of its own, or was cut.
+            redb::Error::Io(cause)
+                if matches!(
+                    cause.kind(),
+                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                Self::Damaged(redb::Error::Io(cause))
+            }
+            error => Self::Storage(error),
+        }
+    }
 }
 
 macro_rules! storage_errors {
     ($($error:ty),*) => {
         $(impl From<$error> for StoreError {
             fn from(error: $error) -> Self {
-                Self::Storage(error.into())
+                redb::Error::from(error).into()
             }
         })*
     };
@@ -61,17 +95,9 @@ storage_errors!(
     redb::TransactionError,
     redb::CommitError,
     redb::CursorError,
-    redb::SetDurabilityError
+    redb::SetDurabilityError,
+    redb::DatabaseError
 );
-
-impl From<redb::DatabaseError> for StoreError {
-    fn from(error: redb::DatabaseError) -> Self {
-        match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => Self::InUse,
-            error => Self::Storage(error.into()),
-        }
-    }
-}
 
 /// One shard's rows. Cheap to clone.
 #[derive(Clone)]

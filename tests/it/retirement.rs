@@ -23,18 +23,38 @@ async fn a_retired_credential_comes_back_under_no_other_instance_name() {
     let old = connect(&deployment.url, &creds, Some("desk")).await;
     alice.send(&Draft::new("tau", "for tau")).await.unwrap();
     assert_eq!(old.check(&Check::default()).await.unwrap().unread_total, 1);
-    operator.operator().unwrap().retire_agent(&tenant, &tau, None).await.unwrap();
-    let refused = alice.send(&Draft::new("tau", "nobody there")).await.unwrap_err();
+    operator
+        .operator()
+        .unwrap()
+        .retire_agent(&tenant, &tau, None)
+        .await
+        .unwrap();
+    let refused = alice
+        .send(&Draft::new("tau", "nobody there"))
+        .await
+        .unwrap_err();
     assert_eq!(code(&refused), Some(ErrorCode::NotFound), "{refused:?}");
     // The role lives again, on one machine only.
     let new = deployment.agent("default", "tau", "server").await;
-    assert_eq!(new.check(&Check::default()).await.unwrap().unread_total, 1, "it inherits what nobody read");
+    assert_eq!(
+        new.check(&Check::default()).await.unwrap().unread_total,
+        1,
+        "it inherits what nobody read"
+    );
     for name in ["desk", "ghost"] {
         let ghost = connect(&deployment.url, &creds, Some(name)).await;
         let read = ghost.check(&Check::default()).await.unwrap_err();
-        assert_eq!(code(&read), Some(ErrorCode::PermissionDenied), "{name}: {read:?}");
+        assert_eq!(
+            code(&read),
+            Some(ErrorCode::PermissionDenied),
+            "{name}: {read:?}"
+        );
         let sent = ghost.send(&Draft::new("alice", "boo")).await.unwrap_err();
-        assert_eq!(code(&sent), Some(ErrorCode::PermissionDenied), "{name}: {sent:?}");
+        assert_eq!(
+            code(&sent),
+            Some(ErrorCode::PermissionDenied),
+            "{name}: {sent:?}"
+        );
     }
 }
 
@@ -50,13 +70,24 @@ async fn a_retired_instance_keeps_its_receipts_and_its_siblings_go_on() {
     assert_eq!(before.recipient_count, 2);
     let gone = InstanceId::parse("laptop").unwrap();
     let tau = Role::parse("tau").unwrap();
-    operator.operator().unwrap().retire_agent(&tenant, &tau, Some(&gone)).await.unwrap();
+    operator
+        .operator()
+        .unwrap()
+        .retire_agent(&tenant, &tau, Some(&gone))
+        .await
+        .unwrap();
     assert!(laptop.check(&Check::default()).await.is_err());
     let after = alice.send(&Draft::new("tau", "to one")).await.unwrap();
     assert_eq!(after.recipient_count, 1);
-    assert_eq!(server.check(&Check::default()).await.unwrap().unread_total, 2);
+    assert_eq!(
+        server.check(&Check::default()).await.unwrap().unread_total,
+        2
+    );
     let page = Default::default();
-    let old = alice.message_status(before.message_id, &page).await.unwrap();
+    let old = alice
+        .message_status(before.message_id, &page)
+        .await
+        .unwrap();
     assert_eq!(old.recipient_count, 2, "receipts that were given are kept");
     let new = alice.message_status(after.message_id, &page).await.unwrap();
     assert_eq!(new.recipient_count, 1);

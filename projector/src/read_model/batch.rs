@@ -3,8 +3,9 @@
 
 use super::append::Appended;
 use super::hot::{Hot, HotRow};
+use super::keys::{ListedKey, Prefix, RowKey};
 use super::meta::Meta;
-use super::table::{ListedKey, Prefix, Row, RowKey, Table, unreadable};
+use super::table::{Row, Table, unreadable};
 use crate::apply::Touched;
 use crate::store::StoreError;
 use postroad_protocol::id::{Role, TenantId};

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use std::cmp::Ordering;
 
 /// Ordinals in one block.
 pub(crate) const BLOCK: u64 = 4096;
@@ -21,6 +22,16 @@ const RUNS_MAX: usize = 80;
 pub(crate) fn split(ordinal: u64) -> (u64, Place) {
     let place = u16::try_from(ordinal % BLOCK).expect("a remainder of 4096 fits 16 bits");
     (ordinal / BLOCK, Place(place))
+}
+
+/// Where `ordinal` lies in `block`, if not behind it; the block's first place if before it.
+pub(crate) fn place_in(block: u64, ordinal: u64) -> Option<Place> {
+    let (own, place) = split(ordinal);
+    match own.cmp(&block) {
+        Ordering::Less => Some(Place::FIRST),
+        Ordering::Equal => Some(place),
+        Ordering::Greater => None,
+    }
 }
 
 /// A place in a block, below 4096.
@@ -129,9 +140,9 @@ fn lowest(index: usize, word: u64) -> Option<Place> {
 /// The bits of word `index` at or after `from`.
 fn mask_from(index: usize, from: Place) -> u64 {
     match index.cmp(&from.word()) {
-        std::cmp::Ordering::Less => 0,
-        std::cmp::Ordering::Equal => !(from.bit() - 1),
-        std::cmp::Ordering::Greater => u64::MAX,
+        Ordering::Less => 0,
+        Ordering::Equal => !(from.bit() - 1),
+        Ordering::Greater => u64::MAX,
     }
 }
 

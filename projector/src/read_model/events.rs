@@ -2,9 +2,10 @@
 //! applying twice the same as once, and what a receipt id leads to.
 
 use super::batch::{BatchTables, FoldError, Refused, TenantWriter};
+use super::keys::Prefix;
 use super::lanes::Lane;
 use super::marks::Via;
-use super::table::{Prefix, Row, Table, TenantReader};
+use super::table::{Row, Table, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{CredentialIssued, DamageAccepted, Event, EventKey, MessagesRead};

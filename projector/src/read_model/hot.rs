@@ -3,11 +3,12 @@
 //! what is held is what is stored, or will be when the batch is committed.
 
 use super::batch::BatchTables;
+use super::keys::Prefix;
 use super::lanes::LaneRow;
 use super::marks::Marks;
 use super::readers::ReaderRow;
 use super::roster::RoleRow;
-use super::table::{Prefix, Row};
+use super::table::Row;
 use super::tenants::TenantRow;
 use crate::store::StoreError;
 use postroad_protocol::tenancy::TenantScope;

@@ -4,7 +4,8 @@
 
 use super::batch::TenantWriter;
 use super::hot::{Hot, HotCache, HotRow};
-use super::table::{Row, RowKey, Table, TenantReader, unreadable};
+use super::keys::RowKey;
+use super::table::{Row, Table, TenantReader, unreadable};
 use crate::store::StoreError;
 use postroad_protocol::id::{Reader, Role};
 use serde::{Deserialize, Serialize};

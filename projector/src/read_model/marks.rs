@@ -3,7 +3,8 @@
 
 use super::bits::{Bits, Place};
 use super::hot::{Hot, HotCache, HotRow};
-use super::table::{Row, RowKey, Table};
+use super::keys::RowKey;
+use super::table::{Row, Table};
 use postroad_protocol::id::{InstanceId, Role};
 use serde::{Deserialize, Serialize};
 

@@ -16,19 +16,21 @@ use postroad_protocol::event::{EventKey, MessageSent, Priority};
 use postroad_protocol::id::{InstanceId, MessageId, Reader, TimeMs};
 use postroad_protocol::query;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// A message. Borrowed while it is written, so that its content is copied once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MessageRow<'a> {
-    pub(super) id: MessageId,
+    /// As bytes: an id's own form is text, which takes twice as many.
+    id: ByteArray<16>,
     pub(super) key: EventKey,
     pub(super) time: TimeMs,
     pub(super) from: Cow<'a, Reader>,
     pub(super) channel: Cow<'a, Channel>,
     instance: Cow<'a, Option<InstanceId>>,
-    reply_to: Option<MessageId>,
+    reply_to: Option<ByteArray<16>>,
     priority: Priority,
     metadata: Cow<'a, BTreeMap<String, String>>,
     pub(super) content: Cow<'a, str>,
@@ -60,7 +62,7 @@ impl MessageRow<'_> {
         happened: Option<ReceiptRow>,
     ) -> query::Message {
         query::Message {
-            message_id: self.id,
+            message_id: MessageId::from_bytes(self.id.into_array()),
             receipt_id: standing.has_receipt().then(|| receipt_id(self.key, reader)),
             from: self.from.role.clone(),
             from_instance_id: self.from.into_owned().instance,
@@ -70,7 +72,9 @@ impl MessageRow<'_> {
             sent_at: self.time,
             delivered_at: happened.map(|row| row.delivered_at),
             read_at: happened.and_then(|row| row.read_at),
-            reply_to: self.reply_to,
+            reply_to: self
+                .reply_to
+                .map(|id| MessageId::from_bytes(id.into_array())),
             priority: self.priority,
             metadata: self.metadata.into_owned(),
         }
@@ -141,13 +145,13 @@ impl TenantWriter<'_, '_> {
             self.settle_own(&sent.from, via, ordinal)?;
         }
         let row = MessageRow {
-            id: record.id,
+            id: ByteArray::new(*record.id.as_bytes()),
             key: record.key,
             time: record.time,
             from: Cow::Borrowed(&sent.from),
             channel: Cow::Borrowed(&sent.channel),
             instance: Cow::Borrowed(&sent.instance),
-            reply_to: sent.reply_to,
+            reply_to: sent.reply_to.map(|id| ByteArray::new(*id.as_bytes())),
             priority: sent.priority,
             metadata: Cow::Borrowed(&sent.metadata),
             content: Cow::Borrowed(&sent.content),

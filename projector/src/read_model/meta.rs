@@ -1,8 +1,9 @@
 //! What belongs to the shard and to no tenant: schema version, checkpoint, accepted damage, the
 //! count of quarantined events; and [`OperatorReader`], for what no tenant is shown.
 
+use super::keys::{ListedKey, Prefix, read_name};
 use super::quarantine::{QuarantineRow, Quarantined};
-use super::table::{Listed, ListedKey, PageOf, Prefix, Row, Table, read_name, unreadable};
+use super::table::{Listed, PageOf, Row, Table, unreadable};
 use crate::checkpoint::Checkpoint;
 use crate::store::{DumpedRow, SCHEMA, Snapshot, StoreError, if_there};
 use postroad_protocol::error::Refusal;

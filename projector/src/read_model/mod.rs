@@ -1,16 +1,16 @@
 //! Rows: what is kept, how an event changes it, and what is read from it. One module a read
-//! model, each with its table, keys, fold and reads; [`fold`] says which event goes where.
+//! model, each with its table, keys, fold and reads; `fold` says which event goes where.
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`table`] | tables, keys, rows as types; [`table::TenantReader`] |
-//! | [`batch`], [`hot`], [`append`] | the open transaction; [`batch::TenantWriter`] and what it holds back |
-//! | [`meta`] | the shard's own rows; the operator's view |
-//! | [`tenants`], [`roster`], [`readers`], [`peers`] | who there is |
-//! | [`messages`], [`lanes`] | what was sent, and in which order it reached each address |
-//! | [`bits`], [`marks`] | what is settled in a lane |
-//! | [`inbox`], [`history`], [`receipts`], [`status`] | what readers and senders see |
-//! | [`events`], [`quarantine`] | what was applied, and what was set aside |
+//! | `table`, `keys` | tables, rows and keys as types; `table::TenantReader` |
+//! | `batch`, `hot`, `append` | the open transaction; `batch::TenantWriter` and what it holds back |
+//! | `meta` | the shard's own rows; the operator's view |
+//! | `tenants`, `roster`, `readers`, `registration`, `peers` | who there is |
+//! | `messages`, `lanes` | what was sent, and in which order it reached each address |
+//! | `bits`, `marks` | what is settled in a lane |
+//! | `inbox`, `history`, `receipts`, `status` | what readers and senders see |
+//! | `events`, `quarantine` | what was applied, and what was set aside |
 
 pub(crate) mod append;
 pub(crate) mod batch;
@@ -19,6 +19,7 @@ pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod hot;
 pub(crate) mod inbox;
+pub(crate) mod keys;
 pub(crate) mod lanes;
 pub(crate) mod marks;
 pub(crate) mod messages;
@@ -27,6 +28,7 @@ pub(crate) mod peers;
 pub(crate) mod quarantine;
 pub(crate) mod readers;
 pub(crate) mod receipts;
+pub(crate) mod registration;
 pub(crate) mod roster;
 pub(crate) mod status;
 pub(crate) mod table;

@@ -1,8 +1,9 @@
 //! Who else is there: every reader of the tenant with its summary, and roles that wait for their
 //! first. Owns the log's side of it; presence is the caller's to add.
 
+use super::keys::{ListedKey, RowKey};
 use super::readers::ReaderRow;
-use super::table::{Listed, ListedKey, PageOf, RowKey, TenantReader};
+use super::table::{Listed, PageOf, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::id::Role;
 use postroad_protocol::query::Peer;

@@ -2,7 +2,8 @@
 //! other row; an operator sees them by count and as a list.
 
 use super::batch::BatchTables;
-use super::table::{Prefix, Row, Table};
+use super::keys::Prefix;
+use super::table::{Row, Table};
 use crate::store::StoreError;
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
-//! Readers: who registered, where each began in its lanes, and what is settled there. Owns
-//! registration, inheritance and retirement; receipts themselves are in [`super::receipts`].
+//! Readers: where each began in its lanes, and what is settled there. Owns what a message is to a
+//! reader; how one begins and ends is in [`super::registration`], its receipts in [`super::receipts`].
 
 use super::batch::TenantWriter;
-use super::bits::{BLOCK, Place, Runs, split};
+use super::bits::{BLOCK, Place, Runs, place_in, split};
 use super::events::Route;
 use super::hot::{Hot, HotCache, HotRow};
 use super::lanes::Lane;
@@ -20,7 +20,7 @@ const ACTIVITY_STEP_MS: u64 = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReaderRow {
     /// How often it registered: 0 for one that acted and has not registered yet.
-    lives: u32,
+    pub(super) lives: u32,
     pub(super) live: bool,
     pub(super) registered_at: TimeMs,
     pub(super) last_active: Option<TimeMs>,
@@ -45,11 +45,11 @@ pub(super) struct LaneState {
     /// The first ordinal that is its.
     pub(super) start: u64,
     /// The lane's count when it last registered: only below this it may have inherited.
-    inherited_below: u64,
+    pub(super) inherited_below: u64,
     /// The lane's count when it was retired.
-    end: Option<u64>,
+    pub(super) end: Option<u64>,
     /// How many ordinals from `start` on are not unread.
-    settled: u64,
+    pub(super) settled: u64,
     /// Blocks in which none is unread: looking for the next one skips them.
     pub(super) full: Runs,
 }
@@ -111,7 +111,7 @@ impl Via {
         }
     }
 
-    fn marks(self, reader: &Reader, block: u64) -> MarksKey {
+    pub(super) fn marks(self, reader: &Reader, block: u64) -> MarksKey {
         MarksKey {
             role: reader.role.clone(),
             instance: Some(reader.instance.clone()),
@@ -121,7 +121,7 @@ impl Via {
     }
 
     /// Marks of what any instance has read; an instance's own lane is nobody else's.
-    fn role_marks(self, reader: &Reader, block: u64) -> Option<MarksKey> {
+    pub(super) fn role_marks(self, reader: &Reader, block: u64) -> Option<MarksKey> {
         (self != Self::Instance).then(|| MarksKey {
             instance: None,
             ..self.marks(reader, block)
@@ -134,7 +134,7 @@ impl ReaderRow {
         &self.lanes[via as usize]
     }
 
-    fn lane_mut(&mut self, via: Via) -> &mut LaneState {
+    pub(super) fn lane_mut(&mut self, via: Via) -> &mut LaneState {
         &mut self.lanes[via as usize]
     }
 
@@ -166,101 +166,7 @@ impl ReaderRow {
     }
 }
 
-/// Where `ordinal` lies in `block`, if not behind it; the block's first place if before it.
-fn place_in(block: u64, ordinal: u64) -> Option<Place> {
-    let (own, place) = split(ordinal);
-    match own.cmp(&block) {
-        std::cmp::Ordering::Less => Some(Place::FIRST),
-        std::cmp::Ordering::Equal => Some(place),
-        std::cmp::Ordering::Greater => None,
-    }
-}
-
 impl TenantWriter<'_, '_> {
-    /// Makes `reader` one that gets receipts. It inherits what its role was sent before: unread
-    /// what no instance has read, the rest as read. One that comes back keeps its old receipts.
-    pub(super) fn register(&mut self, reader: &Reader, time: TimeMs) -> Result<(), StoreError> {
-        let mut row = self.see::<ReaderRow>(reader)?.cloned().unwrap_or_default();
-        if row.live {
-            return Ok(());
-        }
-        if !row.is_known() {
-            let role = self.see::<RoleRow>(&reader.role)?;
-            row.lane_mut(Via::Broadcast).start = role.map_or(0, |role| role.broadcast_start);
-        }
-        for via in Via::ALL {
-            *row.lane_mut(via) = self.inherit(reader, via, row.lane(via))?;
-        }
-        row.lives += 1;
-        row.live = true;
-        row.registered_at = time;
-        *self.edit(reader)? = Some(row);
-        if let Some(role) = self.edit::<RoleRow>(&reader.role)? {
-            role.readers += 1;
-        }
-        self.tenant_row()?.readers += 1;
-        Ok(())
-    }
-
-    fn inherit(
-        &mut self,
-        reader: &Reader,
-        via: Via,
-        before: &LaneState,
-    ) -> Result<LaneState, StoreError> {
-        let count = self.lane_count(&via.lane(reader))?;
-        // What lies before this it met in an earlier life, and has receipts of.
-        let unmet = before.end.unwrap_or(before.start);
-        let mut state = LaneState {
-            start: before.start,
-            inherited_below: count,
-            ..LaneState::default()
-        };
-        for block in before.start / BLOCK..count.div_ceil(BLOCK) {
-            let key = via.marks(reader, block);
-            let read_by_role = match via.role_marks(reader, block) {
-                Some(role) => self.see::<Marks>(&role)?.map(|marks| marks.read.clone()),
-                None => None,
-            };
-            if let Some(read) = read_by_role {
-                let marks = self.edit::<Marks>(&key)?.get_or_insert_default();
-                marks.read.insert_all(&read, Place::FIRST);
-                if let Some(unmet) = place_in(block, unmet) {
-                    marks.inherited.insert_all(&read, unmet);
-                }
-            }
-            let start = place_in(block, before.start).unwrap_or(Place::FIRST);
-            if let Some(marks) = self.see::<Marks>(&key)? {
-                state.settled += marks.settled(start);
-                if marks.first_unread(start).is_none() {
-                    state.full.insert(block);
-                }
-            }
-        }
-        Ok(state)
-    }
-
-    /// Ends `reader`: no new receipts, old ones kept.
-    pub(super) fn end_reader(&mut self, reader: &Reader) -> Result<(), StoreError> {
-        let Some(mut row) = self
-            .see::<ReaderRow>(reader)?
-            .filter(|row| row.live)
-            .cloned()
-        else {
-            return Ok(());
-        };
-        row.live = false;
-        for via in Via::ALL {
-            row.lane_mut(via).end = Some(self.lane_count(&via.lane(reader))?);
-        }
-        *self.edit(reader)? = Some(row);
-        if let Some(role) = self.edit::<RoleRow>(&reader.role)? {
-            role.readers -= 1;
-        }
-        self.tenant_row()?.readers -= 1;
-        Ok(())
-    }
-
     /// The reader was heard of in the log. Kept to within ten seconds, so that a busy agent's row
     /// is not written with each of its messages; times are those of several machines, so one that
     /// lies before what is known changes nothing.

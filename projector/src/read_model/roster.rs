@@ -3,11 +3,10 @@
 
 use super::batch::{FoldError, Refused, TenantWriter};
 use super::hot::{Hot, HotCache, HotRow};
+use super::keys::{ListedKey, RowKey, read_name, write_name};
 use super::lanes::Lane;
 use super::readers::ReaderRow;
-use super::table::{
-    Listed, ListedKey, PageOf, Row, RowKey, Table, TenantReader, read_name, write_name,
-};
+use super::table::{Listed, PageOf, Row, Table, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::event::{AgentRetired, CredentialIssued, ReaderRegistered, SummarySet};
 use postroad_protocol::id::{InstanceId, Reader, Role, TimeMs};
@@ -46,10 +45,9 @@ impl RoleRow {
     }
 }
 
-/// A credential, by role and public key. A renewal for the same key replaces it.
+/// A credential. A renewal for the same key and instance replaces it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CredentialRow {
-    instance: Option<InstanceId>,
     scopes: Vec<Scope>,
     issued_at: TimeMs,
     expires_at: TimeMs,
@@ -61,15 +59,18 @@ impl Row for CredentialRow {
     const TABLE: Table = Table::Credentials;
 }
 
+/// One key for two instances is two credentials: both of them can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CredentialKey {
     role: Role,
+    instance: Option<InstanceId>,
     public_key: String,
 }
 
 impl RowKey for CredentialKey {
     fn write(&self, key: &mut Vec<u8>) {
         self.role.write(key);
+        write_name(self.instance.as_ref().map_or("", InstanceId::as_str), key);
         write_name(&self.public_key, key);
     }
 }
@@ -77,8 +78,16 @@ impl RowKey for CredentialKey {
 impl ListedKey for CredentialKey {
     fn read(key: &mut &[u8]) -> Option<Self> {
         let role = Role::read(key)?;
+        let instance = match read_name(key)? {
+            "" => None,
+            name => Some(InstanceId::parse(name).ok()?),
+        };
         let public_key = read_name(key)?.to_owned();
-        Some(Self { role, public_key })
+        Some(Self {
+            role,
+            instance,
+            public_key,
+        })
     }
 }
 
@@ -94,6 +103,7 @@ impl TenantWriter<'_, '_> {
         self.open_lane(&Lane::Role(data.role.clone()))?;
         let key = CredentialKey {
             role: data.role.clone(),
+            instance: data.instance.clone(),
             public_key: data.public_key.clone(),
         };
         let before = self.get::<CredentialRow>(&key)?;
@@ -113,7 +123,6 @@ impl TenantWriter<'_, '_> {
             self.tenant_row()?.roles += 1;
         }
         let row = CredentialRow {
-            instance: data.instance.clone(),
             scopes: data.scopes.clone(),
             issued_at: time,
             expires_at: data.expires_at,
@@ -144,7 +153,7 @@ impl TenantWriter<'_, '_> {
             let Some(row) = self.get::<CredentialRow>(&key)? else {
                 continue;
             };
-            let is_meant = data.instance.is_none() || row.instance == data.instance;
+            let is_meant = data.instance.is_none() || key.instance == data.instance;
             if is_meant && !row.retired {
                 gone += 1;
                 let retired = true;
@@ -259,7 +268,7 @@ impl TenantReader<'_> {
 fn credential(key: CredentialKey, row: CredentialRow) -> Agent {
     Agent {
         role: key.role,
-        instance_id: row.instance,
+        instance_id: key.instance,
         kind: AgentKind::Credential,
         public_key: Some(key.public_key),
         scopes: row.scopes,
@@ -282,20 +291,28 @@ fn reader(key: Reader, row: &ReaderRow) -> Agent {
     }
 }
 
+/// Characters of a public key that a place in the list holds: a whole one would not fit a cursor
+/// beside the longest names, and as many tell random keys apart.
+const PLACE_KEY_CHARS: usize = 40;
+
 /// A page that another follows: it begins behind the last row.
 fn more(rows: Vec<Agent>) -> Listed<Agent> {
     let next = rows.last().map(|last| {
         let mut place = last.role.bytes();
-        match (&last.public_key, &last.instance_id) {
-            (Some(public_key), _) => {
-                place.push(CREDENTIAL);
-                write_name(public_key, &mut place);
-            }
-            (None, Some(instance)) => {
-                place.push(READER);
-                instance.write(&mut place);
-            }
-            (None, None) => {}
+        let instance = last.instance_id.as_ref().map_or("", InstanceId::as_str);
+        let Some(public_key) = &last.public_key else {
+            place.push(READER);
+            write_name(instance, &mut place);
+            return place.into();
+        };
+        place.push(CREDENTIAL);
+        write_name(instance, &mut place);
+        if let Some(beginning) = public_key.as_bytes().get(..PLACE_KEY_CHARS) {
+            place.extend_from_slice(beginning);
+            // Behind every key that begins so.
+            place.push(u8::MAX);
+        } else {
+            write_name(public_key, &mut place);
         }
         place.into()
     });

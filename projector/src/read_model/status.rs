@@ -2,12 +2,13 @@
 //! is meant; walks the readers of the roles addressed once, so its cost grows with their number.
 
 use super::events::Route;
+use super::keys::RowKey;
 use super::lanes::Lane;
 use super::marks::Via;
 use super::messages::MessageRow;
 use super::readers::ReaderRow;
 use super::receipts::ReceiptRow;
-use super::table::{PageOf, RowKey, TenantReader};
+use super::table::{PageOf, TenantReader};
 use crate::read_model::bits::{BLOCK, split};
 use crate::store::StoreError;
 use postroad_protocol::id::{InstanceId, MessageId, Reader, Role, TimeMs};

@@ -248,3 +248,44 @@ fn a_renewed_credential_replaces_the_old_one() {
     assert_eq!(agents.len(), 1);
     assert!(!agents[0].retired && agents[0].since == time(5));
 }
+
+#[test]
+fn one_key_for_two_instances_is_two_credentials() {
+    let mut road = Road::new();
+    road.issue_key("tau", "U1");
+    road.issue_key("tau/pi", "U1");
+    road.retire("tau/pi");
+    assert_eq!(state(&road, "tau/pi"), ReaderState::Retired);
+    assert_eq!(counts(&road), (1, 0, 0));
+    road.register("tau/laptop");
+    assert_eq!(state(&road, "tau/laptop"), ReaderState::Registered);
+}
+
+#[test]
+fn the_longest_names_fit_a_place_in_the_roster() {
+    let mut road = Road::new();
+    let longest = format!("{}/{}", "r".repeat(64), "i".repeat(64));
+    for number in 10..20 {
+        road.issue_key(&longest, &format!("U{}{number}", "K".repeat(53)));
+        road.issue_key(&longest, &format!("U{number}{}", "K".repeat(53)));
+    }
+    let snapshot = road.snapshot();
+    let rows = snapshot.tenant(&road.scope);
+    let whole = rows.roster(WHOLE).unwrap().rows;
+    assert_eq!(whole.len(), 21);
+    // Keys that differ behind their fortieth character stand for none that is ever issued.
+    let alike = PageOf {
+        limit: 10,
+        after: None,
+    };
+    let first = rows.roster(alike).unwrap();
+    let place = first.next.unwrap();
+    let cursor = crate::cursor::Cursor::at(crate::cursor::Kind::Roster, u64::MAX, &place)
+        .encode(&road.scope, &reader("tau/pi"));
+    assert!(cursor.len() <= postroad_protocol::limits::CURSOR_MAX_CHARS);
+    let rest = PageOf {
+        limit: 200,
+        after: Some(&place),
+    };
+    assert_eq!(rows.roster(rest).unwrap().rows, whole[10..]);
+}

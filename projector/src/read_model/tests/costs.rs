@@ -69,6 +69,7 @@ fn check(road: &Road, name: &str, limit: usize, after: Option<u64>) -> (Vec<Stri
 #[test]
 fn a_check_costs_what_it_returns_however_much_lies_behind_it() {
     let (mut road, keys) = busy_road();
+    assert_history_comes_by_the_page(&road);
     let (shown, unread, cost) = check(&road, "tau/pi", 20, None);
     assert_eq!((shown.len(), unread), (20, MANY));
     // A message and its receipt each; the reader, three lanes, their first blocks and marks.
@@ -108,9 +109,8 @@ fn a_check_costs_what_it_returns_however_much_lies_behind_it() {
     assert_eq!(check(&road, "tau/laptop", 200, None).0.len(), 200);
 }
 
-#[test]
-fn the_history_of_a_long_life_is_read_a_page_at_a_time() {
-    let (road, _) = busy_road();
+/// Of the same long life, since writing it takes a while.
+fn assert_history_comes_by_the_page(road: &Road) {
     let snapshot = road.snapshot();
     let rows = snapshot.tenant(&road.scope);
     let wanted = postroad_protocol::query::ListMessages {

@@ -286,3 +286,20 @@ fn rows_survive_a_restart_and_those_of_another_layout_are_not_read() {
         Err(StoreError::OtherSchema { found: 99 })
     ));
 }
+
+#[test]
+fn a_file_that_is_not_what_was_written_calls_for_a_rebuild() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shard-0.redb");
+    for bytes in [b"not rows at all".repeat(1_000), vec![0; 8_192]] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = Store::open(&path, 1024 * 1024).unwrap_err();
+        assert!(error.calls_for_rebuild(), "{error:?}");
+    }
+    // A full disk or a file in use is no reason to throw rows away.
+    std::fs::remove_file(&path).unwrap();
+    let store = Store::open(&path, 1024 * 1024).unwrap();
+    let in_use = Store::open(&path, 1024 * 1024).unwrap_err();
+    assert!(!in_use.calls_for_rebuild());
+    drop(store);
+}

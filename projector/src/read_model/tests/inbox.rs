@@ -167,3 +167,13 @@ fn an_unknown_reader_sees_nothing() {
     road.send("bob/mac", "tau", "hello");
     assert_eq!(road.check("tau/never"), [""; 0]);
 }
+
+#[test]
+fn mail_for_an_instance_waits_for_it_whatever_another_one_reads() {
+    let mut road = town();
+    let first = road.send("bob/mac", "tau/pi", "first of pi");
+    road.send("bob/mac", "tau/later", "first of the later one");
+    road.read("tau/pi", &[first]);
+    road.register("tau/later");
+    assert_eq!(road.check("tau/later"), ["first of the later one"]);
+}

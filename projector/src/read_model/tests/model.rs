@@ -21,6 +21,7 @@ pub(super) struct Model {
 }
 
 pub(super) struct Message {
+    pub(super) sequence: u64,
     pub(super) id: MessageId,
     pub(super) key: EventKey,
     pub(super) sent: MessageSent,
@@ -32,7 +33,8 @@ pub(super) struct RoleModel {
     since: Number,
     /// Messages there were when its last credential was retired.
     left: Option<Number>,
-    credentials: BTreeMap<String, (Option<InstanceId>, bool)>,
+    /// By key and instance, and whether it was retired.
+    credentials: BTreeMap<(String, Option<InstanceId>), bool>,
     /// What any instance read, but for mail of one instance alone.
     read: BTreeSet<Number>,
 }
@@ -61,12 +63,12 @@ impl Receipt {
 
 impl RoleModel {
     pub(super) fn is_live(&self) -> bool {
-        self.credentials.values().any(|(_, retired)| !retired)
+        self.credentials.values().any(|retired| !retired)
     }
 }
 
 impl Model {
-    pub(super) fn apply(&mut self, record: &Record) {
+    pub(super) fn apply(&mut self, sequence: u64, record: &Record) {
         if !self.seen.insert(record.key) {
             return;
         }
@@ -77,7 +79,7 @@ impl Model {
                 self.roles.contains_key(&data.reader.role) && self.register(&data.reader)
             }
             Event::SummarySet(data) => self.roles.contains_key(&data.reader.role),
-            Event::MessageSent(data) => self.send(record, data),
+            Event::MessageSent(data) => self.send(sequence, record, data),
             Event::MessagesRead(data) => self.mark(&data.reader, &data.messages, |receipt| {
                 receipt.delivered.get_or_insert(record.time);
                 receipt.read.get_or_insert(record.time);
@@ -98,7 +100,7 @@ impl Model {
         });
         role.left = None;
         role.credentials
-            .insert(data.public_key.clone(), (data.instance.clone(), false));
+            .insert((data.public_key.clone(), data.instance.clone()), false);
         if let Some(instance) = &data.instance {
             self.register(&Reader {
                 role: data.role.clone(),
@@ -114,7 +116,7 @@ impl Model {
             return false;
         };
         let was_live = role.is_live();
-        for (instance, retired) in role.credentials.values_mut() {
+        for ((_, instance), retired) in &mut role.credentials {
             *retired |= data.instance.is_none() || *instance == data.instance;
         }
         if was_live && !role.is_live() {
@@ -154,7 +156,7 @@ impl Model {
         true
     }
 
-    fn send(&mut self, record: &Record, sent: &MessageSent) -> bool {
+    fn send(&mut self, sequence: u64, record: &Record, sent: &MessageSent) -> bool {
         if let Channel::Roles(roles) = &sent.channel
             && roles.iter().any(|role| !self.roles.contains_key(role))
         {
@@ -163,6 +165,7 @@ impl Model {
         let number = self.messages.len();
         self.numbers.insert(record.key, number);
         self.messages.push(Message {
+            sequence,
             id: record.id,
             key: record.key,
             sent: sent.clone(),
