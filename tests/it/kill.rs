@@ -33,6 +33,8 @@ struct Ledger {
     /// By reader: contents in the order in which they were first seen.
     seen: Mutex<BTreeMap<usize, Vec<String>>>,
     stop: AtomicBool,
+    /// Whether nothing more will be acknowledged.
+    sent: AtomicBool,
 }
 
 /// Sends numbered messages one after the other; each is sent until it is acknowledged.
@@ -70,7 +72,7 @@ async fn keep_sending(sender: usize, client: Client, ledger: Arc<Ledger>) {
 /// Checks and marks, and panics when anything comes back that was marked, or comes twice.
 async fn keep_reading(reader: usize, client: Client, ledger: Arc<Ledger>) {
     let (mut marked, mut contents) = (HashSet::new(), HashMap::new());
-    while !ledger.stop.load(Ordering::Relaxed) {
+    while !ledger.sent.load(Ordering::Relaxed) {
         read_once(reader, &client, &ledger, &mut marked, &mut contents).await;
     }
     let start = Instant::now();
@@ -189,17 +191,22 @@ async fn under_load<F: Future<Output = ()>>(
     disturb: F,
 ) {
     let ledger = Arc::new(Ledger::default());
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(watch_receipts(senders[0].clone(), Arc::clone(&ledger)));
+    let (mut sending, mut reading) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
+    sending.spawn(watch_receipts(senders[0].clone(), Arc::clone(&ledger)));
     for (number, client) in senders.into_iter().enumerate() {
-        tasks.spawn(keep_sending(number, client, Arc::clone(&ledger)));
+        sending.spawn(keep_sending(number, client, Arc::clone(&ledger)));
     }
     for (number, client) in readers.into_iter().enumerate() {
-        tasks.spawn(keep_reading(number, client, Arc::clone(&ledger)));
+        reading.spawn(keep_reading(number, client, Arc::clone(&ledger)));
     }
     disturb.await;
     ledger.stop.store(true, Ordering::Relaxed);
-    while let Some(ended) = tasks.join_next().await {
+    // Readers may end only when the last send has been acknowledged.
+    while let Some(ended) = sending.join_next().await {
+        ended.expect("a promise was broken");
+    }
+    ledger.sent.store(true, Ordering::Relaxed);
+    while let Some(ended) = reading.join_next().await {
         ended.expect("a promise was broken");
     }
     let acknowledged = ledger.acknowledged.lock().unwrap();

@@ -17,6 +17,7 @@ mod harness;
 mod isolation;
 mod kill;
 mod neighbours;
+mod permissions;
 mod push;
 mod replay;
 mod retirement;
