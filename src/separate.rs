@@ -13,6 +13,7 @@ use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
 use crate::up::LOCAL_OPERATOR;
 use anyhow::Context as _;
+use postroad_protocol::limits::SHARDS_MAX;
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{Service, Subjects};
 use std::io::Write as _;
@@ -63,7 +64,7 @@ pub(crate) struct BrokerArgs {
     #[arg(long, value_enum, default_value = "power-safe")]
     pub(crate) durability: Durability,
     /// Shards that there are to be at least; a tenant lives in one.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub(crate) shards: u16,
     /// Replicas of each stream that is made; 3 in a cluster.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use postroad_broker::Broker;
 use postroad_client::{Client, ClientError, ConnectOptions, Credential};
 use postroad_projector::Projector;
+use postroad_protocol::limits::SHARDS_MAX;
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::{ErrorCode, TenantId};
@@ -42,7 +43,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) nats_server: Option<PathBuf>,
     /// Shards that there are to be at least; a tenant lives in one.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub(crate) shards: u16,
 }
 

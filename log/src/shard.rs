@@ -58,11 +58,6 @@ impl Shard {
         self.epoch
     }
 
-    /// The name of its stream.
-    pub fn stream_name(&self) -> String {
-        shard_stream(self.number)
-    }
-
     /// The JetStream context behind it.
     pub fn context(&self) -> &Context {
         &self.context

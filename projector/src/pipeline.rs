@@ -8,7 +8,7 @@ use crate::hosts::Host;
 use crate::progress::{Progress, State, damage_of};
 use crate::rebuild;
 use crate::store::Store;
-use crate::writer::{Writer, is_given_up};
+use crate::writer::{Writer, passable_until};
 use postroad_log::{Anchor, Broken, Follower, Keyring, LogError, Opened, Shard, StoredEvent};
 use postroad_protocol::event::Event;
 use postroad_protocol::query::Damage;
@@ -210,22 +210,15 @@ impl Pipeline {
                     self.load_keys(&events).await;
                     self.advance(events, self.anchor, follower.end()).await
                 }
-                Err(LogError::Broken(Broken::Gap { from, to }))
-                    if is_given_up(&self.given_up, from) =>
-                {
-                    let last = self
-                        .given_up
-                        .iter()
-                        .filter(|range| range.0 <= from)
-                        .map(|range| range.1)
-                        .max();
-                    let anchor = Anchor::given_up(self.anchor.epoch, last.unwrap_or(to).min(to));
-                    let advanced = self.advance(Vec::new(), anchor, follower.end()).await;
-                    follower.skip_to(self.anchor);
-                    advanced
-                }
                 Err(LogError::Broken(broken)) => {
-                    Err(Stopped::Damaged(damage_of(self.shard.number(), &broken)))
+                    if let Some(anchor) = self.passable(&broken) {
+                        let advanced = self.advance(Vec::new(), anchor, follower.end()).await;
+                        follower.skip_to(self.anchor);
+                        advanced
+                    } else {
+                        let damage = damage_of(self.shard.number(), &broken);
+                        Err(Stopped::Damaged(damage))
+                    }
                 }
                 Err(LogError::Unreachable(error)) => {
                     self.disconnected(&error);
@@ -236,6 +229,15 @@ impl Pipeline {
                 return stopped;
             }
         }
+    }
+
+    /// Where to go on behind a gap that was given up; nothing for any other breakage.
+    fn passable(&self, broken: &Broken) -> Option<Anchor> {
+        let Broken::Gap { from, to } = *broken else {
+            return None;
+        };
+        let last = passable_until(&self.given_up, from, to)?;
+        Some(Anchor::given_up(self.anchor.epoch, last))
     }
 
     /// The log is there again. What was wrong is over only when nothing is left behind it.

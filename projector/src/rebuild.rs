@@ -5,7 +5,7 @@ use crate::apply::ApplyError;
 use crate::hosts::Host;
 use crate::pipeline::{Swap, given_up};
 use crate::store::{Store, StoreError};
-use crate::writer::{Writer, is_given_up};
+use crate::writer::{Writer, passable_until};
 use postroad_log::{Anchor, Broken, Follower, Keyring, KeyringError, LogError, Unreachable};
 use postroad_protocol::subject::Subjects;
 use std::path::{Path, PathBuf};
@@ -77,13 +77,10 @@ pub async fn rebuild(
     while anchor.sequence < extent.last {
         let events = match follower.next().await {
             Ok(events) => events,
-            Err(LogError::Broken(Broken::Gap { from, to })) if is_given_up(&ranges, from) => {
-                let last = ranges
-                    .iter()
-                    .filter(|range| range.0 <= from)
-                    .map(|range| range.1)
-                    .max();
-                anchor = Anchor::given_up(anchor.epoch, last.unwrap_or(to).min(to));
+            Err(LogError::Broken(Broken::Gap { from, to })) => {
+                let last = passable_until(&ranges, from, to)
+                    .ok_or_else(|| LogError::from(Broken::Gap { from, to }))?;
+                anchor = Anchor::given_up(anchor.epoch, last);
                 anchor = writer
                     .write(&store, Arc::default(), &ranges, anchor)
                     .await?

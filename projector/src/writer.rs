@@ -194,8 +194,19 @@ fn write(
     })
 }
 
+/// How far a gap from `from` to `to` may be passed: to the end of what an operator gave up there;
+/// nothing when its beginning was not given up.
+pub fn passable_until(ranges: &[(u64, u64)], from: u64, to: u64) -> Option<u64> {
+    is_given_up(ranges, from).then_some(())?;
+    let ends = ranges
+        .iter()
+        .filter(|range| range.0 <= from)
+        .map(|range| range.1);
+    ends.max().map(|last| last.min(to))
+}
+
 /// Whether an operator gave up the event at `sequence`.
-pub fn is_given_up(ranges: &[(u64, u64)], sequence: u64) -> bool {
+fn is_given_up(ranges: &[(u64, u64)], sequence: u64) -> bool {
     ranges
         .iter()
         .any(|(from, to)| (*from..=*to).contains(&sequence))
