@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`pipeline`] | one shard from log to rows; what happens when the log is damaged |
+//! | [`intake`] | reading the log ahead of the writer |
 //! | [`writer`] | the one thread that writes a shard's rows |
 //! | [`apply`] | EVENT BECOMES ROWS: one transaction, rows and checkpoint |
 //! | [`read_model`] | each table: keys, apply, reads |
@@ -24,6 +25,7 @@ pub mod checkpoint;
 pub mod cursor;
 pub mod hosts;
 pub mod ingress;
+pub mod intake;
 pub mod lookup;
 pub mod observe;
 pub mod operate;

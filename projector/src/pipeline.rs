@@ -5,11 +5,12 @@
 use crate::apply::ApplyError;
 use crate::bells::Bells;
 use crate::hosts::Host;
+use crate::intake::Intake;
 use crate::progress::{Progress, State, damage_of};
 use crate::rebuild;
 use crate::store::Store;
 use crate::writer::{Writer, passable_until};
-use postroad_log::{Anchor, Broken, Follower, Keyring, LogError, Opened, Shard, StoredEvent};
+use postroad_log::{Anchor, Broken, Keyring, LogError, Opened, Shard, StoredEvent};
 use postroad_protocol::event::Event;
 use postroad_protocol::query::Damage;
 use postroad_protocol::subject::{AggregateKey, Owner, Subjects};
@@ -191,7 +192,7 @@ impl Pipeline {
 
     /// Applies events until the log is broken, the rows fail or the rows are swapped.
     async fn follow(&mut self) -> Stopped {
-        let mut follower = Follower::new(self.shard.clone(), self.anchor);
+        let mut intake = Intake::new(self.shard.clone(), self.anchor);
         loop {
             let events = tokio::select! {
                 biased;
@@ -199,22 +200,21 @@ impl Pipeline {
                     self.take(swap);
                     return Stopped::Swapped;
                 }
-                events = follower.next() => events,
+                events = intake.next() => events,
             };
             let advanced = match events {
                 Ok(events) if events.is_empty() => {
-                    self.connected(follower.end());
+                    self.connected(intake.end());
                     continue;
                 }
                 Ok(events) => {
                     self.load_keys(&events).await;
-                    self.advance(events, self.anchor, follower.end()).await
+                    self.advance(&mut intake, events, self.anchor).await
                 }
                 Err(LogError::Broken(broken)) => {
                     if let Some(anchor) = self.passable(&broken) {
-                        let advanced = self.advance(Vec::new(), anchor, follower.end()).await;
-                        follower.skip_to(self.anchor);
-                        advanced
+                        intake.skip_to(anchor);
+                        self.advance(&mut intake, Vec::new(), anchor).await
                     } else {
                         let damage = damage_of(self.shard.number(), &broken);
                         Err(Stopped::Damaged(damage))
@@ -271,17 +271,19 @@ impl Pipeline {
         }
     }
 
-    /// Writes `events`, or only moves the checkpoint to `after`, and tells everybody. The log reached
-    /// to `end` when it was connected.
+    /// Writes `events`, or only moves the checkpoint to `after`, and tells everybody.
     async fn advance(
         &mut self,
+        intake: &mut Intake,
         events: Vec<StoredEvent>,
         after: Anchor,
-        end: u64,
     ) -> Result<(), Stopped> {
-        let written = self
-            .writer
-            .write(&self.store, Arc::new(events), &self.given_up, after)
+        let end = intake.end();
+        let written = intake
+            .meanwhile(
+                self.writer
+                    .write(&self.store, Arc::new(events), &self.given_up, after),
+            )
             .await;
         let written = written.map_err(Stopped::Unwritable)?;
         self.anchor = written.anchor;

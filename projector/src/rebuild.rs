@@ -3,10 +3,11 @@
 
 use crate::apply::ApplyError;
 use crate::hosts::Host;
+use crate::intake::Intake;
 use crate::pipeline::{Swap, given_up};
 use crate::store::{Store, StoreError};
 use crate::writer::{Writer, passable_until};
-use postroad_log::{Anchor, Broken, Follower, Keyring, KeyringError, LogError, Unreachable};
+use postroad_log::{Anchor, Broken, Keyring, KeyringError, LogError, Unreachable};
 use postroad_protocol::subject::Subjects;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,9 +74,9 @@ pub async fn rebuild(
     let ranges = given_up(&shard, &keyring, &subjects).await?;
     let writer = Writer::start(shard.number(), keyring.clone())?;
     let mut anchor = Anchor::start(extent.epoch);
-    let mut follower = Follower::new(shard.clone(), anchor);
+    let mut intake = Intake::new(shard.clone(), anchor);
     while anchor.sequence < extent.last {
-        let events = match follower.next().await {
+        let events = match intake.next().await {
             Ok(events) => events,
             Err(LogError::Broken(Broken::Gap { from, to })) => {
                 let last = passable_until(&ranges, from, to)
@@ -85,7 +86,7 @@ pub async fn rebuild(
                     .write(&store, Arc::default(), &ranges, anchor)
                     .await?
                     .anchor;
-                follower.skip_to(anchor);
+                intake.skip_to(anchor);
                 continue;
             }
             Err(LogError::Unreachable(error)) => {
@@ -98,8 +99,8 @@ pub async fn rebuild(
             continue;
         }
         load_keys(&keyring, &events).await?;
-        let written = writer
-            .write(&store, Arc::new(events), &ranges, anchor)
+        let written = intake
+            .meanwhile(writer.write(&store, Arc::new(events), &ranges, anchor))
             .await?;
         anchor = written.anchor;
         if let Some(sequence) = written.damaged {

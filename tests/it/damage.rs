@@ -151,13 +151,11 @@ async fn a_cut_tail_and_one_that_was_filled_again_are_both_detected_and_a_rebuil
             damaged.applied, known,
             "nothing was applied over it: {damaged:?}"
         );
-        assert!(
-            fleet.projectors[0]
-                .as_ref()
-                .unwrap()
-                .stderr()
-                .contains("SHARD STOPPED")
-        );
+        let projector = fleet.projectors[0].as_ref().unwrap();
+        eventually("it says so", async || {
+            projector.stderr().contains("SHARD STOPPED")
+        })
+        .await;
         let listed = alice.list_messages(&Default::default()).await.unwrap();
         assert!(
             listed.stale
@@ -217,14 +215,11 @@ async fn one_flipped_bit_stops_the_shard_and_everything_before_it_is_served() {
         .damage
         .expect("it says what is wrong");
     assert!(damage.remedy.contains("accept-damage"), "{damage:?}");
-    assert!(
-        deployment
-            .up
-            .as_ref()
-            .unwrap()
-            .stderr()
-            .contains("SHARD STOPPED")
-    );
+    let up = deployment.up.as_ref().unwrap();
+    eventually("it says so", async || {
+        up.stderr().contains("SHARD STOPPED")
+    })
+    .await;
     let bob = connect(&deployment.url, &creds, None).await;
     let unread = bob.check(&Check::default().limit(200)).await.unwrap();
     assert!(unread.stale, "the answer says that it may not be all");

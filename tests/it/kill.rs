@@ -243,14 +243,14 @@ async fn killing_the_tree_the_supervisor_or_its_server_loses_and_doubles_nothing
     for number in 0..SENDERS {
         senders.push(
             deployment
-                .agent("default", &format!("sender-{number}"), "s")
+                .agent_by_position("default", &format!("sender-{number}"), "s")
                 .await,
         );
     }
     for number in 0..READERS {
         readers.push(
             deployment
-                .agent("default", "reader", &format!("r{number}"))
+                .agent_by_position("default", "reader", &format!("r{number}"))
                 .await,
         );
     }
@@ -282,10 +282,10 @@ async fn killing_broker_projector_and_server_separately_loses_and_doubles_nothin
     fleet.tenant("acme", 1).await;
     let (mut senders, mut readers) = (Vec::new(), Vec::new());
     for number in 0..SENDERS {
-        senders.push(fleet.agent("acme", &format!("sender-{number}"), "s").await);
+        senders.push(fleet.agent_by_position("acme", &format!("sender-{number}"), "s").await);
     }
     for number in 0..READERS {
-        readers.push(fleet.agent("acme", "reader", &format!("r{number}")).await);
+        readers.push(fleet.agent_by_position("acme", "reader", &format!("r{number}")).await);
     }
     under_load(senders, readers, async {
         for _ in 0..kills() / 2 {

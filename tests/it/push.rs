@@ -20,7 +20,7 @@ async fn next(mail: &mut Subscription) -> String {
 #[tokio::test]
 async fn a_hint_rings_on_the_subject_of_whom_the_message_is_for() {
     let deployment = Deployment::start();
-    let alice = deployment.agent("default", "alice", "a").await;
+    let alice = deployment.agent_by_position("default", "alice", "a").await;
     let creds = deployment.creds("default", "bob", Some("b")).await;
     let bob = raw::connect(
         &deployment.url,
@@ -73,8 +73,8 @@ async fn a_hint_rings_on_the_subject_of_whom_the_message_is_for() {
 async fn a_subscription_yields_everything_once_over_restarts_of_every_part() {
     let mut fleet = Fleet::start(2, 1, 1);
     fleet.tenant("acme", 1).await;
-    let alice = fleet.agent("acme", "alice", "a").await;
-    let bob = fleet.agent("acme", "bob", "b").await;
+    let alice = fleet.agent_by_position("acme", "alice", "a").await;
+    let bob = fleet.agent_by_position("acme", "bob", "b").await;
     let mut mail = bob.subscribe().await.unwrap();
     let mut expected = Vec::new();
     let mut sent = 0;
@@ -111,8 +111,8 @@ async fn a_message_stored_but_never_pushed_is_yielded_all_the_same() {
     // A broker that dies between append and push leaves an event and no hint. Here the hint is
     // withheld by withholding the subscriber: it comes after the push is long gone.
     let deployment = Deployment::start();
-    let alice = deployment.agent("default", "alice", "a").await;
-    let bob = deployment.agent("default", "bob", "b").await;
+    let alice = deployment.agent_by_position("default", "alice", "a").await;
+    let bob = deployment.agent_by_position("default", "bob", "b").await;
     for number in 0..300 {
         alice
             .send(&Draft::new("bob", number.to_string()))
@@ -127,4 +127,18 @@ async fn a_message_stored_but_never_pushed_is_yielded_all_the_same() {
     drop(mail);
     let mut again = bob.subscribe().await.unwrap();
     assert_eq!(next(&mut again).await, "0");
+}
+
+#[tokio::test]
+async fn an_agent_reads_what_it_wrote_on_whichever_projector_answers() {
+    let fleet = Fleet::start(1, 1, 2);
+    fleet.tenant("acme", 0).await;
+    let alice = fleet.agent_by_position("acme", "alice", "a").await;
+    fleet.agent("acme", "bob", "b").await;
+    for number in 0..100 {
+        let content = number.to_string();
+        let sent = alice.send(&Draft::new("bob", &content)).await.unwrap();
+        let read = alice.get_message(sent.message_id).await.unwrap();
+        assert_eq!(read.message.content, content);
+    }
 }

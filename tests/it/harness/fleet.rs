@@ -1,7 +1,7 @@
 //! A deployment whose parts are separate processes: nats-server, brokers, projectors.
 
 use super::process::{self, Process};
-use super::{binary, connect, issue, nats_server};
+use super::{binary, connect, connect_by_position, issue, nats_server};
 use postroad_client::Client;
 use postroad_protocol::TenantId;
 use std::net::TcpListener;
@@ -139,7 +139,14 @@ impl Fleet {
         tenant
     }
 
-    /// Issues a credential bound to an instance, and connects with it.
+    /// Like [`agent`](Self::agent), as agents in the field connect: what it reads is as new as what
+    /// it has seen, no newer.
+    pub async fn agent_by_position(&self, tenant: &str, role: &str, instance: &str) -> Client {
+        let creds = issue(&self.operator().await, tenant, role, Some(instance)).await;
+        connect_by_position(&self.url, &creds).await
+    }
+
+    /// Issues a credential bound to an instance, and connects with it. What it reads is fresh.
     pub async fn agent(&self, tenant: &str, role: &str, instance: &str) -> Client {
         let creds = issue(&self.operator().await, tenant, role, Some(instance)).await;
         connect(&self.url, &creds, None).await

@@ -121,10 +121,18 @@ impl Deployment {
         tenant
     }
 
-    /// Issues a credential bound to an instance, and connects with it.
+    /// Issues a credential bound to an instance, and connects with it. What it reads is fresh, since
+    /// tests read with one client what they did with another.
     pub async fn agent(&self, tenant: &str, role: &str, instance: &str) -> Client {
         let creds = self.creds(tenant, role, Some(instance)).await;
         connect(&self.url, &creds, None).await
+    }
+
+    /// Like [`agent`](Self::agent), as agents in the field connect: what it reads is as new as what
+    /// it has seen, no newer.
+    pub async fn agent_by_position(&self, tenant: &str, role: &str, instance: &str) -> Client {
+        let creds = self.creds(tenant, role, Some(instance)).await;
+        connect_by_position(&self.url, &creds).await
     }
 
     /// Issues a credential; the text of its `.creds` file.
@@ -157,14 +165,24 @@ pub async fn issue(operator: &Client, tenant: &str, role: &str, instance: Option
     user.creds(&issued.jwt).to_string()
 }
 
-/// Connects with the text of a `.creds` file.
+/// Connects with the text of a `.creds` file; what it reads is fresh.
 pub async fn connect(url: &str, creds: &str, instance: Option<&str>) -> Client {
-    let credential = Credential::parse(creds).expect("the credential reads");
-    let mut options = ConnectOptions::new(url, credential).timeout(Duration::from_secs(30));
+    let mut options = options(url, creds).always_fresh();
     if let Some(instance) = instance {
         options = options.instance(InstanceId::parse(instance).expect("an instance's name"));
     }
     Client::connect(options).await.expect("the client connects")
+}
+
+/// Connects as agents in the field do: what it reads is as new as what it has seen, no newer.
+pub async fn connect_by_position(url: &str, creds: &str) -> Client {
+    let connected = Client::connect(options(url, creds)).await;
+    connected.expect("the client connects")
+}
+
+fn options(url: &str, creds: &str) -> ConnectOptions {
+    let credential = Credential::parse(creds).expect("the credential reads");
+    ConnectOptions::new(url, credential).timeout(Duration::from_secs(30))
 }
 
 /// Waits until `condition` holds; panics with `what` at the deadline.
