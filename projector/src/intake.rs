@@ -77,7 +77,10 @@ impl Intake {
             match self.follower.next().await {
                 Ok(events) if events.is_empty() => self.met = Some(Met::Connected),
                 Ok(events) => {
-                    self.ahead_bytes += events.iter().map(|event| event.payload.len()).sum::<usize>();
+                    self.ahead_bytes += events
+                        .iter()
+                        .map(|event| event.payload.len())
+                        .sum::<usize>();
                     self.ahead.extend(events);
                 }
                 Err(error) => self.met = Some(Met::Failed(error)),

@@ -216,10 +216,7 @@ async fn one_flipped_bit_stops_the_shard_and_everything_before_it_is_served() {
         .expect("it says what is wrong");
     assert!(damage.remedy.contains("accept-damage"), "{damage:?}");
     let up = deployment.up.as_ref().unwrap();
-    eventually("it says so", async || {
-        up.stderr().contains("SHARD STOPPED")
-    })
-    .await;
+    eventually("it says so", async || up.stderr().contains("SHARD STOPPED")).await;
     let bob = connect(&deployment.url, &creds, None).await;
     let unread = bob.check(&Check::default().limit(200)).await.unwrap();
     assert!(unread.stale, "the answer says that it may not be all");

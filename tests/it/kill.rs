@@ -282,10 +282,18 @@ async fn killing_broker_projector_and_server_separately_loses_and_doubles_nothin
     fleet.tenant("acme", 1).await;
     let (mut senders, mut readers) = (Vec::new(), Vec::new());
     for number in 0..SENDERS {
-        senders.push(fleet.agent_by_position("acme", &format!("sender-{number}"), "s").await);
+        senders.push(
+            fleet
+                .agent_by_position("acme", &format!("sender-{number}"), "s")
+                .await,
+        );
     }
     for number in 0..READERS {
-        readers.push(fleet.agent_by_position("acme", "reader", &format!("r{number}")).await);
+        readers.push(
+            fleet
+                .agent_by_position("acme", "reader", &format!("r{number}"))
+                .await,
+        );
     }
     under_load(senders, readers, async {
         for _ in 0..kills() / 2 {
