@@ -3,7 +3,7 @@
 //! Owns the settings of a connection and the identity behind it. Never asks anything.
 
 use crate::client::{Client, Inner};
-use crate::context::Context;
+use crate::context::{Context, NatsContext};
 use crate::credential::{Credential, CredentialError, Holder};
 use crate::error::ClientError;
 use crate::exchange::Exchange;
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// How long a call goes on by default, retries included.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than anybody waits; the clock could not count what is much longer.
+pub(crate) const WAIT_LONGEST: Duration = Duration::from_hours(24 * 365);
 /// Longest time for one attempt to connect to one server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages that one NATS subscription buffers. Fewer than the library's own default: a reply that
@@ -69,12 +71,37 @@ impl ConnectOptions {
             Refusal::new(
                 ErrorCode::InvalidArgument,
                 format!("no {} lies beside {}", Context::FILE, creds.display()),
-                "name the server, or put the deployment's context.json beside the credential",
+                "name the server, or put the context.json beside it that `postroad agent issue` writes",
             )
             .at("server")
         })?;
         let mut options = Self::new(&context.url, credential);
         options.ca = context.ca;
+        Ok(options)
+    }
+
+    /// Connects as a context of the `nats` CLI says: its server, credential and certificates.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the context names no server or no credential, or that cannot be used.
+    pub fn from_nats_context(context: &NatsContext) -> Result<Self, ClientError> {
+        let lacks = |what: &str, field: &str| {
+            Refusal::invalid(
+                field,
+                format!("the NATS context `{}` names no {what}", context.name),
+                "add it with `nats context edit`, or name it here",
+            )
+        };
+        let creds = context
+            .creds
+            .as_ref()
+            .ok_or_else(|| lacks("credential", "creds"))?;
+        let url = context
+            .url
+            .as_ref()
+            .ok_or_else(|| lacks("server", "server"))?;
+        let mut options = Self::new(url, Credential::from_file(creds)?);
+        options.ca.clone_from(&context.ca);
         Ok(options)
     }
 
@@ -96,7 +123,7 @@ impl ConnectOptions {
     /// How long a call goes on before it fails, retries included; 10 seconds by default.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(WAIT_LONGEST);
         self
     }
 

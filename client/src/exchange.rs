@@ -121,7 +121,8 @@ impl Exchange {
             tokio::select! {
                 biased;
                 heard = question.heard() => {
-                    let pause_ms = match trail.take(heard, ask)? {
+                    let taken = trail.take(heard, ask);
+                    let pause_ms = match taken.map_err(|error| trail.blamed(error, ask))? {
                         Settled::Answer(message) => return decode(&message),
                         Settled::Later(pause_ms) => pause_ms,
                     };
@@ -133,7 +134,8 @@ impl Exchange {
                 // What was asked over the former connection, or its answer, may be lost.
                 Ok(()) = connects.changed() => next = Instant::now(),
                 () = sleep_until(next) => {
-                    if self.publish(ask, &question, deadline).await? {
+                    let published = self.publish(ask, &question, deadline).await;
+                    if published.map_err(|error| trail.blamed(error, ask))? {
                         trail.asked += 1;
                         next = Instant::now() + patience;
                         patience *= 2;
@@ -179,10 +181,8 @@ impl Exchange {
     }
 
     fn verdict(&self, trail: &Trail, ask: &Ask, waited: Duration) -> ClientError {
-        if let Asking::Command(id) = ask.kind
-            && !trail.nothing_changed()
-        {
-            return ClientError::OutcomeUnknown { id };
+        if let Some(unknown) = trail.unknown(ask) {
+            return unknown;
         }
         if self.link.is_refused() {
             let (servers, source) = (self.servers.clone(), None);
@@ -231,6 +231,25 @@ impl Trail {
     /// Whether every asking is known to have changed nothing.
     fn nothing_changed(&self) -> bool {
         self.without_effect >= self.asked
+    }
+
+    /// That something may have been stored, where it may.
+    fn unknown(&self, ask: &Ask) -> Option<ClientError> {
+        match ask.kind {
+            Asking::Command(id) if !self.nothing_changed() => {
+                Some(ClientError::OutcomeUnknown { id })
+            }
+            _ => None,
+        }
+    }
+
+    /// What to tell of `error`, which ends the asking. A service's own word settles a question; that
+    /// the connection or the credential has ended since does not say what became of it.
+    fn blamed(&self, error: ClientError, ask: &Ask) -> ClientError {
+        match error {
+            ClientError::Closed | ClientError::Credential(_) => self.unknown(ask).unwrap_or(error),
+            error => error,
+        }
     }
 
     fn take(&mut self, heard: Option<Heard>, ask: &Ask) -> Result<Settled, ClientError> {
@@ -299,4 +318,37 @@ fn too_large(body: &Bytes) -> Refusal {
         ),
         "send less at once",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(kind: Asking) -> Ask {
+        Ask {
+            subject: "s".to_owned(),
+            body: Bytes::new(),
+            kind,
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn a_connection_that_ends_does_not_hide_that_a_command_may_be_stored() {
+        let id = CommandId::generate();
+        let (command, waits) = (ask(Asking::Command(id)), Duration::ZERO);
+        let mut trail = Trail::default();
+        let never_asked = trail.blamed(ClientError::Closed, &command);
+        assert!(matches!(never_asked, ClientError::Closed));
+        trail.asked = 1;
+        let asked = trail.blamed(ClientError::Closed, &command);
+        assert!(matches!(asked, ClientError::OutcomeUnknown { id: of } if of == id));
+        let refused = trail.blamed(ClientError::Refused(denied()), &command);
+        assert!(matches!(refused, ClientError::Refused(_)));
+        let query = trail.blamed(ClientError::Closed, &ask(Asking::Query { waits }));
+        assert!(matches!(query, ClientError::Closed));
+        trail.without_effect = 1;
+        let without_effect = trail.blamed(ClientError::Closed, &command);
+        assert!(matches!(without_effect, ClientError::Closed));
+    }
 }

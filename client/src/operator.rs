@@ -131,7 +131,8 @@ impl<'a> Operator<'a> {
         self.client.command(verb, id, &body).await
     }
 
-    /// Takes a role, or one instance of it, off the roster and revokes its credentials.
+    /// Takes a role, or one instance of it, off the roster: it is refused from then on, and gets no
+    /// new receipts. What is connected stays so until its credential expires.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -3,7 +3,7 @@
 //! Owns how questions are written and that answers fit them. Changes nothing.
 
 use crate::client::Client;
-use crate::connect::Identity;
+use crate::connect::{Identity, WAIT_LONGEST};
 use crate::error::ClientError;
 use postroad_protocol::limits::WAIT_MAX_MS;
 use postroad_protocol::query::{MessageStatus, Messages, OneMessage, Peers, WhoAmI, wire};
@@ -37,9 +37,9 @@ impl Check {
     }
 
     /// Waits so long for a message when there is none. More than a minute is waited in several
-    /// questions.
+    /// questions. A damaged log is not waited on: the answer then says `stale`.
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+        self.wait = wait.min(WAIT_LONGEST);
         self
     }
 }
@@ -135,7 +135,9 @@ impl Client {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let answer = self.check_once(check, left).await?;
-            if !answer.messages.is_empty() || Instant::now() >= end {
+            // A damaged shard answers what it has: waiting on for what it cannot show is for the caller
+            // to decide.
+            if !answer.messages.is_empty() || answer.stale || Instant::now() >= end {
                 return Ok(answer);
             }
         }

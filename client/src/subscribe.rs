@@ -138,7 +138,13 @@ impl Pump {
                     }
                 },
             };
-            backoff.reset();
+            if page.stale && page.messages.is_empty() {
+                // There may be mail that cannot be shown until the log is mended; asking at once again
+                // would only keep everybody busy.
+                tokio::time::sleep(backoff.pause(None)).await;
+            } else {
+                backoff.reset();
+            }
             self.answered = Some(page.position);
             self.drained = !page.truncated;
             for message in page.messages {
