@@ -133,7 +133,7 @@ pub(crate) async fn connect_part(
         .subscription_capacity(SUBSCRIPTION_BUFFER)
         .reconnect_delay_callback(|_| RECONNECT_EVERY)
         .event_callback(move |event| async move { tracing::debug!(part, %event, "connection") })
-        .connect(url)
+        .connect(servers(url))
         .await
         .map_err(|source| LinkError::Connect {
             part,
@@ -148,6 +148,14 @@ pub(crate) async fn connect_part(
         });
     }
     Ok(client)
+}
+
+/// The addresses in a list that commas separate.
+pub(crate) fn servers(url: &str) -> Vec<&str> {
+    url.split(',')
+        .map(str::trim)
+        .filter(|server| !server.is_empty())
+        .collect()
 }
 
 fn is_new_enough(version: &str) -> bool {

@@ -7,6 +7,7 @@ mod issuer;
 mod link;
 mod parts;
 mod separate;
+mod stop;
 mod tour;
 mod up;
 
@@ -23,6 +24,8 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_target(false)
+        // Where nobody reads stderr any more, a line that is lost is told nobody: telling would panic.
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .init();
     match cli::parse() {

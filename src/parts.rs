@@ -17,6 +17,9 @@ use postroad_protocol::tenancy::{Admission, Tagger};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Copies of the log in a cluster.
+const CLUSTER_REPLICAS: usize = 3;
+
 /// What every part of a process shares.
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -54,8 +57,8 @@ pub(crate) struct Writing {
     pub(crate) durability: Durability,
     /// Shards that there are to be at least.
     pub(crate) shards: u16,
-    /// Replicas of each stream that is made.
-    pub(crate) replicas: usize,
+    /// Replicas of each stream that is made; by default as many as the server's surroundings allow.
+    pub(crate) replicas: Option<usize>,
 }
 
 /// Starts a broker with `creds`; it makes the streams that are missing.
@@ -65,6 +68,10 @@ pub(crate) async fn start_broker(
     writing: Writing,
 ) -> anyhow::Result<Broker> {
     let client = connect_part(&shared.url, Service::Broker, creds).await?;
+    // A server alone can hold one copy only; a cluster must not lose its log with one of its servers.
+    let is_in_cluster = client.server_info().cluster.is_some();
+    let of_surroundings = if is_in_cluster { CLUSTER_REPLICAS } else { 1 };
+    let replicas = writing.replicas.unwrap_or(of_surroundings);
     let config = BrokerConfig {
         client,
         subjects: shared.subjects.clone(),
@@ -74,7 +81,7 @@ pub(crate) async fn start_broker(
             Durability::PowerSafe => postroad_broker::Durability::PowerSafe,
             Durability::Fast => postroad_broker::Durability::Fast,
         },
-        replicas: writing.replicas,
+        replicas,
         shards: writing.shards,
         tagger: Tagger::new(&shared.master),
     };

@@ -1,18 +1,21 @@
 //! The parts as separate processes, against any nats-server: `init` makes the deployment, `broker`
 //! and `projector` run one part each.
 
+use crate::cli::output::say;
 use crate::deployment::accounts;
 use crate::deployment::grant::Templates;
 use crate::deployment::keys::DeploymentKeys;
 use crate::deployment::layout::{Layout, write_private};
 use crate::deployment::lock::DirLock;
 use crate::deployment::nats_config::{Durability, ServerConfig};
-use crate::deployment::{disk, jwt};
+use crate::deployment::{disk, jwt, leftover};
 use crate::issuer::account;
 use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
-use crate::up::LOCAL_OPERATOR;
+use crate::stop::StopSignal;
+use crate::up::{LOCAL_OPERATOR, STOPPING, STOPPING_NOW};
 use anyhow::Context as _;
+use postroad_protocol::Refusal;
 use postroad_protocol::limits::SHARDS_MAX;
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{Service, Subjects};
@@ -20,7 +23,6 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Make the keys and the nats-server configuration of a deployment whose parts run separately.
 ///
@@ -66,9 +68,9 @@ pub(crate) struct BrokerArgs {
     /// Shards that there are to be at least; a tenant lives in one.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub(crate) shards: u16,
-    /// Replicas of each stream that is made; 3 in a cluster.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
-    pub(crate) replicas: u8,
+    /// Replicas of each stream that is made; by default 3 where the nats-server is one of a cluster, else 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(crate) replicas: Option<u8>,
 }
 
 /// Run the query side alone: events become rows, queries read rows.
@@ -88,9 +90,16 @@ pub(crate) struct ProjectorArgs {
 }
 
 /// Makes a deployment whose parts run separately.
-pub(crate) fn init(args: &InitArgs, dir: &Path, subjects: &Subjects) -> anyhow::Result<()> {
+pub(crate) fn init(
+    args: &InitArgs,
+    dir: &Path,
+    subjects: &Subjects,
+    json: bool,
+) -> anyhow::Result<()> {
     let layout = Layout::create(dir)?;
     let lock = DirLock::acquire(&layout)?;
+    // What is written below is for a server that starts after it.
+    leftover::refuse_foreign(&layout)?;
     let (keys, _) = DeploymentKeys::load_or_create(&layout, &lock)?;
     let templates = Templates::for_root(subjects.root());
     accounts::place(&layout, &keys, &templates)?;
@@ -120,12 +129,26 @@ pub(crate) fn init(args: &InitArgs, dir: &Path, subjects: &Subjects) -> anyhow::
         &layout.context(),
         format!("{}\n", serde_json::json!({ "url": url })).as_bytes(),
     )?;
-    eprintln!(
+    if json {
+        let document = serde_json::json!({
+            "dir": layout.root(),
+            "url": url,
+            "natsConfig": layout.nats_config(),
+            "operatorCreds": layout.operator_creds(),
+            "brokerCreds": creds(Service::Broker.token()),
+            "projectorCreds": creds(Service::Projector.token()),
+        });
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{document}")?;
+        out.flush()?;
+        return Ok(());
+    }
+    say(&format!(
         "made {dir}. Next, each in its own terminal:\n\n  nats-server -c {config}\n  postroad --dir {dir} --server {url} broker\n  \
          postroad --dir {dir} --server {url} projector\n",
         dir = layout.root().display(),
         config = layout.nats_config().display(),
-    );
+    ));
     Ok(())
 }
 
@@ -159,10 +182,11 @@ fn part(
                 .with_context(|| format!("{} cannot be read", path.display()))?,
         ),
         (None, Some((keys, templates))) => part_creds(keys, templates, service)?,
-        (None, None) => anyhow::bail!(
-            "there is no credential for the {0}: give --part-creds FILE, or --dir with the deployment's keys (postroad init makes both)",
-            service.token()
-        ),
+        (None, None) => anyhow::bail!(Refusal::invalid(
+            "part-creds",
+            format!("there is no credential for the {}", service.token()),
+            "give --part-creds FILE, or --dir with the deployment's keys; `postroad init` makes both",
+        )),
     };
     let master = match (&args.master_key, &keys) {
         (Some(path), _) => {
@@ -181,9 +205,11 @@ fn part(
             MasterKey::from_bytes(*key.expose())
         }
         (None, Some((keys, _))) => MasterKey::from_bytes(*keys.master().expose()),
-        (None, None) => anyhow::bail!(
-            "there is no master key: give --master-key FILE, or --dir with the deployment's keys"
-        ),
+        (None, None) => anyhow::bail!(Refusal::invalid(
+            "master-key",
+            "there is no master key",
+            "give --master-key FILE, or --dir with the deployment's keys",
+        )),
     };
     let url = url
         .map(str::to_owned)
@@ -211,26 +237,50 @@ pub(crate) async fn broker(
     subjects: Subjects,
     json: bool,
 ) -> anyhow::Result<()> {
+    // Installed first: a broker takes commands before it says that it is ready.
+    let mut stop = StopSignal::listen()?;
     let part = part(&args.part, Service::Broker, dir, url, subjects)?;
     let writing = Writing {
         durability: args.durability,
         shards: args.shards,
-        replicas: usize::from(args.replicas),
+        replicas: args.replicas.map(usize::from),
     };
-    // First the account: a broker that connects on yesterday's permissions is refused without a word.
-    if let Some((keys, templates)) = &part.keys
-        && account::bring_up_to_date(&part.shared.url, keys, templates).await?
-    {
-        tracing::info!("the server's account has today's permissions now");
+    let started = async {
+        // First the account: a broker that connects on yesterday's permissions is refused without a word.
+        if let Some((keys, templates)) = &part.keys
+            && account::bring_up_to_date(&part.shared.url, keys, templates).await?
+        {
+            tracing::info!("the server's account has today's permissions now");
+        }
+        start_broker(&part.shared, &part.creds, writing).await
+    };
+    let broker = tokio::select! {
+        broker = started => broker?,
+        () = stop.asked() => return Ok(()),
+    };
+    // From here on it has commands to finish.
+    let served = async {
+        if let Some((keys, templates)) = &part.keys {
+            start_issuer(&part.shared, keys, templates).await?;
+        }
+        say_ready(Service::Broker, &part.shared.url, json)?;
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    let ended = tokio::select! {
+        failed = served => failed,
+        () = stop.asked() => Ok(()),
+    };
+    drain(broker.drain(), &mut stop).await;
+    ended
+}
+
+/// Finishes what is in flight, unless somebody asks a second time.
+async fn drain(drained: impl Future<Output = ()>, stop: &mut StopSignal) {
+    say(STOPPING);
+    tokio::select! {
+        () = drained => {}
+        () = stop.asked() => say(STOPPING_NOW),
     }
-    let broker = start_broker(&part.shared, &part.creds, writing).await?;
-    if let Some((keys, templates)) = &part.keys {
-        start_issuer(&part.shared, keys, templates).await?;
-    }
-    say_ready(Service::Broker, &part.shared.url, json)?;
-    stop_signal().await?;
-    broker.drain().await;
-    Ok(())
 }
 
 /// Runs a projector until it is told to stop.
@@ -241,15 +291,25 @@ pub(crate) async fn projector(
     subjects: Subjects,
     json: bool,
 ) -> anyhow::Result<()> {
+    let mut stop = StopSignal::listen()?;
     let part = part(&args.part, Service::Projector, dir, url, subjects)?;
     let rows = args
         .rows
         .or_else(|| part.layout.as_ref().map(Layout::rows_dir));
-    let rows = rows.context("say where the rows lie: --rows DIR")?;
-    let projector = start_projector(&part.shared, &part.creds, rows).await?;
+    let rows = rows.ok_or_else(|| {
+        Refusal::invalid(
+            "rows",
+            "it is not said where the rows are to lie",
+            "name a folder of this projector's own with --rows DIR",
+        )
+    })?;
+    let projector = tokio::select! {
+        projector = start_projector(&part.shared, &part.creds, rows) => projector?,
+        () = stop.asked() => return Ok(()),
+    };
     say_ready(Service::Projector, &part.shared.url, json)?;
-    stop_signal().await?;
-    projector.drain().await;
+    stop.asked().await;
+    drain(projector.drain(), &mut stop).await;
     Ok(())
 }
 
@@ -265,15 +325,4 @@ fn say_ready(service: Service, url: &str, json: bool) -> std::io::Result<()> {
         writeln!(out, "postroad {} ready {url}", service.token())?;
     }
     out.flush()
-}
-
-async fn stop_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    eprintln!("postroad is stopping: finishing what is in flight");
-    Ok(())
 }

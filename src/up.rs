@@ -1,12 +1,16 @@
 //! `postroad up`: one process that carries a whole deployment. Owns the order of starting, the words
 //! that say so, and the order of stopping.
 
+use crate::cli::output::say;
+use crate::cli::text::typed;
+use crate::deployment::accounts::Carried;
 use crate::deployment::embedded::{Deployment, NatsOptions};
 use crate::deployment::layout::write_private;
 use crate::deployment::nats_config::Durability;
 use crate::deployment::nats_server::{NatsServer, ServerState};
 use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
+use crate::stop::StopSignal;
 use anyhow::Context as _;
 use postroad_broker::Broker;
 use postroad_client::{Client, ClientError, ConnectOptions, Credential};
@@ -15,10 +19,10 @@ use postroad_protocol::limits::SHARDS_MAX;
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::{ErrorCode, TenantId};
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// The tenant that a new deployment begins with.
@@ -47,6 +51,16 @@ pub(crate) struct UpArgs {
     pub(crate) shards: u16,
 }
 
+/// What is said when the stored account JWT could not be read, and with it whom it kept out.
+const LOCKED_OUT: &str = "\
+the server's record of revoked credentials was damaged, so every credential issued before now is refused. \
+operator.creds is new; issue each agent another credential with `postroad agent issue --force`.";
+
+/// What is said when a part is asked to end.
+pub(crate) const STOPPING: &str = "postroad is stopping: finishing what is in flight";
+/// And when it is asked again.
+pub(crate) const STOPPING_NOW: &str = "asked twice: stopping now";
+
 /// The parts that run.
 struct Running {
     nats: NatsServer,
@@ -62,20 +76,18 @@ pub(crate) async fn run(
     json: bool,
 ) -> anyhow::Result<()> {
     // Installed first: a signal during the start must not leave a server behind.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = StopSignal::listen()?;
     let deployment = Deployment::open(dir, subjects.root()).await?;
+    let root = subjects.clone();
     let started = tokio::select! {
         started = start(&deployment, &args, subjects) => started?,
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+        () = stop.asked() => return Ok(()),
     };
-    announce(&deployment, &started, &args, json)?;
+    announce(&deployment, &started, &args, &root, json)?;
     tokio::spawn(tell_of(started.nats.state()));
     let mut server = started.nats.state();
     let failed = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = stop.asked() => None,
         failed = server.wait_for(|state| matches!(state, ServerState::Failed(_))) => match failed {
             Ok(state) => match &*state {
                 ServerState::Failed(error) => Some(error.to_string()),
@@ -84,15 +96,14 @@ pub(crate) async fn run(
             Err(_) => Some("the supervisor of nats-server ended".to_owned()),
         },
     };
-    eprintln!("postroad is stopping: finishing what is in flight");
+    say(STOPPING);
     let drained = async {
         started.broker.drain().await;
         started.projector.drain().await;
     };
     tokio::select! {
         () = drained => {}
-        _ = terminate.recv() => eprintln!("asked twice: stopping now"),
-        _ = interrupt.recv() => eprintln!("asked twice: stopping now"),
+        () = stop.asked() => say(STOPPING_NOW),
     }
     started.nats.stop().await;
     match failed {
@@ -113,7 +124,7 @@ async fn start(
         durability: args.durability,
         binary: args.nats_server.clone(),
     };
-    let (nats, _) = deployment.start_nats(&options).await?;
+    let (nats, carried) = deployment.start_nats(&options).await?;
     let (keys, templates, layout) = (
         deployment.keys(),
         deployment.templates(),
@@ -124,7 +135,7 @@ async fn start(
     let writing = Writing {
         durability: args.durability,
         shards: args.shards,
-        replicas: 1,
+        replicas: Some(1),
     };
     let broker = start_broker(
         &shared,
@@ -136,8 +147,12 @@ async fn start(
     let projector_creds = part_creds(keys, templates, Service::Projector)?;
     let projector = start_projector(&shared, &projector_creds, layout.rows_dir()).await?;
     let creds = operator_creds(keys, templates, LOCAL_OPERATOR)?;
-    if !layout.operator_creds().exists() {
+    let is_locked_out = carried == Carried::EverybodyLockedOut;
+    if is_locked_out || !layout.operator_creds().exists() {
         write_private(&layout.operator_creds(), creds.as_bytes())?;
+    }
+    if is_locked_out {
+        say(LOCKED_OUT);
     }
     let context = serde_json::json!({ "url": shared.url });
     write_private(&layout.context(), format!("{context}\n").as_bytes())?;
@@ -186,6 +201,7 @@ fn announce(
     deployment: &Deployment,
     running: &Running,
     args: &UpArgs,
+    subjects: &Subjects,
     json: bool,
 ) -> std::io::Result<()> {
     let url = running.nats.url();
@@ -199,17 +215,14 @@ fn announce(
     }
     writeln!(out, "postroad ready {url}")?;
     out.flush()?;
-    let program = std::env::args()
-        .next()
-        .unwrap_or_else(|| "postroad".to_owned());
-    let at = if dir.ends_with(".postroad") {
-        String::new()
-    } else {
-        format!(" --dir {}", dir.display())
-    };
+    let postroad = typed(
+        program(deployment, subjects)
+            .iter()
+            .map(OsString::as_os_str),
+    );
     if args.durability == Durability::Fast {
-        eprintln!(
-            "\nAcknowledged messages survive every crash, but for up to two minutes not a power loss (--durability fast)."
+        say(
+            "\nAcknowledged messages survive every crash, but for up to two minutes not a power loss (--durability fast).",
         );
     }
     let first = if deployment.is_new() {
@@ -217,11 +230,30 @@ fn announce(
     } else {
         "In another terminal"
     };
-    eprintln!(
+    say(&format!(
         "\n{first}:\n\n  \
-         {program}{at} agent issue --tenant {FIRST_TENANT} --role alice && {program}{at} agent issue --tenant {FIRST_TENANT} --role bob\n  \
-         {program}{at} --as {FIRST_TENANT}/alice send bob \"hello from alice\"\n  \
-         {program}{at} --as {FIRST_TENANT}/bob check\n"
-    );
+         {postroad} agent issue --tenant {FIRST_TENANT} --role alice && {postroad} agent issue --tenant {FIRST_TENANT} --role bob\n  \
+         {postroad} --as {FIRST_TENANT}/alice send bob \"hello from alice\"\n  \
+         {postroad} --as {FIRST_TENANT}/bob check\n"
+    ));
     Ok(())
+}
+
+/// How this deployment is asked from any directory: whoever copies a command may stand anywhere.
+fn program(deployment: &Deployment, subjects: &Subjects) -> Vec<OsString> {
+    let typed = std::env::args_os().next().unwrap_or_default();
+    let program = match std::env::current_exe() {
+        Ok(path) if typed.to_string_lossy().contains('/') => path.into_os_string(),
+        _ => "postroad".into(),
+    };
+    let mut words = vec![
+        program,
+        "--dir".into(),
+        deployment.layout().root().as_os_str().to_owned(),
+    ];
+    let root = subjects.root();
+    if root != Subjects::default().root() {
+        words.extend(["--root".into(), root.into()]);
+    }
+    words
 }

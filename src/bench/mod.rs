@@ -29,8 +29,10 @@ mod sends;
 pub(crate) mod stage;
 mod start;
 
+use crate::cli::output::say;
 use crate::deployment::nats_binary::NatsBinary;
 use crate::deployment::nats_config::Durability;
+use crate::stop::StopSignal;
 use backlog::Backlog;
 use figure::Figure;
 use plain::PlainServer;
@@ -39,7 +41,6 @@ use progress::Progress;
 use samples::Latencies;
 use stage::{Deployment, Folder, up_command};
 use std::path::PathBuf;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure Postroad on this machine, each figure beside its ceiling.
 ///
@@ -49,7 +50,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Example: postroad bench --out target/bench --quick
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct BenchArgs {
-    /// Write DIR/summary.json, and measure on the disk that DIR is on; otherwise on that of the
+    /// Write DIR/summary.json where no --only is given, and measure on the disk that DIR is on; otherwise on that of the
     /// system's temporary folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -106,14 +107,12 @@ pub(crate) enum Verdict {
 /// # Errors
 /// When something could not be measured.
 pub(crate) async fn run(args: BenchArgs, json: bool) -> anyhow::Result<Verdict> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = StopSignal::listen()?;
     let mut bench = Bench::prepare(&args).await?;
     // Dropping the work is what stops every process that it started.
     let measured = tokio::select! {
         measured = measure(&mut bench, &args.only) => measured,
-        _ = terminate.recv() => Err(anyhow::anyhow!("stopped before all was measured")),
-        _ = interrupt.recv() => Err(anyhow::anyhow!("stopped before all was measured")),
+        () = stop.asked() => Err(anyhow::anyhow!("stopped before all was measured")),
     };
     bench.progress.clear();
     // What was measured before a failure took its time, and is shown; the file is for whole runs.
@@ -124,7 +123,8 @@ pub(crate) async fn run(args: BenchArgs, json: bool) -> anyhow::Result<Verdict> 
         report::print(figures, notes)?;
     }
     measured?;
-    if let Some(dir) = &args.out {
+    // A part of the figures in the file of all of them would pass for all that were measured.
+    if let Some(dir) = args.out.as_ref().filter(|_| args.only.is_empty()) {
         report::write(figures, dir)?;
     }
     let missed: Vec<&str> = figures
@@ -135,7 +135,7 @@ pub(crate) async fn run(args: BenchArgs, json: bool) -> anyhow::Result<Verdict> 
     if missed.is_empty() {
         return Ok(Verdict::Met);
     }
-    eprintln!("not met: {}", missed.join("; "));
+    say(&format!("not met: {}", missed.join("; ")));
     Ok(Verdict::Missed)
 }
 

@@ -1,6 +1,7 @@
 //! Says on stderr how far a run is: a bar on a terminal, a line for each group elsewhere. Never
 //! writes to stdout, which belongs to the figures.
 
+use crate::cli::output::say;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ impl Progress {
             "{elapsed_precise} {prefix:12} [{bar:24}] {msg}",
         );
         if self.bar.is_hidden() {
-            eprintln!("measuring: {name}");
+            say(&format!("measuring: {name}"));
         }
     }
 

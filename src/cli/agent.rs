@@ -29,7 +29,8 @@ pub(crate) enum AgentCommand {
 
 /// Issue a credential, which puts the role on the tenant's roster.
 ///
-/// The file lets its holder speak as that role and as nobody else; treat it like a password. With
+/// The file lets its holder speak as that role and as nobody else; treat it like a password. Beside it
+/// goes a context.json that says where the deployment is, unless there is one. With
 /// --instance it serves that one machine, which gets its mail from this moment on; without, it
 /// serves any machine, which gets the role's mail from its first call.
 #[derive(Args, Debug)]
@@ -74,8 +75,9 @@ pub(crate) struct ListArgs {
 
 /// Take a role off the roster, or one instance of it.
 ///
-/// Its credentials are revoked, which cuts connections within a second. Its readers get no new
-/// receipts and keep the old ones; a role without credentials refuses messages.
+/// From now on its commands and queries are refused, its readers get no new receipts and keep the old
+/// ones, and a role without credentials refuses messages. A connection that stands, and the hints it
+/// hears, last until its credential expires.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -144,6 +146,7 @@ async fn issue(session: &Session, args: IssueArgs) -> Result<(), Failure> {
         .issue_credential(&args.tenant, &agent, &public_key)
         .await?;
     place.fill(key.creds(&issued.jwt).as_bytes())?;
+    session.place_context(&file)?;
     let document = IssuedDocument {
         tenant: &args.tenant,
         role: &args.role,

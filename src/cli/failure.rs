@@ -10,6 +10,7 @@
 //! | 5 | `conflict` |
 //! | 6 | `unavailable` (timed out included), `rate_limited`, `outcome_unknown`: try again |
 
+use super::output::say;
 use super::text;
 use postroad_client::ClientError;
 use postroad_protocol::{ErrorCode, Refusal};
@@ -97,7 +98,7 @@ impl Failure {
     /// Tells it, and ends with its code.
     pub(crate) fn exit(&self, json: bool) -> ExitCode {
         if let Some(report) = self.report(json) {
-            eprintln!("{report}");
+            say(&report);
         }
         ExitCode::from(self.exit_code())
     }

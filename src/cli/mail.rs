@@ -6,15 +6,15 @@ use super::session::Session;
 use super::shown;
 use super::text::{count, one_line};
 use super::time;
+use crate::stop::StopSignal;
 use clap::Args;
 use futures_util::StreamExt as _;
-use postroad_client::{Check, Client, Subscription};
+use postroad_client::{Advice, Check, Client, Subscription};
 use postroad_protocol::command::Marked;
 use postroad_protocol::query::Message;
 use postroad_protocol::{ErrorCode, TimeMs};
 use serde::Serialize;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Show what is unread, oldest first.
 ///
@@ -167,16 +167,14 @@ fn told(marked: &Marked) -> String {
 
 pub(crate) async fn watch(session: &Session, args: WatchArgs) -> Result<(), Failure> {
     // Installed first: a signal while connecting must end the command as well.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = StopSignal::listen()?;
     let client = session.agent().await?;
     let presence = client.keep_present()?;
     let mail = client.subscribe().await?;
     session.out.note("watching; ctrl-c ends it");
     let ended = tokio::select! {
         ended = follow(session, &client, mail, args.ack) => ended,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = stop.asked() => Ok(()),
     };
     presence.leave().await;
     ended
@@ -202,11 +200,25 @@ async fn follow(
             }
         }
         if ack {
-            client.mark_as_read(printed).await?;
+            mark(client, &printed).await?;
         }
         ended?;
     }
     Ok(())
+}
+
+/// Marks for as long as that takes, since the stream of mail outlives an outage, too; marking again is
+/// harmless.
+async fn mark(client: &Client, receipts: &[String]) -> Result<(), Failure> {
+    loop {
+        let Err(error) = client.mark_as_read(receipts.iter().cloned()).await else {
+            return Ok(());
+        };
+        let Advice::Retry { after } = error.advice() else {
+            return Err(error.into());
+        };
+        tokio::time::sleep(after).await;
+    }
 }
 
 fn show_one(session: &Session, message: &Message) -> Result<(), Failure> {

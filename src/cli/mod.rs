@@ -21,7 +21,7 @@ mod failure;
 mod instance;
 mod mail;
 mod message;
-mod output;
+pub(crate) mod output;
 mod people;
 mod replay;
 mod send;
@@ -30,7 +30,7 @@ mod session;
 mod settings;
 mod shown;
 mod tenant;
-mod text;
+pub(crate) mod text;
 mod time;
 mod upkeep;
 
@@ -198,15 +198,18 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Rebuild(RebuildArgs {}) => upkeep::rebuild(&session).await,
         Command::Shard(command) => upkeep::shard(&session, command).await,
         Command::Bench(args) => service::bench(args, &global).await,
-        Command::Tour(args) => service::tour(args).await,
-        Command::Completions(args) => completions(&args),
+        Command::Tour(args) => service::tour(args, &global).await,
+        Command::Completions(args) => completions(&args, global.json),
     }
 }
 
-fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+fn completions(args: &CompletionsArgs, json: bool) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "postroad", &mut script);
-    output::print(&String::from_utf8_lossy(&script))
+    let script = String::from_utf8_lossy(&script);
+    let shell = args.shell.to_string();
+    let document = serde_json::json!({ "shell": shell, "script": script });
+    output::Output::new(json).show(&document, |_| script.to_string())
 }
 
 #[cfg(test)]

@@ -47,9 +47,15 @@ impl Output {
     /// Says something beside the data to a person; programs are told nothing but data and errors.
     pub(crate) fn note(self, text: &str) {
         if !self.json {
-            eprintln!("{text}");
+            say(text);
         }
     }
+}
+
+/// Says something on stderr. `eprintln!` would panic where its reader has gone, as `2>&1 | tee` has
+/// after a ctrl-c, and what a command still has to finish matters more than its words.
+pub(crate) fn say(text: &str) {
+    let _nobody_hears = writeln!(io::stderr(), "{text}");
 }
 
 /// Writes lines to stdout. `println!` would panic where the reader has gone.

@@ -5,12 +5,12 @@ use super::output::Style;
 use super::session::Session;
 use super::text::{absolute, one_line};
 use super::time::{self, Bound};
+use crate::stop::StopSignal;
 use clap::Args;
 use postroad_client::{Client, Replay, ReplayOf, ReplayRange};
 use postroad_protocol::TenantId;
 use postroad_protocol::query::ReplayedEvent;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Show what happened, event by event, in the order of the log.
 ///
@@ -47,13 +47,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn replay(session: &Session, args: ReplayArgs) -> Result<(), Failure> {
     // Installed first: a signal while connecting must end the command as well.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = StopSignal::listen()?;
     let client = session.operator().await?;
     tokio::select! {
         ended = show_all(session, &client, args) => ended,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = stop.asked() => Ok(()),
     }
 }
 

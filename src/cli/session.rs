@@ -7,9 +7,10 @@ use super::failure::Failure;
 use super::instance::{default_instance, user_state};
 use super::output::Output;
 use super::settings::{AgentName, Environment, Settings, Speaker};
-use crate::deployment::layout::Layout;
+use super::text::one_line;
+use crate::deployment::layout::{Layout, create_private};
 use crate::deployment::mint_session;
-use postroad_client::{Client, ClientError, ConnectOptions, Credential, Holder, Page};
+use postroad_client::{Client, ClientError, ConnectOptions, Context, Credential, Holder, Page};
 use postroad_protocol::limits::PAGE_MAX;
 use postroad_protocol::query::{Agent, AgentKind};
 use postroad_protocol::{ErrorCode, InstanceId, Refusal, TenantId};
@@ -69,6 +70,38 @@ impl Session {
         }
     }
 
+    /// Puts a `context.json` beside a new credential, so that whoever is given the folder finds the
+    /// deployment. One that is there stays, and where it leads elsewhere, that is said.
+    pub(crate) fn place_context(&self, creds: &Path) -> Result<(), Failure> {
+        let settings = Settings::resolve(&self.global, &self.environment)?;
+        if let Some(context) = Context::beside(creds)? {
+            if context.url != settings.server {
+                self.out.note(&format!(
+                    "note: the {} beside it leads to {}; to use it here, add --server {}",
+                    Context::FILE,
+                    one_line(&context.url),
+                    one_line(&settings.server)
+                ));
+            }
+            return Ok(());
+        }
+        let path = creds.with_file_name(Context::FILE);
+        let ca = settings.ca.as_ref().map(std::path::absolute).transpose()?;
+        let context = match ca {
+            Some(ca) => serde_json::json!({ "url": settings.server, "ca": ca }),
+            None => serde_json::json!({ "url": settings.server }),
+        };
+        match create_private(&path, format!("{context}\n").as_bytes()) {
+            // Another `agent issue` was faster.
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                let remedy =
+                    "the credential is written; name the server with --server where it is used";
+                Err(Failure::file("write", &path, &error, remedy))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn connect(
         &self,
         settings: &Settings,
@@ -112,6 +145,7 @@ impl Session {
         // that read is an event in the tenant's log, and must not be one for every command.
         match client.whoami().await {
             Ok(_) => Ok(client),
+            Err(refused) if !is_of_the_name(&refused) => Err(refused.into()),
             Err(refused) => {
                 self.expect_on_roster(settings, layout, agent).await?;
                 Err(refused.into())
@@ -141,6 +175,14 @@ impl Session {
         roles.dedup();
         Err(not_on_roster(agent, &roles))
     }
+}
+
+/// Whether the roster can tell more: a time-out says nothing about a name.
+fn is_of_the_name(error: &ClientError) -> bool {
+    matches!(
+        error.to_refusal().code,
+        ErrorCode::PermissionDenied | ErrorCode::Unauthenticated | ErrorCode::NotFound
+    )
 }
 
 /// Every row of a tenant's roster.

@@ -1,10 +1,12 @@
-//! Where to connect and as whom: flags before environment before contexts before DIR.
+//! Where to connect and as whom: flags before environment before a named context before DIR before the
+//! context that `nats context select` chose.
 //!
 //! Owns that precedence, for the server and for the credential. Never connects.
 //!
 //! A server that is not named by a flag, `NATS_URL` or a named context is the one that belongs to the credential:
-//! the `context.json` beside it, or the NATS context that named it. So a NATS context chosen for
-//! other work never sends the credential of a local deployment to a foreign server.
+//! the `context.json` beside it, the NATS context that named it, or the deployment at hand. So a NATS context
+//! chosen for other work never sends the credential of a local deployment to a foreign server; and it is
+//! only read where nothing else says what it would, so that a stale one is in nobody's way.
 
 use super::Global;
 use super::failure::Failure;
@@ -122,11 +124,24 @@ type Place = Option<(String, Option<PathBuf>)>;
 impl Settings {
     /// Decides.
     pub(crate) fn resolve(global: &Global, environment: &Environment) -> Result<Self, Failure> {
-        let layout = find_layout(global, environment)?;
-        let named = named_context(global, environment)?;
-        let selected = match (&named, is_dir_named(global, environment)) {
-            (None, false) => selected_context(environment)?,
-            _ => None,
+        // Whoever says it all is asked nothing more. `--as` needs the keys of a DIR.
+        let is_speaker_named =
+            global.creds.is_some() || (environment.creds.is_some() && global.r#as.is_none());
+        let is_server_named = global.server.is_some() || environment.url.is_some();
+        let is_all_named = is_speaker_named && is_server_named;
+        let (layout, named, selected) = if is_all_named && global.dir.is_none() {
+            (None, None, None)
+        } else {
+            let layout = find_layout(global, environment)?;
+            let named = named_context(global, environment)?;
+            let is_at_hand =
+                named.is_some() || layout.is_some() || is_dir_named(global, environment);
+            let selected = if is_at_hand {
+                None
+            } else {
+                selected_context(environment)?
+            };
+            (layout, named, selected)
         };
         let found = Found {
             global,
@@ -209,11 +224,12 @@ impl Found<'_> {
         }
         let own = match origin {
             Origin::Context => of_context(),
-            Origin::File(path) => place_of(Context::beside(path)?).or_else(of_context),
+            Origin::File(path) => place_of(Context::beside(path)?),
             Origin::Dir(layout) => place_of(Context::in_dir(layout.root())?),
         };
         let own = match (own, self.layout) {
             (None, Some(layout)) => place_of(Context::in_dir(layout.root())?),
+            (None, None) => of_context(),
             (own, _) => own,
         };
         Ok(match named {

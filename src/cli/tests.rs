@@ -191,9 +191,9 @@ fn a_flag_wins_over_the_environment_a_context_and_the_dir() {
         pair("operator", "nats://local:1")
     );
 
-    disk.write("nats/context.txt", "prod");
+    let named = global("--context prod");
     assert_eq!(
-        resolved(&none, &environment),
+        resolved(&named, &environment),
         pair("context", "nats://context:1")
     );
 
@@ -246,6 +246,42 @@ fn a_credential_goes_to_the_server_that_it_belongs_to() {
         resolved(&both, &environment),
         pair("file", "nats://context:1")
     );
+}
+
+#[test]
+fn a_context_that_was_merely_selected_counts_where_nothing_else_is_at_hand() {
+    let disk = Disk::new();
+    let here = disk.environment();
+    let outside = Environment {
+        current_dir: disk.path("nats"),
+        ..disk.environment()
+    };
+    disk.write("nats/context.txt", "prod");
+    assert_eq!(
+        resolved(&global(""), &here),
+        pair("operator", "nats://local:1")
+    );
+    let creds = disk.path("agent.creds");
+    let file = global(&format!("--creds {}", creds.display()));
+    assert_eq!(resolved(&file, &here), pair("file", "nats://local:1"));
+    if postroad_dir_above(&outside.current_dir) {
+        return;
+    }
+    assert_eq!(
+        resolved(&global(""), &outside),
+        pair("context", "nats://context:1")
+    );
+    assert_eq!(resolved(&file, &outside), pair("file", "nats://context:1"));
+
+    // A stale one is in nobody's way who says where to go and as whom.
+    disk.write("nats/context.txt", "gone");
+    assert!(Settings::resolve(&global(""), &outside).is_err());
+    let all = global(&format!(
+        "--creds {} --server nats://flag:1",
+        creds.display()
+    ));
+    assert_eq!(resolved(&all, &outside), pair("file", "nats://flag:1"));
+    assert_eq!(resolved(&file, &here), pair("file", "nats://local:1"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use postroad_protocol::TimeMs;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 
 /// Shows control characters instead of obeying them, in one line.
@@ -83,6 +84,20 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     }
 }
 
+/// A command as somebody would type it.
+pub(crate) fn typed<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@".contains(c);
+    let quoted = words.into_iter().map(|word| {
+        let word = word.to_string_lossy();
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.into_owned()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,5 +138,11 @@ mod tests {
             "2024-03-29T00:00:00.123Z"
         );
         assert_eq!(absolute(TimeMs(u64::MAX)), "18446744073709551615ms");
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_into_a_shell() {
+        let words = ["postroad", "send", "tau,pi", "it's done", ""].map(OsStr::new);
+        assert_eq!(typed(words), r"postroad send tau,pi 'it'\''s done' ''");
     }
 }

@@ -35,14 +35,13 @@ pub(crate) enum Carried {
     Nothing,
     /// Its revocations stay in force.
     Revocations,
-    /// It was not readable, so everybody is locked out until the issuer has read the log.
+    /// It was not readable, so everybody is locked out who was issued a credential before.
     EverybodyLockedOut,
 }
 
 /// Writes both account JWTs with this release's permissions and the stored revocations.
 ///
-/// The server must not run. Only the issuer, from the log, can add or prune revocations; until it
-/// has, nobody who was revoked comes back, not even behind a damaged file.
+/// The server must not run. Nobody who was revoked comes back, not even behind a damaged file.
 pub(crate) fn place(
     layout: &Layout,
     keys: &DeploymentKeys,
@@ -82,7 +81,7 @@ fn stored_revocations(
     match jwt::revocations_of(keys, &String::from_utf8_lossy(&stored)) {
         Ok(revocations) => Ok((revocations, Carried::Revocations)),
         Err(error) => {
-            tracing::warn!(%error, path = %path.display(), "every agent is locked out until the issuer has read the log");
+            tracing::warn!(%error, path = %path.display(), "every credential issued before is refused");
             Ok((everybody(), Carried::EverybodyLockedOut))
         }
     }

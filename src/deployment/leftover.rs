@@ -1,7 +1,8 @@
 //! The nats-server that a killed `up` left running.
 //!
 //! Owns telling it from every other process, and stopping it. Never touches a server that was not
-//! started with this deployment's configuration.
+//! started with this deployment's configuration; one that somebody else started on it is only named,
+//! since two servers on one store lose what they acknowledge.
 //!
 //! A child cannot be made to die with its parent without unsafe code, so the next `up` clears it away.
 
@@ -37,6 +38,14 @@ pub(crate) enum LeftoverError {
         /// The system's reason.
         source: Errno,
     },
+    /// Somebody started it by hand, as after `init`: it is not ours to stop.
+    #[error("nats-server (process {pid}) runs on {} already, and was not started by `postroad up`: stop it first, or use another --dir", config.display())]
+    Foreign {
+        /// The server.
+        pid: i32,
+        /// The configuration that it runs on.
+        config: PathBuf,
+    },
     /// It outlived even SIGKILL, as a process does that waits for a dead disk.
     #[error("nats-server (process {pid}) still runs on {} and does not end: is its disk answering?", config.display())]
     Immortal {
@@ -51,9 +60,16 @@ pub(crate) enum LeftoverError {
 /// Blocks until they have ended.
 ///
 /// The caller holds the deployment's lock, so none of them belongs to an `up` that lives.
+///
+/// # Errors
+/// [`LeftoverError`]; nothing is stopped where another server runs on it, too.
 pub(crate) fn stop(layout: &Layout) -> Result<Vec<i32>, LeftoverError> {
+    refuse_foreign(layout)?;
     let config = layout.nats_config();
-    let found = find(layout);
+    let found: Vec<i32> = candidates(layout)
+        .into_iter()
+        .filter(|&pid| runs_on(pid, &config))
+        .collect();
     for &pid in &found {
         if !ends(pid, &config, Signal::SIGTERM, STOP_WAIT)?
             && !ends(pid, &config, Signal::SIGKILL, KILL_WAIT)?
@@ -87,10 +103,24 @@ fn ends(pid: i32, config: &Path, signal: Signal, within: Duration) -> Result<boo
     Ok(true)
 }
 
-/// Looks at every process where the system lists them, since a server that was started a moment
-/// before its parent was killed has not written its pid file yet; elsewhere at the pid file.
-fn find(layout: &Layout) -> Vec<i32> {
+/// Refuses a deployment on which somebody else's server runs.
+///
+/// # Errors
+/// [`LeftoverError::Foreign`].
+pub(crate) fn refuse_foreign(layout: &Layout) -> Result<(), LeftoverError> {
     let config = layout.nats_config();
+    let foreign = candidates(layout)
+        .into_iter()
+        .find(|&pid| reads(pid, &config) && !runs_on(pid, &config));
+    match foreign {
+        Some(pid) => Err(LeftoverError::Foreign { pid, config }),
+        None => Ok(()),
+    }
+}
+
+/// Every process where the system lists them, since a server that was started a moment before its
+/// parent was killed has not written its pid file yet; elsewhere the one in the pid file.
+fn candidates(layout: &Layout) -> Vec<i32> {
     let listed: Vec<i32> = match fs::read_dir("/proc") {
         Ok(entries) => entries
             .flatten()
@@ -101,15 +131,41 @@ fn find(layout: &Layout) -> Vec<i32> {
     let noted = fs::read_to_string(layout.nats_pid())
         .ok()
         .and_then(|text| text.trim().parse().ok());
-    let candidates = if listed.is_empty() {
+    if listed.is_empty() {
         noted.into_iter().collect()
     } else {
         listed
+    }
+}
+
+/// Whether the process is a server that reads this configuration, however that was named to it.
+fn reads(pid: i32, config: &Path) -> bool {
+    let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else {
+        return !Path::new("/proc/self").exists() && runs_on(pid, config);
     };
-    candidates
-        .into_iter()
-        .filter(|&pid| runs_on(pid, &config))
-        .collect()
+    let arguments: Vec<String> = line
+        .split(|&byte| byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect();
+    // A relative path is meant from where the process is.
+    let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    let is_it = |path: &str| {
+        let path = folder.join(path);
+        path == config
+            || matches!((path.canonicalize(), config.canonicalize()), (Ok(a), Ok(b)) if a == b)
+    };
+    let named = |argument: &str| {
+        let option = argument.trim_start_matches('-');
+        ["c=", "config="]
+            .iter()
+            .find_map(|prefix| option.strip_prefix(prefix).map(str::to_owned))
+    };
+    let apart = arguments.windows(2).filter_map(|pair| {
+        let option = pair[0].strip_prefix('-')?.trim_start_matches('-');
+        matches!(option, "c" | "config").then(|| pair[1].clone())
+    });
+    let joined = arguments.iter().filter_map(|argument| named(argument));
+    apart.chain(joined).any(|path| is_it(&path))
 }
 
 /// Whether the process is a server that `up` started with this very configuration file. Its command
@@ -176,6 +232,14 @@ mod tests {
         let mut leftover = waiting(ours.root(), &[CONFIG_OPTION, &config(&ours)]);
         let mut neighbour = waiting(other.root(), &[CONFIG_OPTION, &config(&other)]);
         let mut editor = waiting(other.root(), &[&config(&ours)]);
+        let mut foreign = waiting(other.root(), &["-c", &config(&ours)]);
+        let refused = stop(&ours).unwrap_err();
+        assert!(
+            matches!(refused, LeftoverError::Foreign { pid, .. } if pid == i32::try_from(foreign.id()).unwrap())
+        );
+        assert!(leftover.try_wait().unwrap().is_none(), "nothing is stopped");
+        foreign.kill().unwrap();
+        foreign.wait().unwrap();
         // A process id that was noted long ago and belongs to somebody else by now.
         fs::write(ours.nats_pid(), neighbour.id().to_string()).unwrap();
 

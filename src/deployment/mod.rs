@@ -27,7 +27,7 @@ pub(crate) mod grant;
 pub(crate) mod jwt;
 pub(crate) mod keys;
 pub(crate) mod layout;
-mod leftover;
+pub(crate) mod leftover;
 pub(crate) mod lock;
 pub(crate) mod master_key;
 pub(crate) mod nats_binary;

@@ -5,6 +5,7 @@
 use crate::deployment::grant::Templates;
 use crate::deployment::jwt::{self, JwtError};
 use crate::deployment::keys::DeploymentKeys;
+use crate::link::servers;
 use async_nats::ConnectOptions;
 use serde::Deserialize;
 use std::time::Duration;
@@ -63,7 +64,7 @@ pub(crate) async fn bring_up_to_date(
         .map_err(AccountError::Credential)?
         .name("postroad-issuer-account")
         .request_timeout(Some(ANSWER_WAIT))
-        .connect(url)
+        .connect(servers(url))
         .await
         .map_err(|source| AccountError::Connect {
             url: url.to_owned(),

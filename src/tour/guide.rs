@@ -1,8 +1,9 @@
 //! The guide: runs real command lines in the tour's folder, shows what they print, and stops the
 //! tour where something is not as it was told. Owns that honesty; the story is told elsewhere.
 
-use super::told::{Voice, typed};
+use super::told::Voice;
 use crate::bench::stage::{Child, DIR, Deployment, Folder, program, up_command};
+use crate::cli::text::typed;
 use crate::deployment::nats_config::Durability;
 use anyhow::Context as _;
 use postroad_client::{Credential, Holder};

@@ -15,10 +15,10 @@ mod told;
 mod walls;
 
 use crate::deployment::nats_binary::NatsBinary;
+use crate::stop::StopSignal;
 use guide::Guide;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// See what Postroad does, in a story of a few seconds.
 ///
@@ -38,14 +38,12 @@ pub(crate) struct TourArgs {
 /// # Errors
 /// When a step does not do what it says.
 pub(crate) async fn run(args: TourArgs) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = StopSignal::listen()?;
     let server = NatsBinary::find(args.nats_server.as_deref()).await?;
     // Dropping the story is what stops every process that it started.
     tokio::select! {
         told = tell(&server.path) => told,
-        _ = terminate.recv() => anyhow::bail!("the tour was stopped"),
-        _ = interrupt.recv() => anyhow::bail!("the tour was stopped"),
+        () = stop.asked() => anyhow::bail!("the tour was stopped"),
     }
 }
 

@@ -49,7 +49,7 @@ async fn the_first_start_makes_private_files_and_the_tenant_default() {
 #[tokio::test]
 async fn a_second_up_on_the_same_folder_or_port_is_refused_with_the_reason() {
     let deployment = Deployment::start();
-    let second = deployment.run(&["up", "--listen", "127.0.0.1:0"]).expect(1);
+    let second = deployment.run(&["up", "--listen", "127.0.0.1:0"]).expect(5);
     let pid = deployment.up.as_ref().unwrap().pid().to_string();
     assert!(
         second.stderr.contains(&pid),
@@ -62,7 +62,7 @@ async fn a_second_up_on_the_same_folder_or_port_is_refused_with_the_reason() {
         .arg("--dir")
         .arg(elsewhere.path().join("d"))
         .args(["up", "--listen", listen]);
-    let taken = cli::run(command, "").expect(1);
+    let taken = cli::run(command, "").expect(5);
     let port = listen.rsplit(':').next().unwrap();
     assert!(
         taken.stderr.contains(port) && taken.stderr.contains("in use"),

@@ -1,5 +1,6 @@
 //! A folder that goes with whoever made it. Never touches one that was there before.
 
+use crate::cli::output::say;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -34,7 +35,10 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("{} could not be removed: {error}", self.path.display());
+            say(&format!(
+                "{} could not be removed: {error}",
+                self.path.display()
+            ));
         }
     }
 }
