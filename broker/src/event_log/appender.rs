@@ -122,7 +122,7 @@ impl Appender {
             shard,
             keyring,
             guard,
-            planner: Planner::new(policy),
+            planner: Planner::new(policy, Instant::now()),
             recent: Recent::default(),
             counters,
             jobs: FuturesUnordered::new(),
