@@ -54,6 +54,15 @@ pub const SHARDS_MAX: u16 = 256;
 pub const COMMANDS_IN_FLIGHT: usize = 8_192;
 /// Commands of one tenant that wait for the log in one broker; more are refused `rate_limited`.
 pub const TENANT_COMMANDS_WAITING: usize = 2_048;
+/// Bodies of the commands that one broker holds between arrival and reply, in bytes. Each may be there
+/// three times for a moment: as it came, as an event, and sealed.
+pub const COMMAND_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+/// Those of one tenant, in bytes; more are refused `rate_limited`.
+pub const TENANT_COMMAND_BYTES_IN_FLIGHT: usize = 16 * 1024 * 1024;
+/// Largest body that a broker reads where it takes commands in, in bytes; larger ones are read beside.
+pub const BODY_INLINE_MAX_BYTES: usize = 16 * 1024;
+/// Larger bodies that one broker reads at once.
+pub const BODIES_READ_AT_ONCE: usize = 4;
 /// Queries that one projector answers at once, those that wait not counted.
 pub const QUERIES_IN_FLIGHT: usize = 256;
 /// Queries of one tenant that one projector answers at once: a burst leaves room for its neighbours.

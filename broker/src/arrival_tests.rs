@@ -1,7 +1,10 @@
-//! What ingress reads of a request, told without NATS.
+//! What is read of a command, told without NATS.
 
 use super::*;
+use postroad_protocol::error::ErrorCode;
+use postroad_protocol::id::CommandId;
 use postroad_protocol::subject::Subjects;
+use postroad_protocol::tenancy::Admission;
 
 #[expect(clippy::disallowed_methods, reason = "tests enter by the real door")]
 fn admit(subject: &str) -> Admitted<'_> {
@@ -15,9 +18,13 @@ fn admit(subject: &str) -> Admitted<'_> {
         .unwrap()
 }
 
+fn arrive(subject: &str, body: &serde_json::Value) -> Result<Arrival, Refusal> {
+    let body = Bytes::from(body.to_string());
+    Arrival::new(admit(subject), Encoding::Json, body, TimeMs(1))
+}
+
 fn read_json(subject: &str, body: &serde_json::Value) -> Result<Request, Refusal> {
-    let body = body.to_string();
-    read(admit(subject), Encoding::Json, body.as_bytes(), TimeMs(1))
+    arrive(subject, body)?.read()
 }
 
 const SEND: &str = "postroad.acme.cmd.tau.pi.messages.send_message";
