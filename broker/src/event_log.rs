@@ -6,6 +6,7 @@
 //! | [`appender`] | the task of one shard: rounds, outcomes, retries |
 //! | [`planner`] | what goes next and how; ids that wait meet here |
 //! | [`fair`] | turns among tenants |
+//! | [`payer`] | who waits for a turn of its own |
 //! | [`pace`] | when the next round may go |
 //! | [`recent`] | ids seen stored lately |
 //! | [`publish`] | headers, batches, what an answer means |
@@ -16,6 +17,7 @@ mod appender;
 mod fair;
 mod guard;
 mod pace;
+mod payer;
 mod planner;
 mod publish;
 mod recent;
@@ -26,6 +28,7 @@ use crate::error::AppendError;
 use appender::{Append, Appender};
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use guard::Guard;
+use payer::Payer;
 use planner::Policy;
 use postroad_log::{Keyring, Shard, Unreachable};
 use postroad_protocol::envelope::Sealing;
@@ -167,7 +170,9 @@ impl EventLog {
             self.counters.clone(),
         );
         let refused = appender.refused();
-        let (inbox, arriving) = mpsc::channel(limits::COMMANDS_IN_FLIGHT);
+        // Whatever the broker's three doors let in finds room here: commands of agents, of operators,
+        // and observations. So no payer is refused for another's events before they are told apart.
+        let (inbox, arriving) = mpsc::channel(3 * limits::COMMANDS_IN_FLIGHT);
         let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
         shards.entry(shard.number()).or_insert_with(|| Writer {
             shard,
@@ -213,7 +218,8 @@ impl EventLog {
         &self.counters
     }
 
-    /// Seals `draft` and queues it. Drafts of one tenant are stored in the order of these calls.
+    /// Seals `draft` and queues it. Drafts of one [`Payer`] are stored in the order of
+    /// these calls.
     pub(crate) fn append(&self, draft: Draft) -> Outcome {
         match self.queue(draft) {
             Ok(outcome) => outcome,
@@ -241,7 +247,7 @@ impl EventLog {
         let outgoing = Outgoing::new(sealing.seal(&draft.event), draft.expected_last);
         let (promise, answer) = oneshot::channel();
         let append = Append {
-            payer: draft.owner,
+            payer: Payer::of(&draft),
             outgoing,
             event: draft.event,
             time: draft.time,

@@ -6,6 +6,7 @@ mod settle;
 
 use super::guard::Guard;
 use super::pace::Pace;
+use super::payer::Payer;
 use super::planner::{NotTaken, Planner, Policy, Round, Ticket};
 use super::publish::{Failure, Outgoing, acknowledged, send_member, send_plain};
 use super::recent::{DedupId, Recent};
@@ -23,7 +24,6 @@ use postroad_log::{Broken, Keyring, LogError, Shard};
 use postroad_protocol::event::Event;
 use postroad_protocol::id::{CommandId, TimeMs};
 use postroad_protocol::limits::APPEND_ACK_WAIT_MS;
-use postroad_protocol::tenancy::TenantScope;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -41,11 +41,10 @@ const DOUBT: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 type Answer = oneshot::Sender<Result<Appended, AppendError>>;
-type Payer = Option<TenantScope>;
 
 /// One event for the log.
 pub(super) struct Append {
-    /// Who waits for its turn; none for the deployment's own events.
+    /// Who waits for its turn.
     pub(super) payer: Payer,
     /// As it goes on the wire.
     pub(super) outgoing: Outgoing,
