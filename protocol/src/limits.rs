@@ -92,6 +92,8 @@ pub const FRESH_ID_MS: u64 = 30_000;
 pub const POSITION_WAIT_MS: u64 = 5_000;
 /// How long a broker waits for JetStream's acknowledgement of one append, in milliseconds.
 pub const APPEND_ACK_WAIT_MS: u64 = 5_000;
+/// Damaged events that one `accept_damage` may give up.
+pub const DAMAGE_MAX_EVENTS: usize = 10_000;
 /// Events that the projector applies in one transaction at most.
 pub const APPLY_MAX_EVENTS: usize = 8_192;
 /// Bytes of payload that the projector applies in one transaction at most.
