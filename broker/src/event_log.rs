@@ -136,8 +136,11 @@ impl Outcome {
 /// A context whose publishes are bounded as the log's are: the broker's own queues hold back what is
 /// too much, so the client library's bound must never be met first.
 pub(crate) fn context_of(client: async_nats::Client) -> Context {
+    let ack_wait = Duration::from_millis(limits::APPEND_ACK_WAIT_MS);
     ContextBuilder::new()
-        .ack_timeout(Duration::from_millis(limits::APPEND_ACK_WAIT_MS))
+        // Of acknowledgements that are awaited, and of those whose future was dropped.
+        .timeout(ack_wait)
+        .ack_timeout(ack_wait)
         .max_ack_inflight(4 * limits::COMMANDS_IN_FLIGHT)
         .build(client)
 }
@@ -300,3 +303,7 @@ impl EventLog {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "event_log/trouble_tests.rs"]
+mod trouble_tests;

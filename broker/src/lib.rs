@@ -33,6 +33,10 @@ mod ingress;
 mod lane;
 mod push;
 
+// Tests of the inside share the server that tests of the outside run on.
+#[cfg(test)]
+extern crate self as postroad_broker;
+
 pub use error::StartError;
 
 use crate::arrival::Bodies;

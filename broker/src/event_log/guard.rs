@@ -6,6 +6,11 @@ use async_nats::jetstream::context::Context;
 use bytes::Bytes;
 use postroad_log::{Anchor, LogError, Shard, Unreachable, digest};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long one look may take. Everything of the shard waits for it, and after a reconnect that does
+/// not last each of its questions would wait for an answer that cannot come.
+const LOOK_WAIT: Duration = Duration::from_secs(1);
 
 /// The last event known of one shard, and the connection on which it was last found in place.
 #[derive(Debug)]
@@ -77,13 +82,14 @@ impl Guard {
         self.verified
     }
 
-    /// Looks whether the last event known is still in its place.
+    /// Looks whether the last event known is still in its place; not for longer than a moment.
     ///
     /// # Errors
     /// [`LogError`].
     pub(super) async fn verify(&mut self) -> Result<(), LogError> {
-        let connects = connects(self.shard.context());
-        self.shard.verify(&self.anchor()).await?;
+        let (connects, anchor) = (connects(self.shard.context()), self.anchor());
+        let look = tokio::time::timeout(LOOK_WAIT, self.shard.verify(&anchor)).await;
+        look.map_err(Unreachable::at("looking whether the log is in place"))??;
         self.verified = connects;
         Ok(())
     }

@@ -320,6 +320,11 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
     }
 
     /// The event known under `id`.
+    pub(crate) fn get(&self, id: DedupId) -> Option<&T> {
+        self.slots.get(&id).map(|slot| &slot.item)
+    }
+
+    /// The event known under `id`, to change it.
     pub(crate) fn get_mut(&mut self, id: DedupId) -> Option<&mut T> {
         self.slots.get_mut(&id).map(|slot| &mut slot.item)
     }
