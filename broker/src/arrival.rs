@@ -8,8 +8,8 @@ use postroad_protocol::body::Encoding;
 use postroad_protocol::catalogue::{VERBS, Verb, Who};
 use postroad_protocol::command::{Command, read_claims, unknown_verb};
 use postroad_protocol::error::Refusal;
-use postroad_protocol::id::TimeMs;
-use postroad_protocol::limits::{BODIES_READ_AT_ONCE, BODY_INLINE_MAX_BYTES};
+use postroad_protocol::id::{CommandId, TimeMs};
+use postroad_protocol::limits::{BODIES_READ_AT_ONCE, BODY_INLINE_MAX_BYTES, ID_AHEAD_MAX_MS};
 use postroad_protocol::query::wire::Reading;
 use postroad_protocol::subject::RequestKind;
 use postroad_protocol::tenancy::{Admitted, Claims, Principal, RequestContext};
@@ -83,6 +83,11 @@ impl Arrival {
         } = self;
         context.check_claims(&claims_of(&context, encoding, &body)?)?;
         let identified = Command::read(verb.scope, verb.name, encoding, &body)?;
+        let id_field = match identified.command {
+            Command::SendMessage(_) => "messageId",
+            _ => "commandId",
+        };
+        check_stamp(identified.id, time, id_field)?;
         let position = match identified.command {
             Command::MarkAsRead(_) => encoding.decode::<Reading>(&body)?.position,
             _ => None,
@@ -95,6 +100,33 @@ impl Arrival {
             position,
         })
     }
+}
+
+/// Refuses an id that is stamped far ahead of now.
+///
+/// Looking such an id up would not do: once its time comes it looks fresh, a retry then is not looked up
+/// any more, and JetStream has forgotten the first attempt, so it would be stored twice. No broker
+/// remembers which ids came early; but when none takes them in, none of them is ever stored, or
+/// acknowledged, before its time. A clock that is wrong by less is an honest client's: its ids
+/// are taken in, and looked up unless they are fresh. One that is slow makes ids that are
+/// only ever looked up.
+///
+/// # Errors
+/// `invalid_argument` at `id_field`.
+pub(crate) fn check_stamp(id: CommandId, now: TimeMs, id_field: &str) -> Result<(), Refusal> {
+    let ahead = id.stamp_ms().map_or(0, |stamp| stamp.saturating_sub(now.0));
+    if ahead <= ID_AHEAD_MAX_MS {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        id_field,
+        format!(
+            "{id_field} is stamped {} s ahead of this deployment's clock; {} s is the limit",
+            ahead / 1_000,
+            ID_AHEAD_MAX_MS / 1_000
+        ),
+        "set the clock of the machine that makes the ids right, and make a new one",
+    ))
 }
 
 /// Reads large bodies, a bounded number at once and none of them on the threads that everything

@@ -88,6 +88,11 @@ pub const DEDUP_WINDOW_S: u64 = 300;
 /// A command id whose UUIDv7 stamp lies this near to now cannot have been applied before the
 /// deduplication window; any other id is looked up at the projector first. In milliseconds.
 pub const FRESH_ID_MS: u64 = 30_000;
+/// How far a command id may be stamped ahead of the broker's clock, in milliseconds; others are refused.
+pub const ID_AHEAD_MAX_MS: u64 = 120_000;
+/// What was stored as early as its stamp allows is still in the window when its id is last held fresh;
+/// the other half of the window is for clocks of brokers that disagree, and for retries on their way.
+const _: () = assert!(2 * (ID_AHEAD_MAX_MS + FRESH_ID_MS) <= DEDUP_WINDOW_S * 1_000);
 /// How long a query waits for the position it names, in milliseconds.
 pub const POSITION_WAIT_MS: u64 = 5_000;
 /// How long a broker waits for JetStream's acknowledgement of one append, in milliseconds.
