@@ -221,8 +221,8 @@ impl EventLog {
         &self.counters
     }
 
-    /// Seals `draft` and queues it. Drafts of one [`Payer`] are stored in the order of
-    /// these calls.
+    /// Seals `draft` and queues it. Drafts of one [`Payer`] are stored in the order of these
+    /// calls.
     pub(crate) fn append(&self, draft: Draft) -> Outcome {
         match self.queue(draft) {
             Ok(outcome) => outcome,

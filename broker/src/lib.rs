@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `ingress` | requests in, in order; bounds |
 //! | `arrival` | a command's body, read at once or beside |
-//! | `dropped` | requests that no one is answered for |
+//! | `dropped` | requests that get no answer, counted |
 //! | `lane`, `in_flight` | order of what waits; how much is taken on |
 //! | `handle` | COMMAND BECOMES EVENT |
 //! | `aggregate` | pure decide and fold |

@@ -14,6 +14,7 @@ use super::stored::Stored;
 use super::{Appended, Counters};
 use crate::aggregate::repeat::{Taken, is_repeat};
 use crate::error::AppendError;
+use async_nats::client::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::publish::PublishAck;
@@ -88,6 +89,7 @@ impl Done {
 /// The state of one shard's task.
 pub(super) struct Appender {
     shard: Shard,
+    client: Client,
     keyring: Keyring,
     guard: Guard,
     planner: Planner<Payer, Pending>,
@@ -118,6 +120,7 @@ impl Appender {
     ) -> Self {
         Self {
             connection: watch::Sender::new(guard.verified()),
+            client: shard.context().client(),
             shard,
             keyring,
             guard,
@@ -252,7 +255,7 @@ impl Appender {
     }
 
     fn is_connected(&self) -> bool {
-        self.shard.context().client().connection_state() == State::Connected
+        self.client.connection_state() == State::Connected
     }
 
     /// Looks at the log where it is not known to be in place.

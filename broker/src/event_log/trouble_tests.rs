@@ -20,13 +20,13 @@ use std::time::Instant;
 const LONG: Duration = Duration::from_secs(30);
 
 /// A log of one shard on `server`, written to over `client`.
-struct Under {
+struct OneShard {
     log: EventLog,
     shard: Shard,
     client: async_nats::Client,
 }
 
-impl Under {
+impl OneShard {
     async fn open(client: async_nats::Client) -> Self {
         let (context, subjects) = (context_of(client.clone()), Subjects::default());
         ensure_keys_stream(&context, &subjects, 1).await.unwrap();
@@ -107,31 +107,31 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// A server with a log of two events, and a copy of its store from when there was one. It is down.
-async fn cut_log() -> (Server, Under, tempfile::TempDir) {
+async fn cut_log() -> (Server, OneShard, tempfile::TempDir) {
     let mut server = Server::start(Durability::PowerSafe).await;
-    let under = Under::open(server.connect("_INBOX._sys.broker").await).await;
-    under.say("kept").wait().await.unwrap();
+    let one = OneShard::open(server.connect("_INBOX._sys.broker").await).await;
+    one.say("kept").wait().await.unwrap();
     server.kill();
     let early = server.copy_store();
     server.restart().await;
-    under.say("lost").wait().await.unwrap();
-    (server, under, early)
+    one.say("lost").wait().await.unwrap();
+    (server, one, early)
 }
 
 #[tokio::test]
 async fn what_comes_while_the_connection_is_down_waits_until_the_log_is_looked_at() {
-    let (mut server, under, early) = cut_log().await;
+    let (mut server, one, early) = cut_log().await;
     server.kill();
-    let client = under.client.clone();
+    let client = one.client.clone();
     until("it is noticed", || {
         client.connection_state() != State::Connected
     })
     .await;
     server.put_store(&early);
-    let waiting: Vec<_> = (0..100).map(|n| under.say(&n.to_string())).collect();
+    let waiting: Vec<_> = (0..100).map(|n| one.say(&n.to_string())).collect();
     // The task has them now; without a connection it keeps them.
     until("they are taken in", || {
-        let shards = under.log.shards.read().unwrap();
+        let shards = one.log.shards.read().unwrap();
         let inbox = &shards[&0].inbox;
         inbox.capacity() == inbox.max_capacity()
     })
@@ -147,23 +147,17 @@ async fn what_comes_while_the_connection_is_down_waits_until_the_log_is_looked_a
             "it never was on its way: {error:?}"
         );
     }
-    assert_eq!(under.shard.extent().await.unwrap().last, 1);
-    assert!(!under.log.in_place());
+    assert_eq!(one.shard.extent().await.unwrap().last, 1);
+    assert!(!one.log.in_place());
 }
 
 #[tokio::test]
 async fn an_event_that_was_on_its_way_when_the_log_broke_may_be_stored() {
-    let (mut server, under, early) = cut_log().await;
+    let (mut server, one, early) = cut_log().await;
     pause(&server).await;
-    let sent = || {
-        under
-            .client
-            .statistics()
-            .out_messages
-            .load(Ordering::Relaxed)
-    };
+    let sent = || one.client.statistics().out_messages.load(Ordering::Relaxed);
     let before = sent();
-    let outcome = under.say("who knows");
+    let outcome = one.say("who knows");
     until("it is sent", || sent() > before).await;
     server.kill();
     server.put_store(&early);
@@ -172,33 +166,33 @@ async fn an_event_that_was_on_its_way_when_the_log_broke_may_be_stored() {
         outcome.wait().await.unwrap_err(),
         AppendError::Unknown { shard: 0 }
     );
-    let next = under.say("never sent").wait().await.unwrap_err();
+    let next = one.say("never sent").wait().await.unwrap_err();
     assert!(matches!(next, AppendError::Broken { .. }), "{next:?}");
 }
 
 #[tokio::test]
 async fn a_log_that_is_restored_is_taken_up_again_though_nobody_writes() {
-    let (mut server, under, early) = cut_log().await;
+    let (mut server, one, early) = cut_log().await;
     server.kill();
     let late = server.copy_store();
     server.put_store(&early);
     server.restart().await;
-    while under.log.in_place() {
-        under.say("refused").wait().await.unwrap_err();
+    while one.log.in_place() {
+        one.say("refused").wait().await.unwrap_err();
     }
     server.kill();
     server.put_store(&late);
     server.restart().await;
-    until("it is in place again", || under.log.in_place()).await;
-    let stored = under.say("restored").wait().await.unwrap();
+    until("it is in place again", || one.log.in_place()).await;
+    let stored = one.say("restored").wait().await.unwrap();
     assert_eq!(stored.position.sequence, 3);
 }
 
 #[tokio::test]
 async fn looking_at_a_log_that_does_not_answer_ends_soon() {
     let server = Server::start(Durability::PowerSafe).await;
-    let under = Under::open(server.connect("_INBOX._sys.broker").await).await;
-    let mut guard = Guard::open(under.shard.clone()).await.unwrap();
+    let one = OneShard::open(server.connect("_INBOX._sys.broker").await).await;
+    let mut guard = Guard::open(one.shard.clone()).await.unwrap();
     pause(&server).await;
     let look = tokio::time::timeout(Duration::from_secs(3), guard.verify());
     let look = look.await.expect("it gives up before that");
@@ -209,11 +203,11 @@ async fn looking_at_a_log_that_does_not_answer_ends_soon() {
 async fn handing_events_to_a_connection_that_takes_nothing_ends_soon() {
     let server = Server::start(Durability::PowerSafe).await;
     let options = ConnectOptions::new().client_capacity(8);
-    let under = Under::open(server.connect_with(options).await).await;
+    let one = OneShard::open(server.connect_with(options).await).await;
     pause(&server).await;
-    let context = under.shard.context();
+    let context = one.shard.context();
     // More than the sockets and the client's queue hold together.
-    let (event, count) = (under.outgoing(256 * 1024), 200);
+    let (event, count) = (one.outgoing(256 * 1024), 200);
     let batch = send_batch(context, std::iter::repeat_n(&event, count));
     let batch = tokio::time::timeout(Duration::from_secs(3), batch).await;
     let batch = batch.expect("it gives up before that");
@@ -226,24 +220,24 @@ async fn handing_events_to_a_connection_that_takes_nothing_ends_soon() {
 #[tokio::test]
 async fn repeated_marks_sink_one_batch_and_go_apart_then() {
     let server = Server::start(Durability::PowerSafe).await;
-    let mark = |under: &Under, n: u8| {
+    let mark = |one: &OneShard, n: u8| {
         let (reader, messages) = (reader("tau", "pi"), vec![EventKey::from_bytes([n; 16])]);
         let id = CommandId::derived(&[b"mark", &[n]]);
-        under.put(MessagesDelivered { reader, messages }, id)
+        one.put(MessagesDelivered { reader, messages }, id)
     };
-    let other = Under::open(server.connect("_INBOX._sys.broker").await).await;
+    let other = OneShard::open(server.connect("_INBOX._sys.broker").await).await;
     for n in 0..2 {
         mark(&other, n).wait().await.unwrap();
     }
     // A broker that has not seen them stored.
-    let under = Under::open(server.connect("_INBOX._sys.broker").await).await;
+    let one = OneShard::open(server.connect("_INBOX._sys.broker").await).await;
     for n in 0..2 {
-        let said: Vec<_> = (0..40).map(|_| under.say("together")).collect();
-        let marked = mark(&under, n);
+        let said: Vec<_> = (0..40).map(|_| one.say("together")).collect();
+        let marked = mark(&one, n);
         for outcome in said.into_iter().chain([marked]) {
             outcome.wait().await.unwrap();
         }
     }
-    let failed = under.log.counters().failed_batches.load(Ordering::Relaxed);
+    let failed = one.log.counters().failed_batches.load(Ordering::Relaxed);
     assert_eq!(failed, 1);
 }
