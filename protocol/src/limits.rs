@@ -60,7 +60,7 @@ pub const COMMAND_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 /// Those of one tenant, in bytes; more are refused `rate_limited`.
 pub const TENANT_COMMAND_BYTES_IN_FLIGHT: usize = 16 * 1024 * 1024;
 /// Largest body that a broker reads where it takes commands in, in bytes; larger ones are read beside.
-pub const BODY_INLINE_MAX_BYTES: usize = 16 * 1024;
+pub const BODY_INLINE_MAX_BYTES: usize = 8 * 1024;
 /// Larger bodies that one broker reads at once.
 pub const BODIES_READ_AT_ONCE: usize = 4;
 /// Queries that one projector answers at once, those that wait not counted.
