@@ -1,5 +1,6 @@
 //! Every tenant's roster in memory: the fold of the log's roster events, rebuilt at start and
-//! followed from then on. Before a name is refused it catches up with the log. Never writes.
+//! followed from then on. Before a name is refused it catches up with the log, as the stream's leader
+//! has it. Never writes.
 
 use crate::aggregate::roster::Roster;
 use crate::error::StartError;
@@ -67,7 +68,7 @@ impl Directory {
             .to_vec();
         let mut end = 0;
         for subject in &filter {
-            let last = shard.last_on_subject(subject).await?;
+            let last = shard.leader_last_on_subject(subject).await?;
             end = end.max(last.map_or(0, |event| event.sequence));
         }
         let (report, folded) = watch::channel(0);
@@ -147,7 +148,7 @@ impl Directory {
         let handle = handle.ok_or_else(unreachable)?;
         let subject = self.subjects.event(scope.owner(), shard, aggregate);
         let last = handle
-            .last_on_subject(&subject)
+            .leader_last_on_subject(&subject)
             .await
             .map_err(|_| unreachable())?;
         let Some(last) = last else {

@@ -6,6 +6,7 @@
 //! | [`appender`] | the task of one shard: rounds, outcomes, retries |
 //! | [`planner`] | what goes next and how; ids that wait meet here |
 //! | [`fair`] | turns among tenants |
+//! | [`payer`] | who waits for a turn of its own |
 //! | [`pace`] | when the next round may go |
 //! | [`recent`] | ids seen stored lately |
 //! | [`publish`] | headers, batches, what an answer means |
@@ -16,6 +17,7 @@ mod appender;
 mod fair;
 mod guard;
 mod pace;
+mod payer;
 mod planner;
 mod publish;
 mod recent;
@@ -26,6 +28,7 @@ use crate::error::AppendError;
 use appender::{Append, Appender};
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use guard::Guard;
+use payer::Payer;
 use planner::Policy;
 use postroad_log::{Keyring, Shard, Unreachable};
 use postroad_protocol::envelope::Sealing;
@@ -133,8 +136,11 @@ impl Outcome {
 /// A context whose publishes are bounded as the log's are: the broker's own queues hold back what is
 /// too much, so the client library's bound must never be met first.
 pub(crate) fn context_of(client: async_nats::Client) -> Context {
+    let ack_wait = Duration::from_millis(limits::APPEND_ACK_WAIT_MS);
     ContextBuilder::new()
-        .ack_timeout(Duration::from_millis(limits::APPEND_ACK_WAIT_MS))
+        // Of acknowledgements that are awaited, and of those whose future was dropped.
+        .timeout(ack_wait)
+        .ack_timeout(ack_wait)
         .max_ack_inflight(4 * limits::COMMANDS_IN_FLIGHT)
         .build(client)
 }
@@ -167,7 +173,9 @@ impl EventLog {
             self.counters.clone(),
         );
         let refused = appender.refused();
-        let (inbox, arriving) = mpsc::channel(limits::COMMANDS_IN_FLIGHT);
+        // Whatever the broker's three doors let in finds room here: commands of agents, of operators,
+        // and observations. So no payer is refused for another's events before they are told apart.
+        let (inbox, arriving) = mpsc::channel(3 * limits::COMMANDS_IN_FLIGHT);
         let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
         shards.entry(shard.number()).or_insert_with(|| Writer {
             shard,
@@ -213,7 +221,8 @@ impl EventLog {
         &self.counters
     }
 
-    /// Seals `draft` and queues it. Drafts of one tenant are stored in the order of these calls.
+    /// Seals `draft` and queues it. Drafts of one [`Payer`] are stored in the order of these
+    /// calls.
     pub(crate) fn append(&self, draft: Draft) -> Outcome {
         match self.queue(draft) {
             Ok(outcome) => outcome,
@@ -241,7 +250,7 @@ impl EventLog {
         let outgoing = Outgoing::new(sealing.seal(&draft.event), draft.expected_last);
         let (promise, answer) = oneshot::channel();
         let append = Append {
-            payer: draft.owner,
+            payer: Payer::of(&draft),
             outgoing,
             event: draft.event,
             time: draft.time,
@@ -294,3 +303,7 @@ impl EventLog {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "event_log/trouble_tests.rs"]
+mod trouble_tests;

@@ -66,7 +66,8 @@ pub(crate) struct Request {
     pub(crate) position: Option<Position>,
 }
 
-/// Whether an id was made so lately that, were it stored before, JetStream would still know it.
+/// Whether an id was made so lately that, were it stored before, JetStream would still know it. That
+/// holds for ids stamped a little ahead, too, since none is taken in long before its stamp.
 fn is_fresh(id: CommandId, now: TimeMs) -> bool {
     id.stamp_ms()
         .is_some_and(|stamp| stamp.abs_diff(now.0) <= FRESH_ID_MS)
@@ -210,5 +211,31 @@ impl Handler {
         };
         let compared = self.log.compare(draft, sequence).await;
         compared.map(Some).map_err(|error| error.refusal(id_field))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrival::check_stamp;
+    use postroad_protocol::limits::DEDUP_WINDOW_S;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_fresh_id_that_was_ever_taken_in_is_still_in_the_deduplication_window(
+            stamp in 1_000_000_u64..2_000_000,
+            before in 0_u64..600_000,
+            after in 0_u64..100_000,
+        ) {
+            let (taken_in, again) = (stamp - before, stamp - 50_000 + after);
+            let text = format!("{:08x}-{:04x}-7000-8000-000000000000", stamp >> 16, stamp & 0xffff);
+            let id = CommandId::parse(&text).unwrap();
+            prop_assert_eq!(id.stamp_ms(), Some(stamp));
+            let was_taken_in = check_stamp(id, TimeMs(taken_in), "messageId").is_ok();
+            if was_taken_in && taken_in <= again && is_fresh(id, TimeMs(again)) {
+                prop_assert!(again - taken_in <= DEDUP_WINDOW_S * 1_000 / 2);
+            }
+        }
     }
 }

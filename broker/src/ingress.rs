@@ -1,28 +1,26 @@
 //! NATS request → admitted command → reply. What can be decided at once is decided in the order in
-//! which it arrives; what has to wait is handed to a lane or a task of its own, and the number of
-//! those is bounded. Never decides, never appends.
+//! which it arrives; what has to wait, or takes long to read, is handed to a lane or a task of its own,
+//! and the number and size of those is bounded. Never decides, never appends.
 
 use crate::answer::{Answer, Replier};
+use crate::arrival::{Arrival, Bodies};
+use crate::dropped::Dropped;
 use crate::handle::{Handler, Request};
 use crate::in_flight::{InFlight, Place};
-use crate::lane::{Lanes, submit};
+use crate::lane::{LaneKey, Lanes, Work, submit};
 use async_nats::client::Client;
 use async_nats::{HeaderValue, Message, Subscriber};
 use futures_util::StreamExt;
 use postroad_protocol::body::Encoding;
-use postroad_protocol::catalogue::{VERBS, Who};
-use postroad_protocol::command::{Command, read_claims, unknown_verb};
+use postroad_protocol::command::unknown_verb;
 use postroad_protocol::envelope::TRACEPARENT;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::{CommandId, TimeMs};
-use postroad_protocol::query::wire::Reading;
 use postroad_protocol::service::{OBSERVE, Observation};
 use postroad_protocol::subject::{RequestKind, Service};
-use postroad_protocol::tenancy::{
-    Admission, Admitted, Claims, Principal, Rejected, RequestContext, Tagger, TenantScope,
-};
+use postroad_protocol::tenancy::{Admission, Principal, Rejected, Tagger, TenantScope};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// Takes requests in.
@@ -33,10 +31,13 @@ pub(crate) struct Ingress {
     pub(crate) handler: Arc<Handler>,
     pub(crate) tagger: Tagger,
     pub(crate) lanes: Lanes,
+    pub(crate) bodies: Bodies,
     pub(crate) commands: InFlight,
+    /// Counted apart, so that no flood keeps the operator out: it has to be able to end one.
+    pub(crate) operators: InFlight,
     /// Counted apart, so that a flood of commands does not keep marks from being stored.
     pub(crate) observations: InFlight,
-    pub(crate) dropped: AtomicU64,
+    pub(crate) dropped: Dropped,
 }
 
 /// What is left to do once a command's outcome is known.
@@ -108,7 +109,12 @@ impl Ingress {
                 return;
             }
         };
-        let place = match self.commands.enter(admitted.context.scope_or_all()) {
+        let (context, bytes) = (&admitted.context, message.payload.len());
+        let place = match context.principal() {
+            Principal::Agent(_) => self.commands.enter(context.scope_or_all(), bytes),
+            Principal::Operator(_) => self.operators.enter(None, bytes),
+        };
+        let place = match place {
             Ok(place) => place,
             Err(refusal) => {
                 replier.refuse(&refusal).await;
@@ -122,10 +128,32 @@ impl Ingress {
             tagger: self.tagger.clone(),
             _place: place,
         };
-        match read(admitted, encoding, &message.payload, time) {
-            Ok(request) => self.dispatch(request, finish).await,
+        match Arrival::new(admitted, encoding, message.payload, time) {
+            Ok(arrival) if arrival.is_small() => match arrival.read() {
+                Ok(request) => self.dispatch(request, finish).await,
+                Err(refusal) => finish.send(Err(refusal)).await,
+            },
+            Ok(arrival) => self.set_aside(arrival, finish).await,
             Err(refusal) => finish.send(Err(refusal)).await,
         }
+    }
+
+    /// Leaves a large command to its reader's lane, where it keeps its place among the reader's others.
+    async fn set_aside(&self, arrival: Arrival, finish: Finish) {
+        let context = &arrival.context;
+        if let (Ok(scope), Ok(reader)) = (context.scope(), context.reader()) {
+            let lane = (scope.clone(), reader.clone());
+            self.enter_lane(lane, Work::Unread(arrival), finish).await;
+            return;
+        }
+        let (handler, bodies) = (self.handler.clone(), self.bodies.clone());
+        tokio::spawn(async move {
+            let outcome = match bodies.read(arrival).await {
+                Ok(request) => handler.handle(request).await,
+                Err(refusal) => Err(refusal),
+            };
+            finish.send(outcome).await;
+        });
     }
 
     async fn dispatch(&self, request: Request, finish: Finish) {
@@ -148,7 +176,14 @@ impl Ingress {
             submit(&self.handler, Ok(decision), finish);
             return;
         }
-        if let Err(finish) = self.lanes.enter(&self.handler, lane, ordered, finish) {
+        self.enter_lane(lane, Work::Read(ordered), finish).await;
+    }
+
+    async fn enter_lane(&self, lane: LaneKey, work: Work, finish: Finish) {
+        let entered = self
+            .lanes
+            .enter(&self.handler, &self.bodies, lane, work, finish);
+        if let Err(finish) = entered {
             let refusal = Refusal::new(
                 ErrorCode::RateLimited,
                 "too many commands of this agent are waiting",
@@ -171,20 +206,20 @@ impl Ingress {
             return;
         };
         let replier = Replier::new(self.client.clone(), reply, Encoding::MessagePack);
-        let read = || {
-            let (OBSERVE, Some(scope)) = (request.verb, request.scope) else {
-                return Err(unknown_verb());
-            };
-            let observation: Observation = Encoding::MessagePack.decode(&message.payload)?;
-            let place = self.observations.enter(Some(&scope))?;
-            Ok((scope, observation, place))
+        let (OBSERVE, Some(scope)) = (request.verb, request.scope) else {
+            replier.refuse(&unknown_verb()).await;
+            return;
         };
-        match read() {
+        let body = message.payload;
+        match self.observations.enter(Some(&scope), body.len()) {
             Err(refusal) => replier.refuse(&refusal).await,
-            Ok((scope, observation, place)) => {
+            Ok(place) => {
                 let handler = self.handler.clone();
                 tokio::spawn(async move {
-                    let observed = handler.observe(&scope, observation, time).await;
+                    let observed = match Encoding::MessagePack.decode::<Observation>(&body) {
+                        Ok(observation) => handler.observe(&scope, observation, time).await,
+                        Err(refusal) => Err(refusal),
+                    };
                     replier.send(observed).await;
                     drop(place);
                 });
@@ -193,7 +228,13 @@ impl Ingress {
     }
 
     fn drop_one(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+        if let Some(report) = self.dropped.add(Instant::now()) {
+            tracing::warn!(
+                new = report.new,
+                total = report.total,
+                "dropped requests that wanted their answer elsewhere than at their caller's inbox"
+            );
+        }
     }
 }
 
@@ -236,66 +277,3 @@ fn traceparent(message: &Message) -> Option<&str> {
     let text = HeaderValue::as_str(header);
     text.bytes().all(|b| b.is_ascii_graphic()).then_some(text)
 }
-
-fn read(
-    admitted: Admitted<'_>,
-    encoding: Encoding,
-    body: &[u8],
-    time: TimeMs,
-) -> Result<Request, Refusal> {
-    let Admitted {
-        context,
-        scope,
-        verb,
-    } = admitted;
-    let known = VERBS.iter().find(|known| {
-        known.kind == RequestKind::Command && known.scope == scope && known.name == verb
-    });
-    match known.ok_or_else(unknown_verb)?.who {
-        Who::Agent => {
-            context.reader()?;
-        }
-        Who::Operator => {
-            context.require_operator()?;
-        }
-        Who::Both => {}
-    }
-    context.check_claims(&claims_of(&context, encoding, body)?)?;
-    let identified = Command::read(scope, verb, encoding, body)?;
-    let position = match identified.command {
-        Command::MarkAsRead(_) => encoding.decode::<Reading>(body)?.position,
-        _ => None,
-    };
-    Ok(Request {
-        context,
-        id: identified.id,
-        command: identified.command,
-        time,
-        position,
-    })
-}
-
-/// What a request says of its caller. Of an operator that is the tenant alone: it has no role to
-/// claim, and its verbs use the other names for something else.
-fn claims_of(context: &RequestContext, encoding: Encoding, body: &[u8]) -> Result<Claims, Refusal> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct OperatorClaims {
-        #[serde(default)]
-        tenant_id: Option<String>,
-    }
-    match context.principal() {
-        Principal::Agent(_) => read_claims(encoding, body),
-        Principal::Operator(_) => {
-            let OperatorClaims { tenant_id } = encoding.decode(body)?;
-            Ok(Claims {
-                tenant_id,
-                ..Claims::default()
-            })
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "ingress_tests.rs"]
-mod tests;

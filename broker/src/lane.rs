@@ -1,8 +1,9 @@
-//! Keeps one reader's commands in the order in which they came, when deciding one of them has to
-//! wait: they are decided side by side and handed to the log one behind the other. A lane is open
-//! only while something of its reader waits.
+//! Keeps one reader's commands in the order in which they came, when reading or deciding one of them
+//! has to wait: they are read and decided side by side and handed to the log one behind the other. A lane
+//! is open only while something of its reader waits.
 
-use crate::handle::{Decision, Handler, Ordered};
+use crate::arrival::{Arrival, Bodies};
+use crate::handle::{Decision, Handler, Ordered, Request};
 use crate::ingress::Finish;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -20,7 +21,35 @@ const DECIDING: usize = 64;
 /// Whose lane.
 pub(crate) type LaneKey = (TenantScope, Reader);
 
-type Waiting = (Ordered, Finish);
+/// What waits in a lane.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A command that was read.
+    Read(Ordered),
+    /// One whose body is large.
+    Unread(Arrival),
+}
+
+type Waiting = (Work, Finish);
+
+/// What came of it.
+enum Decided {
+    Ordered(Result<Decision, Refusal>),
+    /// Reading it showed a command that needs no order.
+    Other(Request),
+}
+
+async fn decide(handler: &Handler, bodies: &Bodies, work: Work) -> Decided {
+    let read = match work {
+        Work::Read(ordered) => Ok(Ok(ordered)),
+        Work::Unread(arrival) => bodies.read(arrival).await.and_then(Request::ordered),
+    };
+    match read {
+        Ok(Ok(ordered)) => Decided::Ordered(handler.decide_in_order(&ordered).await),
+        Ok(Err(request)) => Decided::Other(request),
+        Err(refusal) => Decided::Ordered(Err(refusal)),
+    }
+}
 
 /// Lanes that are open. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -41,32 +70,50 @@ impl Lanes {
     pub(crate) fn enter(
         &self,
         handler: &Arc<Handler>,
+        bodies: &Bodies,
         key: LaneKey,
-        request: Ordered,
+        work: Work,
         finish: Finish,
     ) -> Result<(), Box<Finish>> {
         let mut open = self.lock();
         let lane = open.entry(key.clone()).or_insert_with(|| {
             let (lane, inbox) = mpsc::channel(TENANT_COMMANDS_WAITING);
-            tokio::spawn(self.clone().serve(handler.clone(), key, inbox));
+            let served = self
+                .clone()
+                .serve(handler.clone(), bodies.clone(), key, inbox);
+            tokio::spawn(served);
             lane
         });
-        lane.try_send((request, finish))
+        lane.try_send((work, finish))
             .map_err(|full| Box::new(full.into_inner().1))
     }
 
-    async fn serve(self, handler: Arc<Handler>, key: LaneKey, mut inbox: mpsc::Receiver<Waiting>) {
+    async fn serve(
+        self,
+        handler: Arc<Handler>,
+        bodies: Bodies,
+        key: LaneKey,
+        mut inbox: mpsc::Receiver<Waiting>,
+    ) {
         let mut deciding = FuturesOrdered::new();
         loop {
             tokio::select! {
                 biased;
                 Some((decided, finish)) = deciding.next(), if !deciding.is_empty() => {
-                    submit(&handler, decided, finish);
+                    match decided {
+                        Decided::Ordered(decided) => submit(&handler, decided, finish),
+                        Decided::Other(request) => {
+                            let handler = handler.clone();
+                            tokio::spawn(async move {
+                                finish.send(handler.handle(request).await).await;
+                            });
+                        }
+                    }
                 }
-                Some((request, finish)) = inbox.recv(), if deciding.len() < DECIDING => {
-                    let handler = handler.clone();
+                Some((work, finish)) = inbox.recv(), if deciding.len() < DECIDING => {
+                    let (handler, bodies) = (handler.clone(), bodies.clone());
                     deciding.push_back(async move {
-                        (handler.decide_in_order(&request).await, finish)
+                        (decide(&handler, &bodies, work).await, finish)
                     });
                 }
             }

@@ -5,6 +5,8 @@
 //! | module | owns |
 //! |---|---|
 //! | `ingress` | requests in, in order; bounds |
+//! | `arrival` | a command's body, read at once or beside |
+//! | `dropped` | requests that get no answer, counted |
 //! | `lane`, `in_flight` | order of what waits; how much is taken on |
 //! | `handle` | COMMAND BECOMES EVENT |
 //! | `aggregate` | pure decide and fold |
@@ -19,8 +21,10 @@
 
 mod aggregate;
 mod answer;
+mod arrival;
 mod ask;
 mod directory;
+mod dropped;
 mod error;
 mod event_log;
 mod handle;
@@ -29,10 +33,16 @@ mod ingress;
 mod lane;
 mod push;
 
+// Tests of the inside share the server that tests of the outside run on.
+#[cfg(test)]
+extern crate self as postroad_broker;
+
 pub use error::StartError;
 
+use crate::arrival::Bodies;
 use crate::ask::Ask;
 use crate::directory::Directory;
+use crate::dropped::Dropped;
 use crate::event_log::EventLog;
 use crate::handle::Handler;
 use crate::in_flight::InFlight;
@@ -47,7 +57,7 @@ use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{Owner, RequestKind, Service, Subjects};
 use postroad_protocol::tenancy::{Admission, Tagger};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -151,9 +161,11 @@ impl Broker {
             handler,
             tagger: config.tagger,
             lanes: Lanes::default(),
+            bodies: Bodies::default(),
             commands: InFlight::default(),
+            operators: InFlight::default(),
             observations: InFlight::default(),
-            dropped: AtomicU64::new(0),
+            dropped: Dropped::default(),
         });
         let (stop, serving) = serve(client, subjects, &ingress).await?;
         Ok(Self {
@@ -173,7 +185,7 @@ impl Broker {
     pub fn counters(&self) -> BrokerCounters {
         let log = self.ingress.handler.log.counters();
         BrokerCounters {
-            dropped_requests: self.ingress.dropped.load(Ordering::Relaxed),
+            dropped_requests: self.ingress.dropped.total(),
             appended: log.appended.load(Ordering::Relaxed),
             batched: log.batched.load(Ordering::Relaxed),
             batches: log.batches.load(Ordering::Relaxed),
@@ -191,6 +203,7 @@ impl Broker {
                 let _panicked = serving.await;
             }
             self.ingress.commands.idle().await;
+            self.ingress.operators.idle().await;
             self.ingress.observations.idle().await;
             self.ingress.handler.log.close().await;
             self.client.flush().await

@@ -4,7 +4,10 @@
 use crate::error::{Broken, LogError, Unreachable};
 use crate::stored::{Anchor, StoredEvent};
 use async_nats::jetstream::context::Context;
-use async_nats::jetstream::stream::{DirectGetErrorKind, Info, RawMessageErrorKind, Stream};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{
+    DirectGetError, DirectGetErrorKind, Info, RawMessageError, RawMessageErrorKind, Stream,
+};
 use postroad_protocol::position::Position;
 use postroad_protocol::subject::shard_stream;
 
@@ -112,6 +115,27 @@ impl Shard {
         )
     }
 
+    /// The last event stored under `subject`, as the stream's leader has it. Any replica answers the
+    /// other reads, and one that lags may not have it yet: what is decided by its absence asks here.
+    pub async fn leader_last_on_subject(
+        &self,
+        subject: &str,
+    ) -> Result<Option<StoredEvent>, Unreachable> {
+        led(self.stream.get_last_raw_message_by_subject(subject).await)
+    }
+
+    /// The first event at or after `sequence` whose subject matches `filter`, as the leader has it.
+    pub async fn leader_next_on_subject(
+        &self,
+        sequence: u64,
+        filter: &str,
+    ) -> Result<Option<StoredEvent>, Unreachable> {
+        led(self
+            .stream
+            .get_first_raw_message_by_subject(filter, sequence)
+            .await)
+    }
+
     /// Whether the event that `anchor` knows lies where it lay. A replica that lags answers wrongly, so
     /// what it denies is asked of the stream's leader.
     async fn holds(&self, anchor: &Anchor) -> Result<bool, Unreachable> {
@@ -119,16 +143,8 @@ impl Shard {
         if self.get(anchor.sequence).await?.as_ref().is_some_and(same) {
             return Ok(true);
         }
-        match self.stream.get_raw_message(anchor.sequence).await {
-            Ok(message) => Ok(same(&StoredEvent::new(
-                message.sequence,
-                &message.subject,
-                Some(&message.headers),
-                message.payload,
-            ))),
-            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(false),
-            Err(error) => Err(Unreachable::at("reading one event")(error)),
-        }
+        let led = led(self.stream.get_raw_message(anchor.sequence).await)?;
+        Ok(led.as_ref().is_some_and(same))
     }
 
     /// Whether the stream still holds what `anchor` knows.
@@ -163,19 +179,28 @@ impl Shard {
 }
 
 fn found(
-    result: Result<
-        async_nats::jetstream::message::StreamMessage,
-        async_nats::jetstream::stream::DirectGetError,
-    >,
+    result: Result<StreamMessage, DirectGetError>,
 ) -> Result<Option<StoredEvent>, Unreachable> {
     match result {
-        Ok(message) => Ok(Some(StoredEvent::new(
-            message.sequence,
-            &message.subject,
-            Some(&message.headers),
-            message.payload,
-        ))),
+        Ok(message) => Ok(Some(stored(message))),
         Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
         Err(error) => Err(Unreachable::at("reading one event")(error)),
     }
+}
+
+fn led(result: Result<StreamMessage, RawMessageError>) -> Result<Option<StoredEvent>, Unreachable> {
+    match result {
+        Ok(message) => Ok(Some(stored(message))),
+        Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(None),
+        Err(error) => Err(Unreachable::at("reading one event of the leader")(error)),
+    }
+}
+
+fn stored(message: StreamMessage) -> StoredEvent {
+    StoredEvent::new(
+        message.sequence,
+        &message.subject,
+        Some(&message.headers),
+        message.payload,
+    )
 }

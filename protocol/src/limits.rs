@@ -54,6 +54,15 @@ pub const SHARDS_MAX: u16 = 256;
 pub const COMMANDS_IN_FLIGHT: usize = 8_192;
 /// Commands of one tenant that wait for the log in one broker; more are refused `rate_limited`.
 pub const TENANT_COMMANDS_WAITING: usize = 2_048;
+/// Bodies of the commands that one broker holds between arrival and reply, in bytes. Each may be there
+/// three times for a moment: as it came, as an event, and sealed.
+pub const COMMAND_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+/// Those of one tenant, in bytes; more are refused `rate_limited`.
+pub const TENANT_COMMAND_BYTES_IN_FLIGHT: usize = 16 * 1024 * 1024;
+/// Largest body that a broker reads where it takes commands in, in bytes; larger ones are read beside.
+pub const BODY_INLINE_MAX_BYTES: usize = 8 * 1024;
+/// Larger bodies that one broker reads at once.
+pub const BODIES_READ_AT_ONCE: usize = 4;
 /// Queries that one projector answers at once, those that wait not counted.
 pub const QUERIES_IN_FLIGHT: usize = 256;
 /// Queries of one tenant that one projector answers at once: a burst leaves room for its neighbours.
@@ -79,10 +88,17 @@ pub const DEDUP_WINDOW_S: u64 = 300;
 /// A command id whose UUIDv7 stamp lies this near to now cannot have been applied before the
 /// deduplication window; any other id is looked up at the projector first. In milliseconds.
 pub const FRESH_ID_MS: u64 = 30_000;
+/// How far a command id may be stamped ahead of the broker's clock, in milliseconds; others are refused.
+pub const ID_AHEAD_MAX_MS: u64 = 120_000;
+/// What was stored as early as its stamp allows is still in the window when its id is last held fresh;
+/// the other half of the window is for clocks of brokers that disagree, and for retries on their way.
+const _: () = assert!(2 * (ID_AHEAD_MAX_MS + FRESH_ID_MS) <= DEDUP_WINDOW_S * 1_000);
 /// How long a query waits for the position it names, in milliseconds.
 pub const POSITION_WAIT_MS: u64 = 5_000;
 /// How long a broker waits for JetStream's acknowledgement of one append, in milliseconds.
 pub const APPEND_ACK_WAIT_MS: u64 = 5_000;
+/// Damaged events that one `accept_damage` may give up.
+pub const DAMAGE_MAX_EVENTS: usize = 10_000;
 /// Events that the projector applies in one transaction at most.
 pub const APPLY_MAX_EVENTS: usize = 8_192;
 /// Bytes of payload that the projector applies in one transaction at most.

@@ -240,7 +240,18 @@ pub(crate) mod given {
     use super::*;
     use postroad_protocol::event::{Actor, AgentRetired, ReaderRegistered, TenantCreated};
     use postroad_protocol::id::{CommandId, TenantId};
-    use postroad_protocol::tenancy::Scope;
+    use postroad_protocol::subject::{RequestKind, Subjects};
+    use postroad_protocol::tenancy::{Admission, Scope, TenantScope};
+
+    /// Proof for a tenant, had where agents have it.
+    pub(crate) fn scope(tenant: &str) -> TenantScope {
+        let subject = format!("postroad.{tenant}.cmd.tau.pi.self.x");
+        let reply = format!("_INBOX.{tenant}.tau.pi.1");
+        #[expect(clippy::disallowed_methods, reason = "tests enter by the real door")]
+        let admission = Admission::new(Subjects::default());
+        let admitted = admission.admit(RequestKind::Command, &subject, Some(&reply), None);
+        admitted.unwrap().context.scope().unwrap().clone()
+    }
 
     pub(crate) fn role(name: &str) -> Role {
         Role::parse(name).unwrap()

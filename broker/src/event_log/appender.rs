@@ -6,13 +6,15 @@ mod settle;
 
 use super::guard::Guard;
 use super::pace::Pace;
+use super::payer::Payer;
 use super::planner::{NotTaken, Planner, Policy, Round, Ticket};
-use super::publish::{Failure, Outgoing, acknowledged, send_member, send_plain};
+use super::publish::{Failure, Outgoing, acknowledged, send_batch, send_plain};
 use super::recent::{DedupId, Recent};
 use super::stored::Stored;
 use super::{Appended, Counters};
 use crate::aggregate::repeat::{Taken, is_repeat};
 use crate::error::AppendError;
+use async_nats::client::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::publish::PublishAck;
@@ -21,9 +23,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use postroad_log::{Broken, Keyring, LogError, Shard};
 use postroad_protocol::event::Event;
-use postroad_protocol::id::{CommandId, TimeMs};
+use postroad_protocol::id::TimeMs;
 use postroad_protocol::limits::APPEND_ACK_WAIT_MS;
-use postroad_protocol::tenancy::TenantScope;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -41,11 +42,10 @@ const DOUBT: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 type Answer = oneshot::Sender<Result<Appended, AppendError>>;
-type Payer = Option<TenantScope>;
 
 /// One event for the log.
 pub(super) struct Append {
-    /// Who waits for its turn; none for the deployment's own events.
+    /// Who waits for its turn.
     pub(super) payer: Payer,
     /// As it goes on the wire.
     pub(super) outgoing: Outgoing,
@@ -89,6 +89,7 @@ impl Done {
 /// The state of one shard's task.
 pub(super) struct Appender {
     shard: Shard,
+    client: Client,
     keyring: Keyring,
     guard: Guard,
     planner: Planner<Payer, Pending>,
@@ -119,10 +120,11 @@ impl Appender {
     ) -> Self {
         Self {
             connection: watch::Sender::new(guard.verified()),
+            client: shard.context().client(),
             shard,
             keyring,
             guard,
-            planner: Planner::new(policy),
+            planner: Planner::new(policy, Instant::now()),
             recent: Recent::default(),
             counters,
             jobs: FuturesUnordered::new(),
@@ -145,7 +147,10 @@ impl Appender {
         let mut open = true;
         let mut done = Vec::new();
         while open || !self.planner.is_empty() {
-            let (busy, wait) = (!self.planner.is_empty(), self.wait());
+            let (busy, wait) = (
+                !self.planner.is_empty() || self.broken.is_some(),
+                self.wait(),
+            );
             tokio::select! {
                 biased;
                 Some(job) = self.jobs.next(), if !self.jobs.is_empty() => done.push(job),
@@ -161,19 +166,23 @@ impl Appender {
             while let Ok(append) = inbox.try_recv() {
                 self.offer(append);
             }
-            // A success counts only if the log is still the one that was written to.
-            let in_place = self.look().await;
-            for job in done.extract_if(.., |job| in_place || !job.is_success()) {
+            self.look().await;
+            // A success counts only if it came from the log that was written to.
+            let verified = self.guard.is_current();
+            for job in done.extract_if(.., |job| verified || !job.is_success()) {
                 self.settle(job);
             }
-            if in_place {
-                self.send_rounds().await;
-            }
+            self.send_rounds().await;
             self.sweep();
         }
     }
 
     fn wait(&self) -> Duration {
+        if let Some((_, seen)) = &self.broken
+            && self.planner.is_empty()
+        {
+            return LOOK_AGAIN.saturating_sub(seen.elapsed()).max(TICK);
+        }
         let held = self.pace.remaining(Instant::now());
         held.map_or(TICK, |held| held.min(TICK))
     }
@@ -239,17 +248,25 @@ impl Appender {
         }
     }
 
-    /// Whether the log may be written to now.
-    async fn look(&mut self) -> bool {
-        if let Some((_, seen)) = &self.broken {
-            if self.planner.is_empty() || seen.elapsed() < LOOK_AGAIN {
-                return false;
-            }
-        } else if self.guard.is_current() {
-            return true;
+    /// Whether the log may be written to now. What is handed to a client that is not connected goes out
+    /// on its next connection, before anybody has looked at the log there.
+    fn is_in_place(&self) -> bool {
+        self.broken.is_none() && self.is_connected() && self.guard.is_current()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Looks at the log where it is not known to be in place.
+    async fn look(&mut self) {
+        if self.is_in_place() || !self.is_connected() {
+            return;
         }
-        if self.shard.context().client().connection_state() != State::Connected {
-            return false;
+        if let Some((_, seen)) = &self.broken
+            && seen.elapsed() < LOOK_AGAIN
+        {
+            return;
         }
         match self.guard.verify().await {
             Ok(()) => {
@@ -260,25 +277,29 @@ impl Appender {
                 }
                 self.connection.send_replace(self.guard.verified());
                 self.reconnected = true;
-                true
             }
             Err(LogError::Broken(broken)) => {
                 let doubted = *self.doubted.get_or_insert_with(Instant::now);
                 if doubted.elapsed() >= DOUBT {
                     self.refuse_everything(broken);
                 }
-                false
             }
-            Err(LogError::Unreachable(_)) => false,
+            Err(LogError::Unreachable(_)) => {}
         }
     }
 
     fn refuse_everything(&mut self, broken: Broken) {
         let shard = self.shard.number();
-        tracing::error!(shard, %broken, "not the log that this broker wrote to: it takes no commands");
-        for id in self.planner.ids_where(|_| true) {
+        if self.broken.is_none() {
+            tracing::error!(shard, %broken, "not the log that this broker wrote to: it takes no commands");
+        }
+        // What never was on its way is not stored; of the rest nobody can say.
+        for id in self.planner.waiting_where(|pending| !pending.maybe_stored) {
             let broken = broken.clone();
             self.fail(id, &AppendError::Broken { shard, broken });
+        }
+        for id in self.planner.ids_where(|_| true) {
+            self.fail(id, &AppendError::Unknown { shard });
         }
         self.broken = Some((broken, Instant::now()));
         self.refused.store(true, Ordering::Relaxed);
@@ -295,45 +316,45 @@ impl Appender {
             }
             self.reconnected = false;
         }
-        while let Some(round) = self.planner.next_round() {
-            match round {
+        // Also while it sends: the connection may be another one by now, or take nothing more.
+        while self.is_in_place()
+            && let Some(round) = self.planner.next_round()
+        {
+            let sent = match round {
                 Round::Plain(id) => self.send_one(id).await,
                 Round::Batch(ids) => self.send_batch(ids).await,
+            };
+            if sent == Err(Failure::Unknown) {
+                return;
             }
         }
     }
 
-    async fn send_one(&mut self, id: DedupId) {
+    async fn send_one(&mut self, id: DedupId) -> Result<(), Failure> {
         let Some(pending) = self.planner.get_mut(id) else {
-            return;
+            return Ok(());
         };
         let sent = send_plain(self.shard.context(), &pending.append.outgoing).await;
+        let outcome = sent.as_ref().map(|_| ()).map_err(Clone::clone);
         let answered = self.answered(sent);
         self.jobs
             .push(async move { Done::Plain(id, answered.await) }.boxed());
+        outcome
     }
 
-    async fn send_batch(&mut self, ids: Vec<DedupId>) {
+    async fn send_batch(&mut self, ids: Vec<DedupId>) -> Result<(), Failure> {
         self.pace.batch_sent(Instant::now());
-        let batch = CommandId::generate().to_string();
-        let mut sent = Err(Failure::Unknown);
-        for (index, id) in ids.iter().enumerate() {
-            let Some(pending) = self.planner.get_mut(*id) else {
-                continue;
-            };
-            let event = &pending.append.outgoing;
-            match send_member(self.shard.context(), &batch, index + 1, ids.len(), event).await {
-                Ok(None) => {}
-                Ok(Some(future)) => sent = Ok(future),
-                Err(failure) => {
-                    sent = Err(failure);
-                    break;
-                }
-            }
-        }
+        let events: Vec<&Outgoing> = ids
+            .iter()
+            .filter_map(|id| self.planner.get(*id))
+            .map(|pending| &pending.append.outgoing)
+            .collect();
+        let sent = send_batch(self.shard.context(), events.into_iter()).await;
+        let outcome = sent.as_ref().map(|_| ()).map_err(Clone::clone);
         let answered = self.answered(sent);
         self.jobs
             .push(async move { Done::Batch(ids, answered.await) }.boxed());
+        outcome
     }
 
     /// Waits for an answer as long as the connection lives on which it would come.

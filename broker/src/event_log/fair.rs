@@ -59,12 +59,30 @@ impl<P: Clone + Eq + Hash, T> FairQueue<P, T> {
 
     /// Takes the next items in turn, at most `max_items` and `max_bytes`; the first one always.
     pub(crate) fn take(&mut self, max_items: usize, max_bytes: usize) -> Vec<T> {
+        self.take_of(max_items, max_bytes, |_| true)
+    }
+
+    /// Takes the next item of those payers of which `may` is true.
+    pub(crate) fn take_one(&mut self, may: impl Fn(&P) -> bool) -> Option<T> {
+        // Turns go round until somebody may, so there has to be one.
+        let has_one = |payer: &P| may(payer) && self.lanes.contains_key(payer);
+        if !self.turns.iter().any(has_one) {
+            return None;
+        }
+        self.take_of(1, usize::MAX, may).pop()
+    }
+
+    fn take_of(&mut self, max_items: usize, max_bytes: usize, may: impl Fn(&P) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
         let mut bytes = 0_usize;
         while taken.len() < max_items {
             let Some(payer) = self.turns.front() else {
                 break;
             };
+            if !may(payer) {
+                self.turns.rotate_left(1);
+                continue;
+            }
             let Some(lane) = self.lanes.get_mut(payer) else {
                 self.turns.pop_front();
                 continue;
@@ -199,6 +217,15 @@ mod tests {
             .iter()
             .position(|item| *item == "calm");
         assert!(place.unwrap() <= TURN_BYTES / 1_024, "{place:?}");
+    }
+
+    #[test]
+    fn who_may_not_is_passed_over_and_keeps_its_place() {
+        let mut queue = queue_of(&[(0, 10), (1, 40_000), (0, 30)]);
+        assert_eq!(queue.take_one(|payer| *payer > 1), None);
+        assert_eq!(queue.take_one(|payer| *payer == 1), Some((1, 40_000, 1)));
+        assert_eq!(queue.take_one(|payer| *payer == 1), None);
+        assert_eq!(queue.take(10, usize::MAX).len(), 2);
     }
 
     #[test]

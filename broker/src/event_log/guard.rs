@@ -2,15 +2,22 @@
 //! last event that it knows must still be there: a tail that was cut and filled again passes every
 //! other check. Never writes.
 
-use async_nats::jetstream::context::Context;
+use async_nats::Statistics;
 use bytes::Bytes;
 use postroad_log::{Anchor, LogError, Shard, Unreachable, digest};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long one look may take. Everything of the shard waits for it, and after a reconnect that does
+/// not last each of its questions would wait for an answer that cannot come.
+const LOOK_WAIT: Duration = Duration::from_secs(1);
 
 /// The last event known of one shard, and the connection on which it was last found in place.
 #[derive(Debug)]
 pub(super) struct Guard {
     shard: Shard,
+    connection: Arc<Statistics>,
     last: Last,
     verified: u64,
 }
@@ -27,19 +34,11 @@ enum Last {
     },
 }
 
-/// How often the client has connected: another number is another connection.
-pub(super) fn connects(context: &Context) -> u64 {
-    context
-        .client()
-        .statistics()
-        .connects
-        .load(Ordering::Relaxed)
-}
-
 impl Guard {
     /// Takes the end of the shard as it is now for what has to stay.
     pub(super) async fn open(shard: Shard) -> Result<Self, Unreachable> {
-        let verified = connects(shard.context());
+        let connection = shard.context().client().statistics();
+        let verified = connection.connects.load(Ordering::Relaxed);
         let extent = shard.extent().await?;
         let anchor = match extent.last {
             0 => Anchor::start(shard.epoch()),
@@ -51,6 +50,7 @@ impl Guard {
         };
         Ok(Self {
             shard,
+            connection,
             last: Last::Found(anchor),
             verified,
         })
@@ -69,7 +69,7 @@ impl Guard {
 
     /// Whether the connection is still the one on which the log was verified.
     pub(super) fn is_current(&self) -> bool {
-        connects(self.shard.context()) == self.verified
+        self.connects() == self.verified
     }
 
     /// The connection on which the log was verified.
@@ -77,15 +77,21 @@ impl Guard {
         self.verified
     }
 
-    /// Looks whether the last event known is still in its place.
+    /// Looks whether the last event known is still in its place; not for longer than a moment.
     ///
     /// # Errors
     /// [`LogError`].
     pub(super) async fn verify(&mut self) -> Result<(), LogError> {
-        let connects = connects(self.shard.context());
-        self.shard.verify(&self.anchor()).await?;
+        let (connects, anchor) = (self.connects(), self.anchor());
+        let look = tokio::time::timeout(LOOK_WAIT, self.shard.verify(&anchor)).await;
+        look.map_err(Unreachable::at("looking whether the log is in place"))??;
         self.verified = connects;
         Ok(())
+    }
+
+    /// How often the client has connected: another number is another connection.
+    fn connects(&self) -> u64 {
+        self.connection.connects.load(Ordering::Relaxed)
     }
 
     fn sequence(&self) -> u64 {

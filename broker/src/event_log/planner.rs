@@ -4,6 +4,9 @@
 //! Every event that waits or is on its way is known here by its id, so a second one with the same id
 //! meets the first instead of sinking a batch. A payer whose repeat did sink one is *suspected* for a
 //! while: its events go alone, a few at a time, so that its neighbours' batches hold.
+//!
+//! One payer's events depart in the order in which they arrived: at any time they all wait in one queue,
+//! with the others or apart, and none departs alone past one that travels in a batch, which may still fail.
 
 use super::fair::FairQueue;
 use super::recent::DedupId;
@@ -21,6 +24,10 @@ const WATCHED_WINDOW: usize = 4;
 /// First suspicion; each further one doubles, up to [`SUSPICION_MAX`].
 const SUSPICION: Duration = Duration::from_secs(10);
 const SUSPICION_MAX: Duration = Duration::from_mins(10);
+/// For so long after its start a broker has not seen what was stored before, and honest repeats of that
+/// sink batches: they cost their payer only [`SUSPICION_EARLY`], and no strike.
+const EARLY: Duration = Duration::from_mins(1);
+const SUSPICION_EARLY: Duration = Duration::from_secs(1);
 /// Payers under suspicion at once; beyond it batches may be sunk again, and nothing else happens.
 const SUSPECTS_MAX: usize = 4_096;
 
@@ -91,6 +98,32 @@ struct Suspicion {
     strikes: u32,
 }
 
+impl Suspicion {
+    /// How long it lasts after so many strikes.
+    fn length(&self) -> Duration {
+        let doubled = self.strikes.saturating_sub(1).min(6);
+        SUSPICION.saturating_mul(1 << doubled).min(SUSPICION_MAX)
+    }
+
+    /// A batch was sunk. Whatever one incident sinks, repeats that were taken in before it was noticed
+    /// included, is one strike.
+    fn strike(&mut self, now: Instant, early: bool) {
+        let length = if early {
+            SUSPICION_EARLY
+        } else {
+            if self.until + SUSPICION_MAX < now {
+                // Long ago is forgotten: honest repeats of a retry sink a batch now and then.
+                self.strikes = 0;
+            }
+            if self.strikes == 0 || self.until <= now {
+                self.strikes += 1;
+            }
+            self.length()
+        };
+        self.until = self.until.max(now + length);
+    }
+}
+
 /// The plan of one shard.
 #[derive(Debug)]
 pub(crate) struct Planner<P, T> {
@@ -103,11 +136,14 @@ pub(crate) struct Planner<P, T> {
     slots: HashMap<DedupId, Slot<P, T>>,
     suspects: HashMap<P, Suspicion>,
     on_way: [usize; 5],
+    /// Events of each payer that travel in a batch.
+    batched: HashMap<P, usize>,
+    started: Instant,
 }
 
 impl<P: Clone + Eq + Hash, T> Planner<P, T> {
-    /// An empty plan.
-    pub(crate) fn new(policy: Policy) -> Self {
+    /// An empty plan of a broker that starts now.
+    pub(crate) fn new(policy: Policy, now: Instant) -> Self {
         Self {
             policy,
             fair: FairQueue::default(),
@@ -117,6 +153,8 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
             slots: HashMap::new(),
             suspects: HashMap::new(),
             on_way: [0; 5],
+            batched: HashMap::new(),
+            started: now,
         }
     }
 
@@ -139,9 +177,10 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
             return Err(NotTaken::Full(item));
         }
         let suspected = self.suspects.get(&ticket.payer);
-        // What waits apart keeps its successors behind it: a payer's events stay in order.
+        // What waits apart keeps its successors behind it, and takes its predecessors along.
         let apart = ticket.alone || watched > 0 || suspected.is_some_and(|s| s.until > now);
         let queue = if apart {
+            self.set_apart(&ticket.payer);
             &mut self.watched
         } else {
             &mut self.fair
@@ -190,10 +229,12 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
                 return Some(Round::Plain(id));
             }
         }
-        while self.watched.len() > 0 && self.on_way[Way::Watched as usize] < WATCHED_WINDOW {
-            if let Some(id) = self.watched.take(1, usize::MAX).pop()
-                && self.depart(id, Way::Watched)
-            {
+        while self.on_way[Way::Watched as usize] < WATCHED_WINDOW {
+            let batched = &self.batched;
+            let Some(id) = self.watched.take_one(|payer| !batched.contains_key(payer)) else {
+                break;
+            };
+            if self.depart(id, Way::Watched) {
                 return Some(Round::Plain(id));
             }
         }
@@ -251,6 +292,9 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
             Some(slot) if slot.way.is_none() => {
                 slot.way = Some(way);
                 self.on_way[way as usize] += 1;
+                if way == Way::Batch {
+                    *self.batched.entry(slot.payer.clone()).or_default() += 1;
+                }
                 true
             }
             _ => false,
@@ -258,12 +302,29 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
     }
 
     fn arrive(&mut self, id: DedupId) {
-        if let Some(way) = self.slots.get_mut(&id).and_then(|slot| slot.way.take()) {
-            self.on_way[way as usize] -= 1;
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return;
+        };
+        let Some(way) = slot.way.take() else {
+            return;
+        };
+        self.on_way[way as usize] -= 1;
+        if way == Way::Batch
+            && let Some(count) = self.batched.get_mut(&slot.payer)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.batched.remove(&slot.payer);
+            }
         }
     }
 
     /// The event known under `id`.
+    pub(crate) fn get(&self, id: DedupId) -> Option<&T> {
+        self.slots.get(&id).map(|slot| &slot.item)
+    }
+
+    /// The event known under `id`, to change it.
     pub(crate) fn get_mut(&mut self, id: DedupId) -> Option<&mut T> {
         self.slots.get_mut(&id).map(|slot| &mut slot.item)
     }
@@ -298,19 +359,19 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
                 .retain(|_, suspicion| suspicion.until + SUSPICION_MAX > now);
         }
         if self.suspects.len() < SUSPECTS_MAX || self.suspects.contains_key(&payer) {
-            let suspicion = self.suspects.entry(payer.clone()).or_insert(Suspicion {
+            let first = Suspicion {
                 until: now,
                 strikes: 0,
-            });
-            if suspicion.until + SUSPICION_MAX < now {
-                // Long ago is forgotten: honest repeats of a retry sink a batch now and then.
-                suspicion.strikes = 0;
-            }
-            let length = SUSPICION.saturating_mul(1 << suspicion.strikes.min(6));
-            suspicion.strikes += 1;
-            suspicion.until = now + length.min(SUSPICION_MAX);
+            };
+            let suspicion = self.suspects.entry(payer.clone()).or_insert(first);
+            suspicion.strike(now, now < self.started + EARLY);
         }
-        for (bytes, waiting) in self.fair.take_all_of(&payer) {
+        self.set_apart(&payer);
+    }
+
+    /// Lets everything of `payer` that waits go alone. What already does is older than the rest of it.
+    fn set_apart(&mut self, payer: &P) {
+        for (bytes, waiting) in self.fair.take_all_of(payer) {
             self.watched.push(payer.clone(), bytes, waiting);
         }
     }

@@ -7,8 +7,14 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use bytes::Bytes;
 use postroad_protocol::envelope::Sealed;
+use postroad_protocol::id::CommandId;
 use std::error::Error as _;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
+/// How long handing one event, or one batch, to the client may take. Its queue is full only when the
+/// connection takes nothing; then whoever waits here keeps everybody's deadlines waiting.
+const SEND_WAIT: Duration = Duration::from_secs(1);
 const BATCH_ID: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
@@ -80,11 +86,17 @@ pub(super) enum Failure {
     Unknown,
 }
 
-/// Sends one event. Returns once it is on its way.
+/// Sends one event. Returns once it is on its way; `Unknown` when the connection takes nothing.
 pub(super) async fn send_plain(
     context: &Context,
     event: &Outgoing,
 ) -> Result<PublishAckFuture, Failure> {
+    let deadline = Instant::now() + SEND_WAIT;
+    let sent = timeout_at(deadline, put_plain(context, event)).await;
+    sent.unwrap_or(Err(Failure::Unknown))
+}
+
+async fn put_plain(context: &Context, event: &Outgoing) -> Result<PublishAckFuture, Failure> {
     let mut headers = event.headers();
     if let Some(expected) = event.expected_last {
         headers.insert(EXPECTED_LAST, expected.to_string());
@@ -98,9 +110,30 @@ pub(super) async fn send_plain(
         .map_err(|error| meaning(&error))
 }
 
+/// Sends `events` as one atomic batch. Returns once its commit is on its way; `Unknown` when the
+/// connection takes nothing.
+pub(super) async fn send_batch<'a>(
+    context: &Context,
+    events: impl ExactSizeIterator<Item = &'a Outgoing>,
+) -> Result<PublishAckFuture, Failure> {
+    let deadline = Instant::now() + SEND_WAIT;
+    let batch = CommandId::generate().to_string();
+    let count = events.len();
+    for (index, event) in events.enumerate() {
+        let sent = put_member(context, &batch, index + 1, count, event);
+        let sent = timeout_at(deadline, sent).await;
+        if let Some(commit) = sent.unwrap_or(Err(Failure::Unknown))? {
+            return Ok(commit);
+        }
+    }
+    Err(Failure::NotStored {
+        cause: "a batch without members".to_owned(),
+    })
+}
+
 /// Sends member `number` of a batch of `count`, counted from 1. The last one commits, and only its
 /// answer counts: the others are sent without asking for any.
-pub(super) async fn send_member(
+async fn put_member(
     context: &Context,
     batch: &str,
     number: usize,

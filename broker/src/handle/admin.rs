@@ -12,13 +12,10 @@ use postroad_protocol::command::{Done, IssueCredential, Issued, TenantMade};
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::{Actor, Event, EventKey};
 use postroad_protocol::id::{InstanceId, Role};
-use postroad_protocol::limits::TENANTS_MAX;
+use postroad_protocol::limits::{DAMAGE_MAX_EVENTS, TENANTS_MAX};
 use postroad_protocol::subject::{AggregateKey, Owner};
 use postroad_protocol::tenancy::TenantScope;
 use std::sync::Arc;
-
-/// Damaged events that one range may hold.
-const GIVE_UP_MAX: usize = 10_000;
 
 impl Handler {
     pub(super) async fn create_tenant(
@@ -226,9 +223,9 @@ impl Handler {
         }
         let filter = self.log.subjects().shard_events(number);
         let mut at = from;
-        for _ in 0..GIVE_UP_MAX {
+        for _ in 0..DAMAGE_MAX_EVENTS {
             let event = match shard
-                .next_on_subject(at, &filter)
+                .leader_next_on_subject(at, &filter)
                 .await
                 .map_err(unreadable)?
             {
@@ -249,12 +246,7 @@ impl Handler {
             }
             at = event.sequence + 1;
         }
-        let said = format!("more than {GIVE_UP_MAX} damaged events at once");
-        Err(Refusal::invalid(
-            "to",
-            said,
-            "give them up in several ranges",
-        ))
+        Err(too_much_damage())
     }
 
     /// What was given up in a shard so far, and where that is stored.
@@ -265,7 +257,7 @@ impl Handler {
             .log
             .subjects()
             .event(Owner::System, number, &AggregateKey::Shard);
-        let last = shard.last_on_subject(&subject).await;
+        let last = shard.leader_last_on_subject(&subject).await;
         let Some(last) = last.map_err(|_| unreadable())? else {
             return Ok((0, Vec::new()));
         };
@@ -285,6 +277,14 @@ impl Handler {
         };
         Ok((last.sequence, ranges))
     }
+}
+
+fn too_much_damage() -> Refusal {
+    Refusal::invalid(
+        "toSequence",
+        format!("more than {DAMAGE_MAX_EVENTS} damaged events at once"),
+        "give them up in several ranges",
+    )
 }
 
 /// What went wrong after the event was stored leaves the outcome open to the caller: a retry under the
@@ -317,5 +317,32 @@ fn draft(
         time: request.time,
         traceparent: request.context.traceparent().map(Into::into),
         expected_last: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroad_protocol::body::Encoding;
+    use postroad_protocol::command::Command;
+    use postroad_protocol::tenancy::Scope;
+
+    #[test]
+    fn a_refused_range_names_a_field_that_the_request_has() {
+        let field = too_much_damage().field.unwrap();
+        let body = serde_json::json!({"shard": 0, "fromSequence": 1, "toSequence": 2});
+        let read = |body: &serde_json::Value| {
+            let body = body.to_string();
+            Command::read(
+                Scope::Admin,
+                "accept_damage",
+                Encoding::Json,
+                body.as_bytes(),
+            )
+        };
+        assert!(read(&body).is_ok());
+        let mut without = body.clone();
+        assert!(without.as_object_mut().unwrap().remove(&field).is_some());
+        assert_eq!(read(&without).unwrap_err().field, Some(field));
     }
 }

@@ -151,3 +151,39 @@ async fn accepted_damage_adds_up_and_stays_the_deployments_own() {
         .unwrap_err();
     assert_eq!(refusal.field.as_deref(), Some("shard"));
 }
+
+#[tokio::test]
+async fn what_an_absence_decides_is_asked_of_the_streams_leader() {
+    let town = Town::new(Durability::PowerSafe).await;
+    town.tenant("acme", &["tau"]).await;
+    // Without direct reads, which any replica answers, only the leader is left to ask.
+    let context = async_nats::jetstream::new(town.server.connect("_INBOX.test").await);
+    let mut stream = context.get_stream("POSTROAD_0").await.unwrap();
+    let mut config = stream.info().await.unwrap().config.clone();
+    config.allow_direct = false;
+    context.update_stream(config).await.unwrap();
+    let role = |name| json!({"role": name});
+    let retire = async |body| {
+        town.operator
+            .command("acme", "admin.retire_agent", &body)
+            .await
+    };
+    let unknown = retire(role("phi")).await.unwrap_err();
+    assert_eq!(unknown.code, ErrorCode::NotFound, "{unknown:?}");
+    let last = sequence(&retire(role("tau")).await.unwrap());
+    let damage = context.publish("postroad.acme.evt.0.message.tau", "torn".into());
+    damage.await.unwrap().await.unwrap();
+    let body = json!({"shard": 0, "fromSequence": last + 1, "toSequence": last + 1});
+    let accepted = town
+        .operator
+        .command("_all", "admin.accept_damage", &body)
+        .await;
+    accepted.unwrap();
+    let body = json!({"shard": 0, "fromSequence": last, "toSequence": last});
+    let readable = town
+        .operator
+        .command("_all", "admin.accept_damage", &body)
+        .await
+        .unwrap_err();
+    assert_eq!(readable.code, ErrorCode::Conflict, "{readable:?}");
+}

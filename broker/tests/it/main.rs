@@ -9,5 +9,6 @@ mod admin;
 mod appends;
 mod harness;
 mod messages;
+mod neighbours;
 mod observations;
 mod trouble;

@@ -9,7 +9,6 @@ use crate::event_log::recent::DedupId;
 use crate::event_log::stored::{Stored, compare};
 use async_nats::jetstream::publish::PublishAck;
 use futures_util::FutureExt;
-use postroad_protocol::event::Event;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -76,12 +75,7 @@ impl Appender {
         let Some(pending) = self.planner.get_mut(id) else {
             return;
         };
-        // Several projectors may report one thing: that repeat is by design, and nobody's fault.
-        let by_design = matches!(
-            &*pending.append.event,
-            Event::ReaderRegistered(_) | Event::MessagesDelivered(_)
-        );
-        if pending.sank && !pending.maybe_stored && !by_design {
+        if pending.sank && !pending.maybe_stored {
             self.planner.suspect(id, Instant::now());
         }
         self.planner.compare(id);

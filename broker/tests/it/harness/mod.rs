@@ -34,7 +34,7 @@ pub(crate) struct Town {
     pub(crate) subjects: Subjects,
     pub(crate) broker: Broker,
     pub(crate) operator: Caller,
-    _parts: Parts,
+    pub(crate) parts: Parts,
 }
 
 /// The master key of every test deployment.
@@ -59,7 +59,7 @@ impl Town {
             subjects: Subjects::default(),
             broker,
             operator,
-            _parts: parts,
+            parts,
         }
     }
 
@@ -206,12 +206,33 @@ impl Caller {
         ids: &[CommandId],
         channel: &str,
     ) -> Vec<Result<Value, Refusal>> {
+        let bodies = ids
+            .iter()
+            .map(|id| json!({"channel": channel, "content": "x", "messageId": id.to_string()}));
+        self.send_bodies(bodies).await
+    }
+
+    /// Sends messages under new ids one behind the other without waiting; their answers, in that order.
+    pub(crate) async fn send_all_in_order(
+        &self,
+        channel: &str,
+        contents: &[String],
+    ) -> Vec<Result<Value, Refusal>> {
+        let bodies = contents
+            .iter()
+            .map(|content| json!({"channel": channel, "content": content}));
+        self.send_bodies(bodies).await
+    }
+
+    async fn send_bodies(
+        &self,
+        bodies: impl Iterator<Item = Value>,
+    ) -> Vec<Result<Value, Refusal>> {
         let subject = self.subject(&self.tenant, "messages.send_message");
         let mut waiting = Vec::new();
-        for id in ids {
+        for body in bodies {
             let inbox = self.client.new_inbox();
             waiting.push(self.client.subscribe(inbox.clone()).await.unwrap());
-            let body = json!({"channel": channel, "content": "x", "messageId": id.to_string()});
             let body = body.to_string().into();
             let sent = self.client.publish_with_reply(subject.clone(), inbox, body);
             sent.await.unwrap();
@@ -235,7 +256,7 @@ impl Caller {
 }
 
 /// Reads a JSON answer.
-fn read(answer: &Message) -> Result<Value, Refusal> {
+pub(crate) fn read(answer: &Message) -> Result<Value, Refusal> {
     let headers = answer.headers.as_ref();
     let refused = headers.is_some_and(|headers| headers.get(ERROR_CODE_HEADER).is_some());
     decode_answer(Encoding::Json, &answer.payload, refused)

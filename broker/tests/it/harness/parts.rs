@@ -18,16 +18,23 @@ use tokio::task::JoinHandle;
 
 /// The stand-ins; gone when dropped.
 pub(crate) struct Parts {
-    tasks: Vec<JoinHandle<()>>,
+    projector: JoinHandle<()>,
+    issuer: JoinHandle<()>,
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.projector.abort();
+        self.issuer.abort();
     }
 }
 
 impl Parts {
+    /// From now on no look-up is answered.
+    pub(crate) fn silence_projector(&mut self) {
+        self.projector.abort();
+    }
+
     /// Starts both.
     pub(crate) async fn start(server: &Server) -> Self {
         let client = server.connect("_INBOX._sys.projector").await;
@@ -42,14 +49,14 @@ impl Parts {
             .unwrap();
         client.flush().await.unwrap();
         let (projector, issuer) = (client.clone(), client);
-        let tasks = vec![
-            tokio::spawn(async move {
+        Self {
+            projector: tokio::spawn(async move {
                 while let Some(message) = look_ups.next().await {
                     let client = projector.clone();
                     tokio::spawn(async move { answer_look_up(client, message).await });
                 }
             }),
-            tokio::spawn(async move {
+            issuer: tokio::spawn(async move {
                 while let Some(message) = signs.next().await {
                     let sign: Sign = Encoding::MessagePack.decode(&message.payload).unwrap();
                     let jwt = format!("signed {}", sign.position.sequence);
@@ -60,8 +67,7 @@ impl Parts {
                         .unwrap();
                 }
             }),
-        ];
-        Self { tasks }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Server {
     directory: TempDir,
     durability: Durability,
     port: u16,
-    child: Child,
+    pub(crate) child: Child,
 }
 
 impl Server {
@@ -73,11 +73,16 @@ impl Server {
 
     /// A connection with its own inbox prefix. Waits until JetStream answers.
     pub(crate) async fn connect(&self, inbox: &str) -> Client {
+        self.connect_with(ConnectOptions::new().custom_inbox_prefix(inbox))
+            .await
+    }
+
+    /// A connection with `options`. Waits until JetStream answers.
+    pub(crate) async fn connect_with(&self, options: ConnectOptions) -> Client {
         let started = Instant::now();
+        let options = options.connection_timeout(Duration::from_secs(2));
         loop {
-            let options = ConnectOptions::new()
-                .custom_inbox_prefix(inbox)
-                .connection_timeout(Duration::from_secs(2));
+            let options = options.clone();
             if let Ok(client) = options.connect(format!("127.0.0.1:{}", self.port)).await {
                 let context = async_nats::jetstream::new(client.clone());
                 if context.query_account().await.is_ok() {

@@ -1,7 +1,13 @@
-//! What ingress reads of a request, told without NATS.
+//! What is read of a command, told without NATS.
 
 use super::*;
+use postroad_protocol::error::ErrorCode;
 use postroad_protocol::subject::Subjects;
+use postroad_protocol::tenancy::Admission;
+use std::sync::LazyLock;
+
+/// When everything here arrives.
+static NOW: LazyLock<TimeMs> = LazyLock::new(TimeMs::now);
 
 #[expect(clippy::disallowed_methods, reason = "tests enter by the real door")]
 fn admit(subject: &str) -> Admitted<'_> {
@@ -15,9 +21,13 @@ fn admit(subject: &str) -> Admitted<'_> {
         .unwrap()
 }
 
+fn arrive(subject: &str, body: &serde_json::Value) -> Result<Arrival, Refusal> {
+    let body = Bytes::from(body.to_string());
+    Arrival::new(admit(subject), Encoding::Json, body, *NOW)
+}
+
 fn read_json(subject: &str, body: &serde_json::Value) -> Result<Request, Refusal> {
-    let body = body.to_string();
-    read(admit(subject), Encoding::Json, body.as_bytes(), TimeMs(1))
+    arrive(subject, body)?.read()
 }
 
 const SEND: &str = "postroad.acme.cmd.tau.pi.messages.send_message";
@@ -82,4 +92,31 @@ fn a_send_becomes_an_event_that_follows_from_the_command_alone() {
     let first = read_json(SEND, &body).unwrap().ordered().unwrap().unwrap();
     let second = read_json(SEND, &body).unwrap().ordered().unwrap().unwrap();
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+#[test]
+fn an_id_that_is_stamped_far_ahead_is_refused_and_says_so_of_the_clock() {
+    let ahead = |ms: u64| {
+        let stamp = NOW.0 + ms;
+        format!(
+            "{:08x}-{:04x}-7000-8000-000000000000",
+            stamp >> 16,
+            stamp & 0xffff
+        )
+    };
+    let send = |id: &str| {
+        let body = serde_json::json!({"channel": "bob", "content": "x", "messageId": id});
+        read_json(SEND, &body)
+    };
+    assert!(send(&ahead(ID_AHEAD_MAX_MS)).is_ok());
+    let refusal = send(&ahead(ID_AHEAD_MAX_MS + 60_000)).unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::InvalidArgument);
+    assert_eq!(refusal.field.as_deref(), Some("messageId"));
+    assert!(refusal.remedy.contains("clock"), "{refusal:?}");
+    let body = serde_json::json!({"receiptIds": ["r"], "commandId": ahead(3_600_000)});
+    let subject = "postroad.acme.cmd.tau.pi.messages.mark_as_read";
+    let refusal = read_json(subject, &body).unwrap_err();
+    assert_eq!(refusal.field.as_deref(), Some("commandId"));
+    // Any other UUID says nothing of a time, and is looked up.
+    assert!(send("ffffffff-ffff-4fff-8fff-ffffffffffff").is_ok());
 }
