@@ -15,7 +15,7 @@ const NATS_AT_LEAST: (u64, u64) = (2, 12);
 /// Pause between attempts to reconnect: a restarted server is back within a moment.
 const RECONNECT_EVERY: Duration = Duration::from_millis(100);
 /// Messages that one subscription of a part buffers, in front of its own bounds.
-const SUBSCRIPTION_BUFFER: usize = 16_384;
+const SUBSCRIPTION_BUFFER: usize = 4_096;
 /// How long a part waits for an answer of NATS or of another part.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 

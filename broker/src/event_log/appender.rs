@@ -343,7 +343,8 @@ impl Appender {
     }
 
     async fn send_batch(&mut self, ids: Vec<DedupId>) -> Result<(), Failure> {
-        self.pace.batch_sent(Instant::now());
+        self.pace
+            .batch_sent(self.planner.gathered(), Instant::now());
         let events: Vec<&Outgoing> = ids
             .iter()
             .filter_map(|id| self.planner.get(*id))
