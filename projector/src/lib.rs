@@ -15,7 +15,7 @@
 //! | [`turns`] | whose query is worked on next |
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
-//! | [`rebuild`] | folding the log anew |
+//! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
 
 pub mod answer;
 pub mod apply;
@@ -35,6 +35,7 @@ pub mod presence;
 pub mod progress;
 pub mod read_model;
 pub mod rebuild;
+pub mod renew;
 pub mod rows;
 mod start;
 pub mod store;

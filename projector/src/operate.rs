@@ -305,7 +305,11 @@ async fn shard_status(host: &Host) -> query::ShardStatus {
         .await
         .map_or(progress.sequence, |extent| extent.last);
     let store = host.store();
-    let quarantined = tokio::task::spawn_blocking(move || store.quarantined()).await;
+    let counted = store.clone();
+    let quarantined = tokio::task::spawn_blocking(move || counted.quarantined()).await;
+    if let Ok(Err(error)) = &quarantined {
+        host.did_not_read(&store, error);
+    }
     query::ShardStatus {
         shard: host.shard().number(),
         epoch: progress.epoch,

@@ -2,6 +2,7 @@
 
 use crate::answer::Answerer;
 use crate::bells::Bells;
+use crate::checkpoint::Checkpoint;
 use crate::hosts::{Host, Hosts};
 use crate::ingress::Ingress;
 use crate::lookup::Lookups;
@@ -309,34 +310,35 @@ impl Opener {
         };
         // One rebuild at a time hands over one file.
         let (swaps, swapped) = mpsc::channel(1);
-        let host = Arc::new(Host::new(shard, path, store, progress, swaps));
+        let (failures, failed) = mpsc::channel(1);
+        let host = Arc::new(Host::new(shard, path, store, progress, swaps, failures));
         let parts = Parts {
             keyring: self.keyring.clone(),
             subjects: self.subjects.clone(),
             bells: Arc::clone(&self.bells),
             cache_bytes: self.cache_bytes,
         };
-        let pipeline = Pipeline::new(Arc::clone(&host), parts, anchor, swapped)?;
+        let pipeline = Pipeline::new(Arc::clone(&host), parts, anchor, swapped, failed)?;
         self.pipelines.spawn(pipeline.run(self.stop.clone()));
         Ok(host)
     }
 }
 
-/// Opens the rows; rows of another schema are dropped, since the log gives them back.
-fn open_rows(
-    path: &Path,
-    cache_bytes: usize,
-) -> Result<(Store, Option<crate::checkpoint::Checkpoint>), StoreError> {
-    let store = match Store::open(path, cache_bytes) {
+/// Opens the rows; rows that are of no use are dropped, since the log gives them back.
+fn open_rows(path: &Path, cache_bytes: usize) -> Result<(Store, Option<Checkpoint>), StoreError> {
+    let open = || -> Result<(Store, Option<Checkpoint>), StoreError> {
+        let store = Store::open(path, cache_bytes)?;
+        let checkpoint = store.snapshot()?.checkpoint()?;
+        Ok((store, checkpoint))
+    };
+    match open() {
         Err(error) if error.calls_for_rebuild() => {
             tracing::warn!(path = %path.display(), %error, "the rows are folded anew");
             remove_if_there(path).map_err(|error| StoreError::Storage(redb::Error::Io(error)))?;
-            Store::open(path, cache_bytes)?
+            open()
         }
-        opened => opened?,
-    };
-    let checkpoint = store.snapshot()?.checkpoint()?;
-    Ok((store, checkpoint))
+        opened => opened,
+    }
 }
 
 /// Remembers heartbeats, for ever.
@@ -350,5 +352,34 @@ async fn hear(mut heartbeats: async_nats::Subscriber, presence: Arc<Presence>, s
         }
         let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
         presence.heard(tenant, reader, TimeMs::now(), heartbeat.leaving);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::{Durability, apply};
+    use crate::read_model::meta::Meta;
+    use crate::testing;
+
+    #[test]
+    fn a_checkpoint_that_does_not_read_is_folded_anew_and_stops_no_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shard-0.redb");
+        let (store, none) = open_rows(&path, 1 << 20).unwrap();
+        assert_eq!(none, None);
+        apply(&store, &[], testing::checkpoint(7), Durability::Durable).unwrap();
+        drop(store);
+        let (store, kept) = open_rows(&path, 1 << 20).unwrap();
+        assert_eq!(kept, Some(testing::checkpoint(7)));
+        let transaction = store.begin_write().unwrap();
+        Meta::open(&transaction)
+            .unwrap()
+            .put_checkpoint_for_test(&"nonsense");
+        transaction.commit().unwrap();
+        drop(store);
+        let (store, checkpoint) = open_rows(&path, 1 << 20).unwrap();
+        assert_eq!(checkpoint, None);
+        assert!(store.dump().is_ok());
     }
 }

@@ -59,6 +59,15 @@ impl StoreError {
             Self::OtherSchema { .. } | Self::Unreadable { .. } | Self::Damaged(_)
         )
     }
+
+    /// Whether asking an open file again cannot help: redb takes no more of one that failed once.
+    pub fn is_lasting(&self) -> bool {
+        let has_failed = matches!(
+            self,
+            Self::Storage(redb::Error::Io(_) | redb::Error::PreviousIo)
+        );
+        has_failed || self.calls_for_rebuild()
+    }
 }
 
 impl From<redb::Error> for StoreError {

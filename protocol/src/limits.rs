@@ -89,6 +89,10 @@ pub const APPLY_MAX_EVENTS: usize = 8_192;
 pub const APPLY_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// redb's page cache for all shards of one process, in bytes.
 pub const ROW_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Pause before failed rows are folded anew once more, in milliseconds; doubled each time.
+pub const ROWS_RENEW_MIN_MS: u64 = 10_000;
+/// Longest such pause, in milliseconds: folding a long log costs a disk more than waiting does.
+pub const ROWS_RENEW_MAX_MS: u64 = 600_000;
 /// Heartbeats: how often a client says that it is there, in milliseconds.
 pub const PRESENCE_EVERY_MS: u64 = 15_000;
 /// An agent is online when it was heard of within this time, in milliseconds.

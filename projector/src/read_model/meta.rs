@@ -81,6 +81,12 @@ impl<'t> Meta<'t> {
         self.put(CHECKPOINT_KEY, &checkpoint)
     }
 
+    /// Whatever it is, as a damaged file may hold.
+    #[cfg(test)]
+    pub(crate) fn put_checkpoint_for_test<T: Serialize>(&mut self, value: &T) {
+        self.put(CHECKPOINT_KEY, value).unwrap();
+    }
+
     pub(crate) fn accept_damage(&mut self, ranges: &[(u64, u64)]) -> Result<(), StoreError> {
         self.put(DAMAGE_KEY, &ranges)
     }

@@ -1,0 +1,109 @@
+//! A log or a key that is not what it was: what stops, what goes on, and what callers are told.
+
+use crate::harness::{Town, eventually, host, no_key};
+use postroad_projector::hosts::Host;
+use postroad_projector::progress::State;
+use postroad_protocol::event::{Actor, DamageAccepted, MessagesDelivered};
+use postroad_protocol::query::Damage;
+use postroad_protocol::subject::Owner;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+fn damage(host: &Host) -> Option<Damage> {
+    match host.progress().state {
+        State::Damaged(damage) => Some(damage),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_check_on_a_damaged_shard_waits_as_long_as_it_was_asked_to() {
+    let town = Town::with_acme().await;
+    let projector = town.projector("rows").await;
+    let (host, pi) = (host(&projector), town.agent("tau/pi").await);
+    let wait = json!({"waitMs": 60_000});
+    let waiting = pi.ask("messages.check_messages", &wait);
+    let breaks = async {
+        // Its own query has to be waiting, or it would begin on a damaged shard.
+        let query = json!({"waitMs": 200});
+        pi.ask("messages.check_messages", &query).await.unwrap();
+        town.damage("acme").await;
+    };
+    let (told, ()) = tokio::join!(waiting, breaks);
+    assert_eq!(told.unwrap()["stale"], json!(true), "it is told at once");
+    assert!(damage(&host).is_some());
+    let began = Instant::now();
+    let wait = json!({"waitMs": 700});
+    let rested = pi.ask("messages.check_messages", &wait);
+    assert_eq!(rested.await.unwrap()["stale"], json!(true));
+    assert!(
+        began.elapsed() >= Duration::from_millis(700),
+        "{:?}",
+        began.elapsed()
+    );
+    projector.drain().await;
+}
+
+#[tokio::test]
+async fn a_key_record_that_does_not_open_stops_only_what_it_sealed() {
+    let town = Town::new().await;
+    let system = town.keyring.home(Owner::System).unwrap();
+    // Someone's record was damaged; everybody else's lie behind it.
+    let garbled = format!("{}.evil", "postroad._keys");
+    town.store(&garbled, async_nats::HeaderMap::new(), b"garbage".to_vec())
+        .await;
+    let projector = town.projector("rows").await;
+    let host = host(&projector);
+    town.tenant("acme").await;
+    for agent in ["bob/mac", "tau/pi"] {
+        town.issue("acme", agent).await;
+    }
+    let end = town.say("acme", "hello").await;
+    host.caught_up(end).await;
+    assert_eq!(damage(&host), None);
+    let pi = town.agent("tau/pi").await;
+    assert_eq!(pi.check().await, (vec!["hello".to_owned()], false));
+
+    // An event that needs the bad record.
+    let tenant = postroad_protocol::TenantId::parse("evil").unwrap();
+    let key = town.keyring.current(Owner::System).unwrap();
+    let event = postroad_protocol::event::Event::from(MessagesDelivered {
+        reader: crate::harness::reader("tau/pi"),
+        messages: vec![no_key()],
+    });
+    let sealed = postroad_protocol::envelope::Sealing {
+        owner: Owner::Tenant(&tenant),
+        subject: town
+            .subjects
+            .event(Owner::Tenant(&tenant), 0, &event.aggregate()),
+        key_id: system.key_id,
+        key: &key.key,
+        id: postroad_protocol::id::CommandId::generate(),
+        time: postroad_protocol::id::TimeMs::now(),
+        by: &Actor::System,
+        traceparent: None,
+    }
+    .seal(&event);
+    let mut headers = async_nats::HeaderMap::new();
+    for (name, value) in sealed.headers() {
+        headers.insert(name, value.as_str());
+    }
+    let unreadable = town.store(&sealed.subject, headers, sealed.payload).await;
+    eventually("the shard stops", async || damage(&host).is_some()).await;
+    let told = damage(&host).unwrap();
+    assert_eq!((told.from, told.to), (unreadable, unreadable));
+    assert!(told.message.contains("record 2"), "{told:?}");
+    assert!(
+        told.remedy.contains("keys stream") && told.remedy.contains("accept-damage"),
+        "{told:?}"
+    );
+    let ranges = vec![(unreadable, unreadable)];
+    let accepted = DamageAccepted { ranges };
+    town.append(Owner::System, &Actor::System, accepted).await;
+    let end = town.say("acme", "after").await;
+    eventually("the shard goes on", async || {
+        host.progress().sequence >= end && damage(&host).is_none()
+    })
+    .await;
+    projector.drain().await;
+}
