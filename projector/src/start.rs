@@ -359,7 +359,6 @@ async fn hear(mut heartbeats: async_nats::Subscriber, presence: Arc<Presence>, s
 mod tests {
     use super::*;
     use crate::apply::{Durability, apply};
-    use crate::read_model::meta::Meta;
     use crate::testing;
 
     #[test]
@@ -372,12 +371,15 @@ mod tests {
         drop(store);
         let (store, kept) = open_rows(&path, 1 << 20).unwrap();
         assert_eq!(kept, Some(testing::checkpoint(7)));
-        let transaction = store.begin_write().unwrap();
-        Meta::open(&transaction)
-            .unwrap()
-            .put_checkpoint_for_test(&"nonsense");
-        transaction.commit().unwrap();
         drop(store);
+        let file = redb::Database::open(&path).unwrap();
+        let transaction = file.begin_write().unwrap();
+        let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+        let mut table = transaction.open_table(meta).unwrap();
+        table.insert("checkpoint", b"nonsense".as_slice()).unwrap();
+        drop(table);
+        transaction.commit().unwrap();
+        drop(file);
         let (store, checkpoint) = open_rows(&path, 1 << 20).unwrap();
         assert_eq!(checkpoint, None);
         assert!(store.dump().is_ok());
