@@ -103,6 +103,8 @@ pub const PRESENCE_PER_TENANT: usize = 10_000;
 pub const HEARTBEAT_MAX_BYTES: usize = 1_024;
 /// Message ids in one delivered mark.
 pub const DELIVERED_MAX_IDS: usize = 1_000;
+/// Delivered marks that wait in one projector to be reported; more are left to the next check.
+pub const DELIVERED_WAITING_MAX: usize = 200_000;
 /// Default life of a credential, in seconds (30 days).
 pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
 /// Events that one replay answer carries at most.
