@@ -9,6 +9,7 @@ use crate::presence::Presence;
 use crate::rows::{Seen, read_rows};
 use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
+use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{read_claims, unknown_verb};
 use postroad_protocol::error::Refusal;
@@ -73,8 +74,6 @@ pub struct Asked<'a> {
     pub verb: &'a str,
     /// How the body is written and the answer will be.
     pub encoding: Encoding,
-    /// The body, still to be read.
-    pub body: &'a [u8],
 }
 
 /// One agent's query: for whom, where it is read, in what encoding it is answered.
@@ -119,27 +118,29 @@ impl Call<'_> {
 }
 
 impl Answerer {
-    /// Answers a query. It holds a turn while it works, and rests while it waits.
+    /// Answers a query. It holds a turn while it works, and rests while it waits. The body is read at
+    /// once and not kept: thousands of queries wait, and each body is a part of what NATS read.
     ///
     /// # Errors
     /// The refusal to send instead.
     pub async fn answer(
         &self,
         asked: &Asked<'_>,
+        body: Bytes,
         ticket: &mut Ticket,
         leaving: &CancellationToken,
     ) -> Result<Answer, Refusal> {
-        ticket.work().await;
         let Asked {
             context,
             scope,
             verb,
             encoding,
-            body,
         } = *asked;
-        context.check_claims(&read_claims(encoding, body)?)?;
-        let reading: wire::Reading = encoding.decode(body)?;
-        let query = Query::read(scope, verb, encoding, body)?;
+        context.check_claims(&read_claims(encoding, &body)?)?;
+        let reading: wire::Reading = encoding.decode(&body)?;
+        let query = Query::read(scope, verb, encoding, &body)?;
+        drop(body);
+        ticket.work().await;
         if matches!(context.principal(), Principal::Operator(_)) {
             return self.answer_operator(asked, query, ticket).await;
         }

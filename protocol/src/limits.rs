@@ -60,8 +60,9 @@ pub const QUERIES_IN_FLIGHT: usize = 256;
 pub const TENANT_QUERIES_IN_FLIGHT: usize = 32;
 /// Queries of one tenant that wait or are being answered at one projector; more are refused.
 pub const TENANT_QUERIES_WAITING: usize = 4_500;
-/// Largest body of a query, in bytes: a query names things, it carries none.
-pub const QUERY_MAX_BYTES: usize = 64 * 1024;
+/// Largest body of a query, in bytes: a query names things, it carries none. Every field at its
+/// longest, written as JSON does at worst, takes about six thousand.
+pub const QUERY_MAX_BYTES: usize = 8 * 1024;
 /// Checks with `waitMs` that one reader may hold open at one projector.
 pub const READER_WAITS_OPEN: usize = 256;
 /// Checks with `waitMs` that one projector holds open.
