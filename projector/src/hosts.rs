@@ -1,7 +1,7 @@
 //! The shards that this projector serves: what is read from, how far it is, and its pipeline.
 
 use crate::pipeline::{Swap, with_causes};
-use crate::progress::{Progress, State, another_log, wait_until};
+use crate::progress::{Progress, State, another_log, wait_until, wait_until_end};
 use crate::renew::Failure;
 use crate::start::Opener;
 use crate::store::{Store, StoreError};
@@ -177,15 +177,12 @@ impl Host {
             .extent()
             .await
             .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
-        if self.progress().epoch != extent.epoch {
-            return Ok(());
-        }
         let end = Position {
             shard: self.shard.number(),
             epoch: extent.epoch,
             sequence: extent.last,
         };
-        wait_until(&self.progress, end).await
+        wait_until_end(&self.progress, end).await
     }
 
     /// Waits until every event up to `end` is applied, or the shard is damaged.
