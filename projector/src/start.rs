@@ -88,6 +88,7 @@ pub enum StartError {
 /// A running projector.
 #[derive(Debug)]
 pub struct Projector {
+    client: async_nats::Client,
     hosts: Arc<Hosts>,
     leaving: CancellationToken,
     stop: CancellationToken,
@@ -131,6 +132,7 @@ impl Projector {
         let cache_bytes = opener.cache_bytes;
         let hosts = Arc::new(Hosts::new(hosts, keyring, opener));
         let projector = Self {
+            client: config.client.clone(),
             hosts,
             leaving: CancellationToken::new(),
             stop,
@@ -237,6 +239,11 @@ impl Projector {
             tracing::warn!(
                 "queries were still running when the projector stopped; their callers ask again"
             );
+        }
+        // What was answered is on its way before anybody closes the connection.
+        let flushed = tokio::time::timeout(DRAIN, self.client.flush()).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            tracing::warn!("the last answers may not have been sent; their callers ask again");
         }
         self.stop.cancel();
         self.pipelines.close();
