@@ -90,6 +90,10 @@ pub const APPLY_MAX_EVENTS: usize = 8_192;
 pub const APPLY_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// redb's page cache for all shards of one process, in bytes.
 pub const ROW_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Quarantined events that `status` names for each shard; more are only counted.
+pub const QUARANTINE_NAMED: usize = 20;
+/// Longest reason of a quarantined event that `status` shows, in characters.
+pub const QUARANTINE_REASON_MAX_CHARS: usize = 200;
 /// Pause before failed rows are folded anew once more, in milliseconds; doubled each time.
 pub const ROWS_RENEW_MIN_MS: u64 = 10_000;
 /// Longest such pause, in milliseconds: folding a long log costs a disk more than waiting does.

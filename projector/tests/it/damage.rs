@@ -3,7 +3,7 @@
 use crate::harness::{Town, eventually, host, no_key};
 use postroad_projector::hosts::Host;
 use postroad_projector::progress::State;
-use postroad_protocol::event::{Actor, DamageAccepted, MessagesDelivered};
+use postroad_protocol::event::{Actor, DamageAccepted, MessagesDelivered, ReaderRegistered};
 use postroad_protocol::query::Damage;
 use postroad_protocol::subject::Owner;
 use serde_json::json;
@@ -105,5 +105,37 @@ async fn a_key_record_that_does_not_open_stops_only_what_it_sealed() {
         host.progress().sequence >= end && damage(&host).is_none()
     })
     .await;
+    projector.drain().await;
+}
+
+#[tokio::test]
+async fn status_names_what_was_set_aside_and_nothing_that_it_says() {
+    let town = Town::with_acme().await;
+    let projector = town.projector("rows").await;
+    let host = host(&projector);
+    let tenant = postroad_protocol::TenantId::parse("acme").unwrap();
+    let mut first = None;
+    for number in 0..25 {
+        let reader = crate::harness::reader(&format!("secret-{number}/x"));
+        let event = ReaderRegistered { reader };
+        let at = town
+            .append(Owner::Tenant(&tenant), &Actor::System, event)
+            .await;
+        first = first.or(Some(at));
+        host.caught_up(at).await;
+    }
+    let operator = town.operator().await;
+    let status = operator.ask("admin.status", &json!({})).await.unwrap();
+    let shard = &status["shards"][0];
+    assert_eq!(shard["quarantined"], json!(25));
+    let named = shard["quarantine"].as_array().unwrap();
+    assert_eq!(named.len(), 20);
+    assert_eq!(named[0]["sequence"], json!(first.unwrap()));
+    assert_eq!(named[0]["tenant"], json!("acme"));
+    let reason = named[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("never on the roster"), "{reason}");
+    assert!(!status.to_string().contains("secret"), "{status}");
+    let pi = town.agent("tau/pi").await;
+    assert!(pi.ask("admin.status", &json!({})).await.is_err());
     projector.drain().await;
 }

@@ -18,7 +18,8 @@ use postroad_protocol::event::{
 use postroad_protocol::id::{CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{
-    Owner, RequestKind, Service, Subjects, inbox_prefix, service_inbox_prefix,
+    ALL_TENANTS, OPERATOR_ROLE, Owner, RequestKind, Service, Subjects, inbox_prefix,
+    service_inbox_prefix,
 };
 use postroad_protocol::tenancy::{Admission, Scope};
 use serde_json::{Value, json};
@@ -269,13 +270,22 @@ impl Town {
 
     /// An agent of `acme`.
     pub(crate) async fn agent(&self, name: &str) -> Agent {
-        let Reader { role, instance } = reader(name);
-        let inbox = inbox_prefix("acme", role.as_str(), instance.as_str());
+        self.caller("acme", name).await
+    }
+
+    /// The operator.
+    pub(crate) async fn operator(&self) -> Agent {
+        self.caller(ALL_TENANTS, &format!("{OPERATOR_ROLE}/cli"))
+            .await
+    }
+
+    async fn caller(&self, tenant: &str, name: &str) -> Agent {
+        let (role, instance) = name.split_once('/').unwrap();
+        let inbox = inbox_prefix(tenant, role, instance);
         Agent {
             client: self.server.connect(&inbox).await,
             subjects: self.subjects.clone(),
-            role,
-            instance,
+            names: [tenant, role, instance].map(str::to_owned),
         }
     }
 }
@@ -308,22 +318,18 @@ pub(crate) fn no_key() -> EventKey {
 pub(crate) struct Agent {
     client: Client,
     subjects: Subjects,
-    role: Role,
-    instance: InstanceId,
+    /// Tenant, role, instance.
+    names: [String; 3],
 }
 
 impl Agent {
     /// Asks `scope.verb` and waits for the answer.
     pub(crate) async fn ask(&self, scope_and_verb: &str, body: &Value) -> Result<Value, Refusal> {
         let (scope, verb) = scope_and_verb.split_once('.').unwrap();
-        let subject = self.subjects.request(
-            RequestKind::Query,
-            "acme",
-            self.role.as_str(),
-            self.instance.as_str(),
-            scope,
-            verb,
-        );
+        let [tenant, role, instance] = &self.names;
+        let subject =
+            self.subjects
+                .request(RequestKind::Query, tenant, role, instance, scope, verb);
         let request = async_nats::Request::new()
             .payload(body.to_string().into())
             .timeout(Some(DEADLINE));
