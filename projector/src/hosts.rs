@@ -185,12 +185,15 @@ impl Host {
         wait_until_end(&self.progress, end).await
     }
 
-    /// Waits until every event up to `end` is applied, or the shard is damaged.
+    /// Waits until the log was found to hold what the rows know and every event up to `end` is applied, or
+    /// the shard is damaged.
     pub async fn caught_up(&self, end: u64) {
         let mut watching = self.progress.subscribe();
         // The sender lives as long as this host.
         let _ = watching
-            .wait_for(|now| now.is_damaged() || now.sequence >= end)
+            .wait_for(|now| {
+                now.is_damaged() || (now.sequence >= end && now.state == State::Following)
+            })
             .await;
     }
 }

@@ -32,8 +32,6 @@ pub struct Ingress {
     pub turns: Arc<Turns>,
     /// Queries that are being answered.
     pub running: TaskTracker,
-    /// Set when the projector is leaving: waiting checks answer at once.
-    pub leaving: CancellationToken,
 }
 
 /// A query as it was admitted.
@@ -45,9 +43,10 @@ struct TakenOn {
 }
 
 impl Ingress {
-    /// Answers what arrives on `requests` until it is drained.
-    pub async fn serve(self, mut requests: async_nats::Subscriber) {
-        while let Some(message) = next_until(&mut requests, &self.leaving).await {
+    /// Answers what arrives on `requests` until they are drained, once `leaving` is set; checks that wait
+    /// are then answered at once.
+    pub async fn serve(self, mut requests: async_nats::Subscriber, leaving: CancellationToken) {
+        while let Some(message) = next_until(&mut requests, &leaving).await {
             let Some(reply) = message.reply.clone() else {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -55,9 +54,9 @@ impl Ingress {
             let this = self.clone();
             match self.admit(&message) {
                 Ok(taken) => {
-                    let body = message.payload;
+                    let (body, leaving) = (message.payload, leaving.clone());
                     self.running
-                        .spawn(async move { this.take(taken, body, reply).await });
+                        .spawn(async move { this.take(taken, body, reply, &leaving).await });
                 }
                 Err(Rejected::Refuse(refusal)) => {
                     this.refuse(&refusal, Encoding::of(&message.payload), reply)
@@ -111,7 +110,7 @@ impl Ingress {
         })
     }
 
-    async fn take(&self, taken: TakenOn, body: Bytes, reply: Subject) {
+    async fn take(&self, taken: TakenOn, body: Bytes, reply: Subject, leaving: &CancellationToken) {
         let encoding = Encoding::of(&body);
         let TakenOn {
             context,
@@ -127,7 +126,7 @@ impl Ingress {
         };
         match self
             .answerer
-            .answer(&asked, body, &mut ticket, &self.leaving)
+            .answer(&asked, body, &mut ticket, leaving)
             .await
         {
             Ok(answer) => match self.client.publish(reply, answer.body.into()).await {

@@ -12,11 +12,13 @@
 //! | [`lookup`] | what brokers ask |
 //! | [`audit`] | replay |
 //! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
+//! | [`announce`], [`membership`] | whether queries come here, or to a healthier projector |
 //! | [`turns`] | whose query is worked on next |
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
 //! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
 
+pub mod announce;
 pub mod answer;
 pub mod apply;
 pub mod audit;
@@ -28,6 +30,7 @@ pub mod hosts;
 pub mod ingress;
 pub mod intake;
 pub mod lookup;
+pub mod membership;
 pub mod observe;
 pub mod operate;
 pub mod pipeline;

@@ -1,5 +1,6 @@
 //! Starts a projector: opens rows, catches up, and only then takes queries. Stops in the reverse order.
 
+use crate::announce::{Announcer, Group, announce};
 use crate::answer::Answerer;
 use crate::bells::Bells;
 use crate::checkpoint::Checkpoint;
@@ -15,17 +16,18 @@ use crate::rebuild::{beside, remove_if_there};
 use crate::store::{Store, StoreError};
 use futures_util::StreamExt;
 use postroad_log::{Anchor, Keyring, KeyringError, Shard, Unreachable, streams};
-use postroad_protocol::id::TimeMs;
+use postroad_protocol::id::{CommandId, TimeMs};
 use postroad_protocol::limits::{HEARTBEAT_MAX_BYTES, MAX_PAYLOAD_BYTES, ROW_CACHE_BYTES};
 use postroad_protocol::push::Heartbeat;
 use postroad_protocol::seal::MasterKey;
+use postroad_protocol::service::Announcement;
 use postroad_protocol::subject::{RequestKind, Service, Subjects};
 use postroad_protocol::tenancy::Admission;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -89,6 +91,9 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Projector {
     client: async_nats::Client,
+    subjects: Subjects,
+    /// Which process this is, to the other projectors.
+    instance: CommandId,
     hosts: Arc<Hosts>,
     leaving: CancellationToken,
     stop: CancellationToken,
@@ -133,6 +138,8 @@ impl Projector {
         let hosts = Arc::new(Hosts::new(hosts, keyring, opener));
         let projector = Self {
             client: config.client.clone(),
+            subjects: config.subjects.clone(),
+            instance: CommandId::generate(),
             hosts,
             leaving: CancellationToken::new(),
             stop,
@@ -150,14 +157,25 @@ impl Projector {
         cache_bytes: usize,
     ) -> Result<(), StartError> {
         let (client, subjects) = (config.client, config.subjects);
-        let group = Service::Projector.token().to_owned();
-        let queries = client
-            .queue_subscribe(subjects.requests(RequestKind::Query), group.clone())
-            .await?;
-        let lookups = client
-            .queue_subscribe(subjects.services(Service::Projector), group)
-            .await?;
+        let member = watch::Sender::new(true);
+        let group = |subject| Group {
+            client: client.clone(),
+            subject,
+            member: member.subscribe(),
+            leaving: self.leaving.clone(),
+        };
+        let queries = group(subjects.requests(RequestKind::Query));
+        let lookups = group(subjects.services(Service::Projector));
+        let (asked, looked_up) = (queries.join().await?, lookups.join().await?);
         let heartbeats = client.subscribe(subjects.presences()).await?;
+        let announcements = client.subscribe(subjects.announcements()).await?;
+        let announcer = Announcer {
+            client: client.clone(),
+            subjects: subjects.clone(),
+            hosts: Arc::clone(&self.hosts),
+            instance: self.instance,
+            member,
+        };
         let dropped = Arc::new(AtomicU64::new(0));
         let answerer = Arc::new(Answerer {
             hosts: Arc::clone(&self.hosts),
@@ -182,6 +200,7 @@ impl Projector {
         let report = Arc::clone(&answerer.deliveries)
             .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
         self.until_stopped(report);
+        self.until_leaving(announcer.run(announcements));
         self.until_stopped(hear(heartbeats, Arc::clone(&answerer.presence), subjects));
         let running = self.queries.clone();
         let lookups_of = Lookups {
@@ -190,11 +209,12 @@ impl Projector {
             hosts: Arc::clone(&self.hosts),
             turns: Arc::default(),
             running: running.clone(),
-            leaving: self.leaving.clone(),
         };
-        self.queries.spawn(lookups_of.serve(lookups));
+        self.queries
+            .spawn(lookups.serve(looked_up, move |requests, leaving| {
+                lookups_of.clone().serve(requests, leaving)
+            }));
         let admission = config.admission;
-        let leaving = self.leaving.clone();
         let ingress = Ingress {
             client: client.clone(),
             admission,
@@ -202,15 +222,24 @@ impl Projector {
             dropped,
             turns: Arc::default(),
             running,
-            leaving,
         };
-        self.queries.spawn(ingress.serve(queries));
-        // The subscriptions have reached the server before anybody is told that it serves.
-        client
-            .flush()
+        self.queries
+            .spawn(queries.serve(asked, move |requests, leaving| {
+                ingress.clone().serve(requests, leaving)
+            }));
+        // A server answers in the order in which it was spoken to: it has the subscriptions before
+        // anybody is told that this projector serves.
+        async_nats::jetstream::new(client)
+            .query_account()
             .await
             .map_err(Unreachable::at("subscribing"))?;
         Ok(())
+    }
+
+    fn until_leaving(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let leaving = self.leaving.clone();
+        self.pipelines
+            .spawn(async move { leaving.run_until_cancelled_owned(work).await });
     }
 
     fn until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -231,6 +260,13 @@ impl Projector {
     /// Takes no more queries, answers those that run or wait, and makes the rows durable.
     pub async fn drain(self) {
         self.leaving.cancel();
+        // Whoever left its queries to this one takes them back at once.
+        let last = Announcement {
+            instance: self.instance,
+            shards: Vec::new(),
+            leaving: true,
+        };
+        announce(&self.client, &self.subjects, &last).await;
         self.queries.close();
         if tokio::time::timeout(DRAIN, self.queries.wait())
             .await

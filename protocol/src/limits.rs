@@ -94,6 +94,17 @@ pub const ROW_CACHE_BYTES: usize = 64 * 1024 * 1024;
 pub const QUARANTINE_NAMED: usize = 20;
 /// Longest reason of a quarantined event that `status` shows, in characters.
 pub const QUARANTINE_REASON_MAX_CHARS: usize = 200;
+/// How often a projector announces itself to the others, in milliseconds.
+pub const PROJECTOR_ANNOUNCE_EVERY_MS: u64 = 2_000;
+/// A projector that was not heard of for so long is gone, in milliseconds: three announcements.
+pub const PROJECTOR_GONE_MS: u64 = 6_500;
+/// How long a projector is unhealthy before it leaves its queries to a healthy one, in milliseconds: long
+/// enough that the others have said how they are.
+pub const PROJECTOR_UNHEALTHY_MS: u64 = 5_000;
+/// Other projectors that one remembers.
+pub const PROJECTORS_HEARD_MAX: usize = 64;
+/// Largest announcement, in bytes: [`SHARDS_MAX`] shards take about two thousand.
+pub const ANNOUNCEMENT_MAX_BYTES: usize = 8 * 1024;
 /// Pause before failed rows are folded anew once more, in milliseconds; doubled each time.
 pub const ROWS_RENEW_MIN_MS: u64 = 10_000;
 /// Longest such pause, in milliseconds: folding a long log costs a disk more than waiting does.

@@ -8,4 +8,5 @@
 
 mod damage;
 mod harness;
+mod membership;
 mod rebuild;
