@@ -413,27 +413,18 @@ impl Keyring {
         }
     }
 
-    /// Loads the keys that `events` need, where they are not loaded yet.
+    /// Loads the keys that `events` need, where they are not loaded yet. A record that does not open is
+    /// no error of all of them: what it sealed opens as [`Opened::Damaged`], which can be given up, and
+    /// [`Self::unreadable_record`] says why.
     ///
     /// # Errors
-    /// [`KeyringError`]; [`KeyringError::WrongMaster`] only when one of them needs a record that does
-    /// not open.
+    /// [`KeyringError`].
     pub async fn load_for(&self, events: &[StoredEvent]) -> Result<(), KeyringError> {
-        let unmet = || {
-            let mut needs = events.iter().map(|event| self.need_of(event));
-            needs.find(|need| !matches!(need, Need::Met))
-        };
-        if unmet().is_none() {
+        let is_met = |event| matches!(self.need_of(event), Need::Met);
+        if events.iter().all(is_met) {
             return Ok(());
         }
-        self.refresh().await?;
-        let needs = events.iter().map(|event| self.need_of(event));
-        for need in needs {
-            if let Need::Unreadable(sequence) = need {
-                return Err(KeyringError::WrongMaster { sequence });
-            }
-        }
-        Ok(())
+        self.refresh().await
     }
 
     fn need_of(&self, event: &StoredEvent) -> Need {

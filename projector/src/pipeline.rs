@@ -264,7 +264,7 @@ impl Pipeline {
     }
 
     /// Loads the data keys of `events`, however long that takes. A key whose record does not open is for
-    /// the writer to meet: it stops before the one event that needs it.
+    /// the writer to meet: it stops before the first event that needs it, unless that was given up.
     async fn load_keys(&mut self, events: &[StoredEvent]) -> Result<(), Stopped> {
         let keyring = self.parts.keyring.clone();
         loop {

@@ -178,7 +178,7 @@ impl Growing {
             if events.is_empty() {
                 continue;
             }
-            load_keys(keyring, &events).await?;
+            keyring.load_for(&events).await?;
             let written = intake
                 .meanwhile(writer.write(store, Arc::new(events), &ranges, anchor))
                 .await?;
@@ -221,18 +221,6 @@ impl Growing {
         tokio::task::spawn_blocking(place)
             .await
             .map_err(|_| RebuildError::Stopping)?
-    }
-}
-
-/// Loads the keys that `events` need. One that cannot be had is for the writer to meet, which knows
-/// whether its event was given up.
-async fn load_keys(
-    keyring: &Keyring,
-    events: &[postroad_log::StoredEvent],
-) -> Result<(), RebuildError> {
-    match keyring.load_for(events).await {
-        Err(KeyringError::WrongMaster { .. }) => Ok(()),
-        other => Ok(other?),
     }
 }
 

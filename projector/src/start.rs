@@ -25,7 +25,6 @@ use postroad_protocol::subject::{RequestKind, Service, Subjects};
 use postroad_protocol::tenancy::Admission;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -176,27 +175,7 @@ impl Projector {
             instance: self.instance,
             member,
         };
-        let dropped = Arc::new(AtomicU64::new(0));
-        let answerer = Arc::new(Answerer {
-            hosts: Arc::clone(&self.hosts),
-            presence: Arc::new(Presence::default()),
-            bells,
-            max_body: client
-                .server_info()
-                .max_payload
-                .clamp(HEADER_ROOM, MAX_PAYLOAD_BYTES)
-                - HEADER_ROOM,
-            brokers: Brokers::new(client.clone(), subjects.clone()),
-            deliveries: Arc::new(Deliveries::default()),
-            subjects: subjects.clone(),
-            operations: Operations {
-                dropped: Arc::clone(&dropped),
-                rebuilds: self.pipelines.clone(),
-                stop: self.stop.clone(),
-                cache_bytes,
-                nats_version: client.server_info().version,
-            },
-        });
+        let answerer = Arc::new(self.answerer(&client, &subjects, bells, cache_bytes));
         let report = Arc::clone(&answerer.deliveries)
             .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
         self.until_stopped(report);
@@ -218,8 +197,8 @@ impl Projector {
         let ingress = Ingress {
             client: client.clone(),
             admission,
+            dropped: Arc::clone(&answerer.operations.dropped),
             answerer,
-            dropped,
             turns: Arc::default(),
             running,
         };
@@ -234,6 +213,36 @@ impl Projector {
             .await
             .map_err(Unreachable::at("subscribing"))?;
         Ok(())
+    }
+
+    /// Who knows the answers.
+    fn answerer(
+        &self,
+        client: &async_nats::Client,
+        subjects: &Subjects,
+        bells: Arc<Bells>,
+        cache_bytes: usize,
+    ) -> Answerer {
+        Answerer {
+            hosts: Arc::clone(&self.hosts),
+            presence: Arc::new(Presence::default()),
+            bells,
+            max_body: client
+                .server_info()
+                .max_payload
+                .clamp(HEADER_ROOM, MAX_PAYLOAD_BYTES)
+                - HEADER_ROOM,
+            brokers: Brokers::new(client.clone(), subjects.clone()),
+            deliveries: Arc::new(Deliveries::default()),
+            subjects: subjects.clone(),
+            operations: Operations {
+                dropped: Arc::default(),
+                rebuilds: self.pipelines.clone(),
+                stop: self.stop.clone(),
+                cache_bytes,
+                nats_version: client.server_info().version,
+            },
+        }
     }
 
     fn until_leaving(&self, work: impl Future<Output = ()> + Send + 'static) {

@@ -303,8 +303,11 @@ fn a_file_that_is_not_what_was_written_calls_for_a_rebuild() {
     std::fs::remove_file(&path).unwrap();
     let store = Store::open(&path, 1024 * 1024).unwrap();
     let in_use = Store::open(&path, 1024 * 1024).unwrap_err();
-    assert!(!in_use.calls_for_rebuild());
+    assert!(!in_use.calls_for_rebuild() && !in_use.is_lasting());
     drop(store);
+    // An open file that failed once is of no use any more; a full one may do after a restart.
+    let failed = StoreError::from(redb::Error::PreviousIo);
+    assert!(failed.is_lasting() && !failed.calls_for_rebuild());
 }
 
 #[test]
