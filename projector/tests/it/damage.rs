@@ -3,7 +3,9 @@
 use crate::harness::{Town, eventually, host, no_key};
 use postroad_projector::hosts::Host;
 use postroad_projector::progress::State;
-use postroad_protocol::event::{Actor, DamageAccepted, MessagesDelivered, ReaderRegistered};
+use postroad_protocol::event::{
+    Actor, DamageAccepted, MessagesDelivered, ReaderRegistered, TenantCreated,
+};
 use postroad_protocol::query::Damage;
 use postroad_protocol::subject::Owner;
 use serde_json::json;
@@ -138,4 +140,36 @@ async fn status_names_what_was_set_aside_and_nothing_that_it_says() {
     let pi = town.agent("tau/pi").await;
     assert!(pi.ask("admin.status", &json!({})).await.is_err());
     projector.drain().await;
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_reached_are_shown_and_hold_up_no_stop() {
+    let town = Town::with_acme().await;
+    let projector = town.projector("rows").await;
+    let host = host(&projector);
+    let late = postroad_protocol::TenantId::parse("late").unwrap();
+    town.keyring.create(Owner::Tenant(&late), 0).await.unwrap();
+    town.context
+        .delete_stream(postroad_protocol::subject::KEYS_STREAM)
+        .await
+        .unwrap();
+    let created = TenantCreated {
+        tenant: late.clone(),
+        generation: 1,
+    };
+    let before = host.progress().sequence;
+    town.append(Owner::Tenant(&late), &Actor::System, created)
+        .await;
+    eventually("it says so", async || {
+        host.progress().state == State::Disconnected
+    })
+    .await;
+    assert_eq!(host.progress().sequence, before);
+    let began = Instant::now();
+    projector.drain().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }
