@@ -15,7 +15,7 @@ use postroad_protocol::seal::{DataKey, KeyId, KeyRecord, MasterKey};
 use postroad_protocol::subject::{KEYS_STREAM, Owner, SYSTEM, Subjects};
 use postroad_protocol::tenancy::replay::{StoredFor, stored_for};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// How long one look for new keys may take.
@@ -98,23 +98,77 @@ struct Inner {
     stream: Stream<()>,
     subjects: Subjects,
     master: MasterKey,
-    owners: RwLock<HashMap<String, OwnerKeys>>,
+    owners: RwLock<Owners>,
     /// Last sequence of the keys stream that is loaded; the lock also makes loads take turns.
     loaded: tokio::sync::Mutex<u64>,
+}
+
+#[derive(Default)]
+struct Owners {
+    by_name: HashMap<String, OwnerKeys>,
+    /// Owners with a record that does not even say which key it holds, and its sequence.
+    garbled: HashMap<String, u64>,
 }
 
 struct OwnerKeys {
     shard: u16,
     current: KeyId,
-    /// `None` for a key that was destroyed.
-    keys: BTreeMap<KeyId, Option<DataKey>>,
+    keys: BTreeMap<KeyId, Held>,
+}
+
+/// A data key as its record gave it.
+enum Held {
+    Key(DataKey),
+    /// It was destroyed with its tenant.
+    Destroyed,
+    /// The master key does not open the record at this sequence of the keys stream.
+    Unreadable(u64),
+}
+
+/// What is known of the key that an event needs.
+enum Need {
+    Met,
+    /// No record of it was read yet.
+    Missing,
+    /// Its record is there and does not open.
+    Unreadable(u64),
+}
+
+impl Owners {
+    fn need(&self, owner: &str, key: KeyId) -> Need {
+        let held = self
+            .by_name
+            .get(owner)
+            .and_then(|found| found.keys.get(&key));
+        match (held, self.garbled.get(owner)) {
+            (Some(Held::Key(_) | Held::Destroyed), _) => Need::Met,
+            (Some(Held::Unreadable(sequence)), _) | (None, Some(sequence)) => {
+                Need::Unreadable(*sequence)
+            }
+            (None, None) => Need::Missing,
+        }
+    }
+
+    /// The first record that does not open, where none at all does: that is no damage to a record.
+    fn all_unreadable(&self) -> Option<u64> {
+        let keys = || self.by_name.values().flat_map(|owner| owner.keys.values());
+        let unreadable = keys().filter_map(|held| match held {
+            Held::Unreadable(sequence) => Some(*sequence),
+            _ => None,
+        });
+        let first = unreadable.chain(self.garbled.values().copied()).min()?;
+        keys()
+            .all(|held| matches!(held, Held::Unreadable(_)))
+            .then_some(first)
+    }
 }
 
 impl Keyring {
-    /// Loads every key that the deployment has.
+    /// Loads every key that the deployment has. A record that does not open is passed over, and told
+    /// of when an event needs it.
     ///
     /// # Errors
-    /// [`KeyringError`].
+    /// [`KeyringError`]; [`KeyringError::WrongMaster`] when there are records and none opens.
     pub async fn open(
         context: &Context,
         subjects: Subjects,
@@ -136,7 +190,18 @@ impl Keyring {
             inner: Arc::new(inner),
         };
         keyring.refresh().await?;
-        Ok(keyring)
+        let unreadable = keyring.read_owners().all_unreadable();
+        match unreadable {
+            Some(sequence) => Err(KeyringError::WrongMaster { sequence }),
+            None => Ok(keyring),
+        }
+    }
+
+    fn read_owners(&self) -> RwLockReadGuard<'_, Owners> {
+        self.inner
+            .owners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads what was added since the last time.
@@ -193,7 +258,7 @@ impl Keyring {
                     .info()
                     .map_err(Unreachable::at(doing))?
                     .stream_sequence;
-                self.take_record(sequence, &message.subject, &message.payload)?;
+                self.take_record(sequence, &message.subject, &message.payload);
                 *loaded = sequence;
             }
             if *loaded == before {
@@ -206,72 +271,73 @@ impl Keyring {
         Ok(())
     }
 
-    fn take_record(
-        &self,
-        sequence: u64,
-        subject: &str,
-        payload: &[u8],
-    ) -> Result<(), KeyringError> {
-        let wrong = KeyringError::WrongMaster { sequence };
+    /// Takes one record. A bad one must not hide those behind it: they are other tenants' keys.
+    fn take_record(&self, sequence: u64, subject: &str, payload: &[u8]) {
         let Some(owner) = self.inner.subjects.parse_data_key(subject) else {
-            return Ok(());
+            return;
         };
-        let Ok(record) = rmp_serde::from_slice::<KeyRecord>(payload) else {
-            return Err(wrong);
-        };
-        let key = match record.wrapped.as_slice() {
-            [] => None,
-            _ => Some(
-                self.inner
-                    .master
-                    .unwrap(owner, &record)
-                    .map_err(|_| wrong)?,
-            ),
-        };
+        let record = rmp_serde::from_slice::<KeyRecord>(payload);
+        let held = record.as_ref().ok().map(|record| {
+            if record.wrapped.is_empty() {
+                return Held::Destroyed;
+            }
+            let key = self.inner.master.unwrap(owner, record);
+            key.map_or(Held::Unreadable(sequence), Held::Key)
+        });
+        if matches!(held, None | Some(Held::Unreadable(_))) {
+            tracing::error!(
+                sequence,
+                "a data key's record does not open; what it sealed cannot be read"
+            );
+        }
         let mut owners = self
             .inner
             .owners
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let keys = owners.entry(owner.to_owned()).or_insert_with(|| OwnerKeys {
-            shard: record.shard,
-            current: record.key,
-            keys: BTreeMap::new(),
-        });
-        keys.keys.insert(record.key, key);
+        let (Ok(record), Some(held)) = (record, held) else {
+            owners.garbled.insert(owner.to_owned(), sequence);
+            return;
+        };
+        let keys = owners
+            .by_name
+            .entry(owner.to_owned())
+            .or_insert_with(|| OwnerKeys {
+                shard: record.shard,
+                current: record.key,
+                keys: BTreeMap::new(),
+            });
+        // A key that is known is not lost to a bad copy of its record.
+        if matches!(held, Held::Unreadable(_)) && keys.keys.contains_key(&record.key) {
+            return;
+        }
+        keys.keys.insert(record.key, held);
         if record.key >= keys.current {
             keys.current = record.key;
             keys.shard = record.shard;
         }
-        Ok(())
     }
 
     /// The key with which the next event of `owner` is sealed; nothing when it is not loaded.
     pub fn current(&self, owner: Owner<'_>) -> Option<OwnerKey> {
-        let owners = self
-            .inner
-            .owners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let found = owners.get(owner.token())?;
-        let key = found.keys.get(&found.current)?.clone()?;
+        let owners = self.read_owners();
+        let found = owners.by_name.get(owner.token())?;
+        let Held::Key(key) = found.keys.get(&found.current)? else {
+            return None;
+        };
         Some(OwnerKey {
             home: Home {
                 shard: found.shard,
                 key_id: found.current,
             },
-            key,
+            key: key.clone(),
         })
     }
 
     /// Where `owner` lives; nothing when it is not loaded.
     pub fn home(&self, owner: Owner<'_>) -> Option<Home> {
-        let owners = self
-            .inner
-            .owners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        owners.get(owner.token()).map(|found| Home {
+        let owners = self.read_owners();
+        owners.by_name.get(owner.token()).map(|found| Home {
             shard: found.shard,
             key_id: found.current,
         })
@@ -279,12 +345,9 @@ impl Keyring {
 
     /// Every tenant that is loaded, by name.
     pub fn homes(&self) -> Vec<(TenantId, Home)> {
-        let owners = self
-            .inner
-            .owners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let owners = self.read_owners();
         let mut homes: Vec<_> = owners
+            .by_name
             .iter()
             .filter(|(name, _)| *name != SYSTEM)
             .filter_map(|(name, found)| {
@@ -339,36 +402,45 @@ impl Keyring {
             Err(error) => return Err(Unreachable::at(doing)(error).into()),
         };
         self.refresh().await?;
-        let missing = || Unreachable::at(doing)("the key that was just registered is not there");
-        Ok((self.home(owner).ok_or_else(missing)?, made))
+        if let Some(home) = self.home(owner) {
+            return Ok((home, made));
+        }
+        match self.read_owners().garbled.get(owner.token()) {
+            Some(&sequence) => Err(KeyringError::WrongMaster { sequence }),
+            None => {
+                Err(Unreachable::at(doing)("the key that was just registered is not there").into())
+            }
+        }
     }
 
-    /// Loads the keys that `events` need, where they are not loaded yet.
+    /// Loads the keys that `events` need, where they are not loaded yet. A record that does not open is
+    /// no error of all of them: what it sealed opens as [`Opened::Damaged`], which can be given up, and
+    /// [`Self::unreadable_record`] says why.
     ///
     /// # Errors
     /// [`KeyringError`].
     pub async fn load_for(&self, events: &[StoredEvent]) -> Result<(), KeyringError> {
-        let missing = {
-            let owners = self
-                .inner
-                .owners
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            events.iter().any(|event| {
-                let (Ok(head), Some(raw)) =
-                    (&event.head, self.inner.subjects.parse_event(&event.subject))
-                else {
-                    return false;
-                };
-                !owners
-                    .get(raw.tenant)
-                    .is_some_and(|found| found.keys.contains_key(&head.key))
-            })
+        let is_met = |event| matches!(self.need_of(event), Need::Met);
+        if events.iter().all(is_met) {
+            return Ok(());
+        }
+        self.refresh().await
+    }
+
+    fn need_of(&self, event: &StoredEvent) -> Need {
+        let (Ok(head), Some(raw)) = (&event.head, self.inner.subjects.parse_event(&event.subject))
+        else {
+            return Need::Met;
         };
-        if missing {
-            self.refresh().await
-        } else {
-            Ok(())
+        self.read_owners().need(raw.tenant, head.key)
+    }
+
+    /// The record, by its sequence in the keys stream, that does not open and without which `event`
+    /// cannot be read; nothing when the event itself is what is wrong.
+    pub fn unreadable_record(&self, event: &StoredEvent) -> Option<u64> {
+        match self.need_of(event) {
+            Need::Unreadable(sequence) => Some(sequence),
+            Need::Met | Need::Missing => None,
         }
     }
 
@@ -389,19 +461,13 @@ impl Keyring {
             StoredFor::System => SYSTEM,
         };
         let key = {
-            let owners = self
-                .inner
-                .owners
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            match owners
-                .get(owner)
-                .and_then(|found| found.keys.get(&head.key))
-            {
+            let owners = self.read_owners();
+            let keys = owners.by_name.get(owner);
+            match keys.and_then(|found| found.keys.get(&head.key)) {
                 // No record at all is not an erasure: that leaves a record of itself.
-                None => return Opened::Damaged,
-                Some(None) => return Opened::Erased,
-                Some(Some(key)) => key.clone(),
+                None | Some(Held::Unreadable(_)) => return Opened::Damaged,
+                Some(Held::Destroyed) => return Opened::Erased,
+                Some(Held::Key(key)) => key.clone(),
             }
         };
         match head.open(&event.subject, &key, &event.payload) {

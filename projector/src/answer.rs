@@ -9,19 +9,18 @@ use crate::presence::Presence;
 use crate::rows::{Seen, read_rows};
 use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
+use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{read_claims, unknown_verb};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::event::EventKey;
 use postroad_protocol::id::{MessageId, Reader, TimeMs};
-use postroad_protocol::limits::ANSWER_MAX_BYTES;
 use postroad_protocol::position::Position;
 use postroad_protocol::query::{self, ListMessages, Page, Query, wire};
 use postroad_protocol::service::Observation;
 use postroad_protocol::subject::Subjects;
 use postroad_protocol::tenancy::{Principal, RequestContext, Scope, TenantScope};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Knows every answer.
@@ -75,20 +74,18 @@ pub struct Asked<'a> {
     pub verb: &'a str,
     /// How the body is written and the answer will be.
     pub encoding: Encoding,
-    /// The body, still to be read.
-    pub body: &'a [u8],
 }
 
 /// One agent's query: for whom, where it is read, in what encoding it is answered.
-struct Call<'a> {
-    scope: &'a TenantScope,
-    reader: &'a Reader,
+pub(crate) struct Call<'a> {
+    pub(crate) scope: &'a TenantScope,
+    pub(crate) reader: &'a Reader,
     host: &'a Host,
     encoding: Encoding,
 }
 
 impl Call<'_> {
-    async fn rows<T, F>(&self, read: F) -> Result<(T, Seen), Refusal>
+    pub(crate) async fn rows<T, F>(&self, read: F) -> Result<(T, Seen), Refusal>
     where
         T: Send + 'static,
         F: FnOnce(&TenantReader<'_>, Seen) -> Result<T, StoreError> + Send + 'static,
@@ -104,44 +101,46 @@ impl Call<'_> {
     }
 
     /// The sequence that a cursor of this caller's names.
-    fn sequence(&self, text: Option<&str>, kind: Kind) -> Result<Option<u64>, Refusal> {
+    pub(crate) fn sequence(&self, text: Option<&str>, kind: Kind) -> Result<Option<u64>, Refusal> {
         self.place(text, kind)?
             .map(|cursor| cursor.sequence())
             .transpose()
     }
 
     /// The text of a cursor for this caller.
-    fn cursor(&self, kind: Kind, seen: Seen, place: Option<&[u8]>) -> Option<String> {
+    pub(crate) fn cursor(&self, kind: Kind, seen: Seen, place: Option<&[u8]>) -> Option<String> {
         Some(Cursor::at(kind, seen.position.epoch, place?).encode(self.scope, self.reader))
     }
 
-    fn answer<T: serde::Serialize>(&self, value: &T) -> Answer {
+    pub(crate) fn answer<T: serde::Serialize>(&self, value: &T) -> Answer {
         Answer::of(self.encoding, value)
     }
 }
 
 impl Answerer {
-    /// Answers a query. It holds a turn while it works, and rests while it waits.
+    /// Answers a query. It holds a turn while it works, and rests while it waits. The body is read at
+    /// once and not kept: thousands of queries wait, and each body is a part of what NATS read.
     ///
     /// # Errors
     /// The refusal to send instead.
     pub async fn answer(
         &self,
         asked: &Asked<'_>,
+        body: Bytes,
         ticket: &mut Ticket,
         leaving: &CancellationToken,
     ) -> Result<Answer, Refusal> {
-        ticket.work().await;
         let Asked {
             context,
             scope,
             verb,
             encoding,
-            body,
         } = *asked;
-        context.check_claims(&read_claims(encoding, body)?)?;
-        let reading: wire::Reading = encoding.decode(body)?;
-        let query = Query::read(scope, verb, encoding, body)?;
+        context.check_claims(&read_claims(encoding, &body)?)?;
+        let reading: wire::Reading = encoding.decode(&body)?;
+        let query = Query::read(scope, verb, encoding, &body)?;
+        drop(body);
+        ticket.work().await;
         if matches!(context.principal(), Principal::Operator(_)) {
             return self.answer_operator(asked, query, ticket).await;
         }
@@ -213,78 +212,6 @@ impl Answerer {
             }
             Query::ListMessages(wanted) => self.list_messages(call, wanted).await,
             _ => Err(unknown_verb()),
-        }
-    }
-
-    async fn check(
-        &self,
-        call: &Call<'_>,
-        limit: usize,
-        cursor: Option<&str>,
-        wait_ms: u64,
-        ticket: &mut Ticket,
-        leaving: &CancellationToken,
-    ) -> Result<Answer, Refusal> {
-        let after = call.sequence(cursor, Kind::Check)?;
-        let first = self.check_once(call, limit, after).await?;
-        if wait_ms == 0 || first.is_final() {
-            return Ok(first.answer);
-        }
-        let wait = self.bells.wait(call.scope, call.reader)?;
-        let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms);
-        loop {
-            let rung = wait.bell().notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
-            ticket.work().await;
-            let look = self.check_once(call, limit, after).await?;
-            if look.is_final() {
-                return Ok(look.answer);
-            }
-            ticket.rest();
-            tokio::select! {
-                () = &mut rung => {}
-                () = tokio::time::sleep_until(deadline) => return Ok(look.answer),
-                () = leaving.cancelled() => return Ok(look.answer),
-            }
-        }
-    }
-
-    /// One look at the unread messages.
-    async fn check_once(
-        &self,
-        call: &Call<'_>,
-        limit: usize,
-        after: Option<u64>,
-    ) -> Result<Look, Refusal> {
-        let mut limit = limit;
-        loop {
-            let reader = call.reader.clone();
-            let (page, seen) = call
-                .rows(move |rows, _| rows.check(&reader, limit, after, ANSWER_MAX_BYTES))
-                .await?;
-            let next = page.next_after.map(u64::to_be_bytes);
-            let count = page.messages.len();
-            let mut answer = call.answer(&query::Messages {
-                messages: page.messages,
-                unread_total: page.unread_total,
-                truncated: page.truncated,
-                next_cursor: call.cursor(Kind::Check, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
-                position: seen.position,
-                stale: seen.stale,
-            });
-            if self.is_too_long(&answer, &mut limit, count) {
-                continue;
-            }
-            if !page.undelivered.is_empty() {
-                answer.delivered =
-                    Some((call.scope.clone(), call.reader.clone(), page.undelivered));
-            }
-            return Ok(Look {
-                answer,
-                count,
-                stale: seen.stale,
-            });
         }
     }
 
@@ -425,20 +352,6 @@ impl Answerer {
                 return Ok(answer);
             }
         }
-    }
-}
-
-/// One look at a reader's mail.
-struct Look {
-    answer: Answer,
-    count: usize,
-    stale: bool,
-}
-
-impl Look {
-    /// Whether it is answered at once: there is mail, or what there is may not be all.
-    fn is_final(&self) -> bool {
-        self.count > 0 || self.stale
     }
 }
 

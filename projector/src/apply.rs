@@ -222,6 +222,7 @@ impl Batch<'_, '_> {
             Outcome::Erased => Ok(()),
             Outcome::Undecodable { scope, reason } => {
                 let owner = scope.as_ref().map(Prefix::of);
+                self.tables.meta().count_undecodable()?;
                 self.set_aside(owner.as_ref(), sequence, reason)
             }
             Outcome::Event { stored_for, record } => match stored_for {

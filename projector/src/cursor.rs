@@ -37,7 +37,8 @@ impl Kind {
         match self {
             Self::Check => b'c',
             Self::List => b'l',
-            Self::Status(_) => b's',
+            // Not `s`: those of an earlier layout did not carry the counts.
+            Self::Status(_) => b'S',
             Self::Peers => b'p',
             Self::Roster => b'r',
             Self::Tenants => b't',
@@ -251,7 +252,8 @@ mod tests {
 
     #[test]
     fn the_longest_place_fits_the_longest_cursor() {
-        // A credential in the roster: role, kind, instance, the beginning of its key.
+        // A credential in the roster: role, kind, instance, the beginning of its key. A receipt in a status
+        // is shorter: three counts, role, instance.
         let longest = [b'a'; 64 + 1 + 1 + 64 + 1 + 40 + 1];
         let text =
             Cursor::at(Kind::Roster, u64::MAX, &longest).encode(&scope("acme"), &reader("tau/pi"));

@@ -1,8 +1,10 @@
 //! The shards that this projector serves: what is read from, how far it is, and its pipeline.
 
-use crate::progress::{Progress, State, another_log, wait_until};
+use crate::pipeline::{Swap, with_causes};
+use crate::progress::{Progress, State, another_log, wait_until, wait_until_end};
+use crate::renew::Failure;
 use crate::start::Opener;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use arc_swap::ArcSwap;
 use postroad_log::{Home, Keyring, Shard};
 use postroad_protocol::error::{ErrorCode, Refusal};
@@ -21,7 +23,8 @@ pub struct Host {
     path: PathBuf,
     store: ArcSwap<Store>,
     progress: watch::Sender<Progress>,
-    swaps: mpsc::Sender<crate::pipeline::Swap>,
+    swaps: mpsc::Sender<Swap>,
+    failures: mpsc::Sender<Failure>,
     rebuilding: AtomicBool,
 }
 
@@ -42,7 +45,8 @@ impl Host {
         path: PathBuf,
         store: Store,
         progress: Progress,
-        swaps: mpsc::Sender<crate::pipeline::Swap>,
+        swaps: mpsc::Sender<Swap>,
+        failures: mpsc::Sender<Failure>,
     ) -> Self {
         Self {
             shard,
@@ -50,6 +54,7 @@ impl Host {
             store: ArcSwap::from_pointee(store),
             progress: watch::Sender::new(progress),
             swaps,
+            failures,
             rebuilding: AtomicBool::new(false),
         }
     }
@@ -95,8 +100,19 @@ impl Host {
     }
 
     /// The way to the pipeline, for rebuilt rows.
-    pub fn swaps(&self) -> &mpsc::Sender<crate::pipeline::Swap> {
+    pub fn swaps(&self) -> &mpsc::Sender<Swap> {
         &self.swaps
+    }
+
+    /// `store` did not read. When asking again cannot help, the pipeline folds the rows anew.
+    pub fn did_not_read(&self, store: &Store, error: &StoreError) {
+        if error.is_lasting() && self.is_served(store) {
+            // Full: the pipeline is about to hear of it already.
+            let _ = self.failures.try_send(Failure {
+                store: store.clone(),
+                message: with_causes(error),
+            });
+        }
     }
 
     /// Takes the right to rebuild; nothing while a rebuild runs.
@@ -161,23 +177,23 @@ impl Host {
             .extent()
             .await
             .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
-        if self.progress().epoch != extent.epoch {
-            return Ok(());
-        }
         let end = Position {
             shard: self.shard.number(),
             epoch: extent.epoch,
             sequence: extent.last,
         };
-        wait_until(&self.progress, end).await
+        wait_until_end(&self.progress, end).await
     }
 
-    /// Waits until every event up to `end` is applied, or the shard is damaged.
+    /// Waits until the log was found to hold what the rows know and every event up to `end` is applied, or
+    /// the shard is damaged.
     pub async fn caught_up(&self, end: u64) {
         let mut watching = self.progress.subscribe();
         // The sender lives as long as this host.
         let _ = watching
-            .wait_for(|now| now.is_damaged() || now.sequence >= end)
+            .wait_for(|now| {
+                now.is_damaged() || (now.sequence >= end && now.state == State::Following)
+            })
             .await;
     }
 }

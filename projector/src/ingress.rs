@@ -4,6 +4,7 @@
 use crate::answer::{Answerer, Asked};
 use crate::turns::{Ticket, Turns};
 use async_nats::Subject;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
 use postroad_protocol::envelope::TRACEPARENT;
@@ -31,8 +32,6 @@ pub struct Ingress {
     pub turns: Arc<Turns>,
     /// Queries that are being answered.
     pub running: TaskTracker,
-    /// Set when the projector is leaving: waiting checks answer at once.
-    pub leaving: CancellationToken,
 }
 
 /// A query as it was admitted.
@@ -44,9 +43,10 @@ struct TakenOn {
 }
 
 impl Ingress {
-    /// Answers what arrives on `requests` until it is drained.
-    pub async fn serve(self, mut requests: async_nats::Subscriber) {
-        while let Some(message) = next_until(&mut requests, &self.leaving).await {
+    /// Answers what arrives on `requests` until they are drained, once `leaving` is set; checks that wait
+    /// are then answered at once.
+    pub async fn serve(self, mut requests: async_nats::Subscriber, leaving: CancellationToken) {
+        while let Some(message) = next_until(&mut requests, &leaving).await {
             let Some(reply) = message.reply.clone() else {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -54,8 +54,9 @@ impl Ingress {
             let this = self.clone();
             match self.admit(&message) {
                 Ok(taken) => {
+                    let (body, leaving) = (message.payload, leaving.clone());
                     self.running
-                        .spawn(async move { this.take(taken, &message.payload, reply).await });
+                        .spawn(async move { this.take(taken, body, reply, &leaving).await });
                 }
                 Err(Rejected::Refuse(refusal)) => {
                     this.refuse(&refusal, Encoding::of(&message.payload), reply)
@@ -109,8 +110,8 @@ impl Ingress {
         })
     }
 
-    async fn take(&self, taken: TakenOn, body: &[u8], reply: Subject) {
-        let encoding = Encoding::of(body);
+    async fn take(&self, taken: TakenOn, body: Bytes, reply: Subject, leaving: &CancellationToken) {
+        let encoding = Encoding::of(&body);
         let TakenOn {
             context,
             scope,
@@ -122,11 +123,10 @@ impl Ingress {
             scope,
             verb: &verb,
             encoding,
-            body,
         };
         match self
             .answerer
-            .answer(&asked, &mut ticket, &self.leaving)
+            .answer(&asked, body, &mut ticket, leaving)
             .await
         {
             Ok(answer) => match self.client.publish(reply, answer.body.into()).await {
@@ -183,4 +183,64 @@ pub fn refused(refusal: &Refusal, encoding: Encoding) -> (async_nats::HeaderMap,
         tracing::error!(message = refusal.message, "a request failed");
     }
     (headers, encoding.encode(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroad_protocol::limits::{CURSOR_MAX_CHARS, NAME_MAX_CHARS};
+    use postroad_protocol::query::Query;
+
+    /// Text as JSON writes it at its longest: six bytes a character.
+    fn escaped(text: &str) -> String {
+        let escaped: Vec<String> = text.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        format!("\"{}\"", escaped.concat())
+    }
+
+    #[test]
+    fn the_longest_legal_query_fits() {
+        let name = escaped(&"a".repeat(NAME_MAX_CHARS));
+        let cursor = escaped(&"c".repeat(CURSOR_MAX_CHARS));
+        let id = escaped("01890a5d-ac96-774b-bcce-b302099a8057");
+        let number = u64::MAX;
+        let names = [
+            "tenantId",
+            "from",
+            "fromInstanceId",
+            "recipient",
+            "recipientInstanceId",
+            "sender",
+            "channel",
+        ];
+        // Every field of every query at once, each key escaped, too.
+        let others = [
+            ("messageId", id),
+            ("cursor", cursor),
+            ("fresh", "true".into()),
+            ("limit", "200".into()),
+            ("waitMs", "60000".into()),
+            ("since", i64::MAX.to_string()),
+            ("until", i64::MAX.to_string()),
+            ("shard", "65535".into()),
+            ("fromSequence", number.to_string()),
+            ("toSequence", number.to_string()),
+            ("fromTime", i64::MAX.to_string()),
+            ("toTime", i64::MAX.to_string()),
+        ];
+        let (shard, epoch, sequence) = (escaped("shard"), escaped("epoch"), escaped("sequence"));
+        let position = format!("{{{shard}:65535,{epoch}:{number},{sequence}:{number}}}");
+        let mut fields = vec![format!("{}:{position}", escaped("position"))];
+        fields.extend(names.map(|field| format!("{}:{name}", escaped(field))));
+        fields.extend(others.map(|(field, value)| format!("{}:{value}", escaped(field))));
+        let body = format!("{{{}}}", fields.join(","));
+        for (scope, verb) in [
+            (Scope::Messages, "list_messages"),
+            (Scope::Messages, "check_messages"),
+            (Scope::Messages, "message_status"),
+            (Scope::Audit, "replay"),
+        ] {
+            Query::read(scope, verb, Encoding::Json, body.as_bytes()).unwrap();
+        }
+        assert!(body.len() <= QUERY_MAX_BYTES, "{} bytes", body.len());
+    }
 }

@@ -8,25 +8,29 @@
 //! | [`apply`] | EVENT BECOMES ROWS: one transaction, rows and checkpoint |
 //! | [`read_model`] | each table: keys, apply, reads |
 //! | [`store`], [`checkpoint`] | the redb file; tenants' rows only through a scope |
-//! | [`ingress`], [`answer`], [`operate`], [`rows`], [`cursor`] | QUERY READS ROWS |
+//! | [`ingress`], [`answer`], [`check`], [`operate`], [`rows`], [`cursor`] | QUERY READS ROWS |
 //! | [`lookup`] | what brokers ask |
 //! | [`audit`] | replay |
 //! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
+//! | [`announce`], [`membership`] | whether queries come here, or to a healthier projector |
 //! | [`turns`] | whose query is worked on next |
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
-//! | [`rebuild`] | folding the log anew |
+//! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
 
+pub mod announce;
 pub mod answer;
 pub mod apply;
 pub mod audit;
 pub mod bells;
+pub mod check;
 pub mod checkpoint;
 pub mod cursor;
 pub mod hosts;
 pub mod ingress;
 pub mod intake;
 pub mod lookup;
+pub mod membership;
 pub mod observe;
 pub mod operate;
 pub mod pipeline;
@@ -34,6 +38,7 @@ pub mod presence;
 pub mod progress;
 pub mod read_model;
 pub mod rebuild;
+pub mod renew;
 pub mod rows;
 mod start;
 pub mod store;

@@ -28,14 +28,12 @@ pub struct Lookups {
     pub turns: Arc<Turns>,
     /// Look-ups that are being answered.
     pub running: TaskTracker,
-    /// Set when the projector is leaving.
-    pub leaving: CancellationToken,
 }
 
 impl Lookups {
-    /// Answers what arrives on `requests` until it is drained.
-    pub async fn serve(self, mut requests: async_nats::Subscriber) {
-        while let Some(message) = next_until(&mut requests, &self.leaving).await {
+    /// Answers what arrives on `requests` until they are drained, once `leaving` is set.
+    pub async fn serve(self, mut requests: async_nats::Subscriber, leaving: CancellationToken) {
+        while let Some(message) = next_until(&mut requests, &leaving).await {
             let this = self.clone();
             self.running.spawn(async move { this.take(message).await });
         }

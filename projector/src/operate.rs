@@ -8,11 +8,12 @@ use crate::hosts::Host;
 use crate::progress::State;
 use crate::rebuild;
 use crate::rows::read_rows;
-use crate::store::PageOf;
+use crate::store::{PageOf, Quarantined, StoreError};
 use crate::turns::Ticket;
 use postroad_log::Home;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::InstanceId;
+use postroad_protocol::limits::{QUARANTINE_NAMED, QUARANTINE_REASON_MAX_CHARS};
 use postroad_protocol::query::{self, Page, Query};
 use postroad_protocol::service::Observation;
 use postroad_protocol::tenancy::{RequestContext, TenantScope};
@@ -62,7 +63,7 @@ impl Answerer {
                 encoding,
                 &self.list_tenants(operator, &page).await?,
             )),
-            Query::Status => Ok(Answer::of(encoding, &self.status().await)),
+            Query::Status => Ok(Answer::of(encoding, &self.status(context).await)),
             Query::Rebuild => Ok(Answer::of(encoding, &self.start_rebuild())),
             Query::GetTenant => {
                 let scope = context.scope()?;
@@ -245,10 +246,10 @@ impl Answerer {
         }
     }
 
-    async fn status(&self) -> query::Status {
+    async fn status(&self, operator: &RequestContext) -> query::Status {
         let mut shards = Vec::new();
         for host in self.hosts.all() {
-            shards.push(shard_status(&host).await);
+            shards.push(shard_status(&host, operator).await);
         }
         query::Status {
             shards,
@@ -297,15 +298,14 @@ fn who_am_i(context: &RequestContext, operator: &InstanceId) -> query::WhoAmI {
     }
 }
 
-async fn shard_status(host: &Host) -> query::ShardStatus {
+async fn shard_status(host: &Host, operator: &RequestContext) -> query::ShardStatus {
     let progress = host.progress();
     let end = host
         .shard()
         .extent()
         .await
         .map_or(progress.sequence, |extent| extent.last);
-    let store = host.store();
-    let quarantined = tokio::task::spawn_blocking(move || store.quarantined()).await;
+    let (quarantined, quarantine) = quarantine(host, operator).await;
     query::ShardStatus {
         shard: host.shard().number(),
         epoch: progress.epoch,
@@ -316,7 +316,49 @@ async fn shard_status(host: &Host) -> query::ShardStatus {
             State::Damaged(damage) => Some(damage),
             _ => None,
         },
-        // An unreadable count shows as one more thing to look at, never as none.
-        quarantined: quarantined.ok().and_then(Result::ok).unwrap_or(u64::MAX),
+        quarantined,
+        quarantine,
+    }
+}
+
+/// How many events of a shard were set aside, and the first of them.
+async fn quarantine(host: &Host, operator: &RequestContext) -> (u64, Vec<query::QuarantinedEvent>) {
+    let (store, operator) = (host.store(), operator.clone());
+    let served = store.clone();
+    let read = move || -> Result<_, StoreError> {
+        let snapshot = store.snapshot()?;
+        let page = PageOf {
+            limit: QUARANTINE_NAMED,
+            after: None,
+        };
+        let listed = match snapshot.operator(&operator) {
+            Ok(rows) => rows.quarantine(page)?.rows,
+            // The caller was asked for before; nobody else is shown anything.
+            Err(_) => Vec::new(),
+        };
+        Ok((snapshot.quarantined()?, listed))
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok((count, listed))) => (count, listed.into_iter().map(shown).collect()),
+        failed => {
+            if let Ok(Err(error)) = failed {
+                host.did_not_read(&served, &error);
+            }
+            // An unreadable count shows as one more thing to look at, never as none.
+            (u64::MAX, Vec::new())
+        }
+    }
+}
+
+fn shown(quarantined: Quarantined) -> query::QuarantinedEvent {
+    let Quarantined {
+        owner,
+        sequence,
+        reason,
+    } = quarantined;
+    query::QuarantinedEvent {
+        sequence,
+        tenant: owner,
+        reason: reason.chars().take(QUARANTINE_REASON_MAX_CHARS).collect(),
     }
 }

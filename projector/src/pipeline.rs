@@ -1,16 +1,15 @@
 //! One shard from log to rows: follow, load keys, write, tell. Decides what happens when the log
-//! is not what it was, or the rows cannot be written: stop, say so loudly, serve what is there marked
-//! stale, and go on after repair, after an operator gave the events up, or after a rebuild.
+//! is not what it was: stop, say so loudly, serve what is there marked stale, and go on after repair,
+//! after an operator gave the events up, or after a rebuild. Rows that fail are [`crate::renew`]'s.
 
-use crate::apply::ApplyError;
 use crate::bells::Bells;
 use crate::hosts::Host;
 use crate::intake::Intake;
 use crate::progress::{Progress, State, damage_of};
-use crate::rebuild;
+use crate::renew::{Attempts, Failure};
 use crate::store::Store;
 use crate::writer::{Writer, passable_until};
-use postroad_log::{Anchor, Broken, Keyring, LogError, Opened, Shard, StoredEvent};
+use postroad_log::{Anchor, Broken, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent};
 use postroad_protocol::event::Event;
 use postroad_protocol::query::Damage;
 use postroad_protocol::subject::{AggregateKey, Owner, Subjects};
@@ -41,15 +40,18 @@ pub struct Parts {
 /// One shard's way from log to rows.
 #[derive(Debug)]
 pub struct Pipeline {
-    host: Arc<Host>,
-    shard: Shard,
-    parts: Parts,
+    pub(crate) host: Arc<Host>,
+    pub(crate) shard: Shard,
+    pub(crate) parts: Parts,
     writer: Writer,
     /// What is written to; differs from what is read while rebuilt rows catch up.
     store: Store,
-    anchor: Anchor,
+    pub(crate) anchor: Anchor,
     given_up: Vec<(u64, u64)>,
-    swaps: mpsc::Receiver<Swap>,
+    pub(crate) swaps: mpsc::Receiver<Swap>,
+    failures: mpsc::Receiver<Failure>,
+    /// Of folding failed rows anew.
+    pub(crate) attempts: Attempts,
     /// What was said to be wrong, until it is over.
     told: Option<Damage>,
 }
@@ -67,8 +69,8 @@ pub struct Swap {
 enum Stopped {
     /// The log is not what it was.
     Damaged(Damage),
-    /// The rows cannot be written.
-    Unwritable(ApplyError),
+    /// The rows cannot be read or written.
+    Failed(String),
     /// Other rows are written from now on.
     Swapped,
 }
@@ -83,6 +85,7 @@ impl Pipeline {
         parts: Parts,
         anchor: Anchor,
         swaps: mpsc::Receiver<Swap>,
+        failures: mpsc::Receiver<Failure>,
     ) -> std::io::Result<Self> {
         let shard = host.shard().clone();
         let writer = Writer::start(shard.number(), parts.keyring.clone())?;
@@ -96,6 +99,8 @@ impl Pipeline {
             anchor,
             given_up: Vec::new(),
             swaps,
+            failures,
+            attempts: Attempts::default(),
             told: None,
         })
     }
@@ -106,12 +111,10 @@ impl Pipeline {
             () = stop.cancelled() => {}
             () = self.run_forever() => {}
         }
-        // Dropping joins the writer thread, which an async thread must not wait for.
-        if tokio::task::spawn_blocking(move || drop(self))
-            .await
-            .is_err()
-        {
-            tracing::error!("the writer of a shard ended in a panic");
+        // Waits for the writer thread, which an async thread must not.
+        let ended = tokio::task::spawn_blocking(move || self.writer.end()).await;
+        if let Err(error) = ended {
+            tracing::error!(%error, "the writer of a shard was not waited for");
         }
     }
 
@@ -123,25 +126,57 @@ impl Pipeline {
         loop {
             match self.follow().await {
                 Stopped::Swapped => continue,
-                Stopped::Damaged(damage) => self.tell(damage),
-                Stopped::Unwritable(error) => self.renew(&error),
-            }
-            pause = if self.anchor.sequence > reached {
-                LOOK_AGAIN_MIN
-            } else {
-                (pause * 2).min(LOOK_AGAIN_MAX)
-            };
-            reached = self.anchor.sequence;
-            tokio::select! {
-                Some(swap) = self.swaps.recv() => self.take(swap),
-                () = tokio::time::sleep(pause) => {}
+                Stopped::Failed(message) => self.renew(&message).await,
+                Stopped::Damaged(damage) => {
+                    self.tell(damage);
+                    pause = if self.anchor.sequence > reached {
+                        LOOK_AGAIN_MIN
+                    } else {
+                        (pause * 2).min(LOOK_AGAIN_MAX)
+                    };
+                    reached = self.anchor.sequence;
+                    tokio::select! {
+                        stopped = self.interrupted() => if let Stopped::Failed(message) = stopped {
+                            self.renew(&message).await;
+                        },
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
             }
             self.load_given_up().await;
         }
     }
 
+    /// Waits for what ends following from outside: other rows to write to, or rows that failed whoever
+    /// read them.
+    async fn interrupted(&mut self) -> Stopped {
+        loop {
+            tokio::select! {
+                Some(swap) = self.swaps.recv() => {
+                    self.take(swap);
+                    return Stopped::Swapped;
+                }
+                Some(Failure { store, message }) = self.failures.recv() => {
+                    if store.is_same(&self.store) {
+                        return Stopped::Failed(message);
+                    }
+                    if self.host.is_served(&store) {
+                        // Rebuilt rows that still catch up are better than rows that fail.
+                        self.serve_rebuilt();
+                    }
+                }
+            }
+        }
+    }
+
+    /// A new thread for the writer; the old one may have ended in a panic.
+    pub(crate) fn replace_writer(&mut self) -> std::io::Result<()> {
+        self.writer = Writer::start(self.shard.number(), self.parts.keyring.clone())?;
+        Ok(())
+    }
+
     /// Says once, loudly, what is wrong, and marks every answer until it is over.
-    fn tell(&mut self, damage: Damage) {
+    pub(crate) fn tell(&mut self, damage: Damage) {
         if self.told.as_ref() == Some(&damage) {
             return;
         }
@@ -161,45 +196,13 @@ impl Pipeline {
         self.told = Some(damage);
     }
 
-    /// A file that has failed once takes no more; rows are folded anew into another, which succeeds as
-    /// soon as the disk does.
-    fn renew(&mut self, error: &ApplyError) {
-        let next = self.anchor.sequence + 1;
-        tracing::error!(
-            shard = self.shard.number(),
-            error = error as &dyn std::error::Error,
-            "rows cannot be written"
-        );
-        self.tell(Damage {
-            message: format!("the rows cannot be written from event {next} on: {error}"),
-            from: next,
-            to: next,
-            remedy: "free space on the disk of the rows, or mend it; the rows are then folded anew by themselves".to_owned(),
-        });
-        match Writer::start(self.shard.number(), self.parts.keyring.clone()) {
-            Ok(writer) => self.writer = writer,
-            Err(error) => tracing::error!(%error, "no thread for the writer of a shard"),
-        }
-        let (host, parts) = (Arc::clone(&self.host), self.parts.clone());
-        tokio::spawn(async move {
-            if let Err(error) =
-                rebuild::rebuild(host, parts.keyring, parts.subjects, parts.cache_bytes).await
-            {
-                tracing::error!(%error, "the rows could not be folded anew");
-            }
-        });
-    }
-
     /// Applies events until the log is broken, the rows fail or the rows are swapped.
     async fn follow(&mut self) -> Stopped {
         let mut intake = Intake::new(self.shard.clone(), self.anchor);
         loop {
             let events = tokio::select! {
                 biased;
-                Some(swap) = self.swaps.recv() => {
-                    self.take(swap);
-                    return Stopped::Swapped;
-                }
+                stopped = self.interrupted() => return stopped,
                 events = intake.next() => events,
             };
             let advanced = match events {
@@ -207,10 +210,10 @@ impl Pipeline {
                     self.connected(intake.end());
                     continue;
                 }
-                Ok(events) => {
-                    self.load_keys(&events).await;
-                    self.advance(&mut intake, events, self.anchor).await
-                }
+                Ok(events) => match self.load_keys(&events).await {
+                    Ok(()) => self.advance(&mut intake, events, self.anchor).await,
+                    Err(stopped) => Err(stopped),
+                },
                 Err(LogError::Broken(broken)) => {
                     if let Some(anchor) = self.passable(&broken) {
                         intake.skip_to(anchor);
@@ -247,11 +250,7 @@ impl Pipeline {
             self.host
                 .update(|progress| progress.state = State::Following);
         } else {
-            self.host.update(|progress| {
-                if progress.state == State::Disconnected {
-                    progress.state = State::CatchingUp;
-                }
-            });
+            self.reconnected();
         }
     }
 
@@ -264,11 +263,36 @@ impl Pipeline {
         });
     }
 
-    async fn load_keys(&self, events: &[StoredEvent]) {
-        while let Err(error) = self.parts.keyring.load_for(events).await {
-            tracing::warn!(shard = self.shard.number(), %error, "data keys could not be loaded");
-            tokio::time::sleep(KEYS_RETRY).await;
+    /// Loads the data keys of `events`, however long that takes. A key whose record does not open is for
+    /// the writer to meet: it stops before the first event that needs it, unless that was given up.
+    async fn load_keys(&mut self, events: &[StoredEvent]) -> Result<(), Stopped> {
+        let keyring = self.parts.keyring.clone();
+        loop {
+            let loaded = tokio::select! {
+                biased;
+                stopped = self.interrupted() => return Err(stopped),
+                loaded = keyring.load_for(events) => loaded,
+            };
+            match loaded {
+                Err(KeyringError::Unreachable(error)) => self.disconnected(&error),
+                Ok(()) | Err(_) => break,
+            }
+            tokio::select! {
+                biased;
+                stopped = self.interrupted() => return Err(stopped),
+                () = tokio::time::sleep(KEYS_RETRY) => {}
+            }
         }
+        self.reconnected();
+        Ok(())
+    }
+
+    fn reconnected(&self) {
+        self.host.update(|progress| {
+            if progress.state == State::Disconnected {
+                progress.state = State::CatchingUp;
+            }
+        });
     }
 
     /// Writes `events`, or only moves the checkpoint to `after`, and tells everybody.
@@ -279,13 +303,14 @@ impl Pipeline {
         after: Anchor,
     ) -> Result<(), Stopped> {
         let end = intake.end();
+        let events = Arc::new(events);
         let written = intake
             .meanwhile(
                 self.writer
-                    .write(&self.store, Arc::new(events), &self.given_up, after),
+                    .write(&self.store, Arc::clone(&events), &self.given_up, after),
             )
             .await;
-        let written = written.map_err(Stopped::Unwritable)?;
+        let written = written.map_err(|error| Stopped::Failed(with_causes(&error)))?;
         self.anchor = written.anchor;
         let whole = written.damaged.is_none() && written.anchor.sequence >= end;
         if self.host.is_served(&self.store) {
@@ -306,23 +331,15 @@ impl Pipeline {
         let Some(sequence) = written.damaged else {
             return Ok(());
         };
+        let event = events.iter().find(|event| event.sequence == sequence);
+        let record = event.and_then(|event| self.parts.keyring.unreadable_record(event));
         let shard = self.shard.number();
-        Err(Stopped::Damaged(Damage {
-            message: format!(
-                "event {sequence} is not what was written there: its seal does not open"
-            ),
-            from: sequence,
-            to: sequence,
-            remedy: format!(
-                "put the shard's files back from a backup, or give this event up: postroad shard accept-damage \
-                 --shard {shard} --from {sequence} --to {sequence}"
-            ),
-        }))
+        Err(Stopped::Damaged(unopened(shard, sequence, record)))
     }
 
     /// Takes rebuilt rows as what is written to. They are read from once they are as far as the old
     /// ones, so that nobody sees time go back; at once when the old ones know what the log lost.
-    fn take(&mut self, swap: Swap) {
+    pub(crate) fn take(&mut self, swap: Swap) {
         let old = self.host.progress();
         self.store = swap.store;
         self.anchor = swap.anchor;
@@ -366,6 +383,45 @@ impl Pipeline {
     }
 }
 
+/// The damage that an event is shown as whose seal does not open; `record` is its key's, when that is
+/// why.
+fn unopened(shard: u16, sequence: u64, record: Option<u64>) -> Damage {
+    let give_up = format!(
+        "give this event up: postroad shard accept-damage --shard {shard} --from {sequence} --to {sequence}"
+    );
+    let (message, remedy) = match record {
+        None => (
+            format!("event {sequence} is not what was written there: its seal does not open"),
+            format!("put the shard's files back from a backup, or {give_up}"),
+        ),
+        Some(record) => (
+            format!(
+                "event {sequence} cannot be read: record {record} of the keys stream, with its key, does not open"
+            ),
+            format!(
+                "put the keys stream's files back from a backup and start the projector again, or {give_up}"
+            ),
+        ),
+    };
+    Damage {
+        message,
+        from: sequence,
+        to: sequence,
+        remedy,
+    }
+}
+
+/// An error with what it came of, for a text that is shown.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// The ranges that an operator gave up in `shard`, from the last event that says so.
 pub async fn given_up(
     shard: &Shard,
@@ -376,12 +432,10 @@ pub async fn given_up(
     let Some(event) = shard.last_on_subject(&subject).await? else {
         return Ok(Vec::new());
     };
-    if keyring
-        .load_for(std::slice::from_ref(&event))
-        .await
-        .is_err()
+    if let Err(KeyringError::Unreachable(error)) =
+        keyring.load_for(std::slice::from_ref(&event)).await
     {
-        return Ok(Vec::new());
+        return Err(error.into());
     }
     match keyring.open_event(shard.number(), &event) {
         Opened::Event { record, .. } => match record.event {

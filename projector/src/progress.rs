@@ -101,6 +101,27 @@ pub async fn wait_until(
     }
 }
 
+/// Waits until the log's end, as it was just seen, is applied. Rows of another incarnation of the log do
+/// not answer for it: they are damaged, and the pipeline is about to find out.
+///
+/// # Errors
+/// `unavailable` when it takes longer than the bound. A damaged shard does not wait.
+pub async fn wait_until_end(
+    progress: &watch::Sender<Progress>,
+    end: Position,
+) -> Result<(), Refusal> {
+    let mut watching = progress.subscribe();
+    let reached = watching.wait_for(|now| {
+        now.is_damaged() || (now.epoch == end.epoch && now.sequence >= end.sequence)
+    });
+    match tokio::time::timeout(Duration::from_millis(POSITION_WAIT_MS), reached).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Refusal::unavailable(
+            "the rows are not yet as far as the log",
+        )),
+    }
+}
+
 /// The refusal of a position that the log does not have (any more).
 pub fn another_log() -> Refusal {
     Refusal::invalid(
@@ -134,6 +155,32 @@ mod tests {
         let (reached, ()) = tokio::join!(wait_until(&progress, wanted), async {
             tokio::task::yield_now().await;
             progress.send_replace(at(3));
+        });
+        assert_eq!(reached, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rows_of_a_log_that_was_replaced_answer_nothing_as_fresh() {
+        let progress = watch::Sender::new(at(9));
+        let end = Position {
+            shard: 0,
+            epoch: 8,
+            sequence: 3,
+        };
+        let refused = wait_until_end(&progress, end).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Unavailable);
+        // Once it is known to be damaged, they are served and marked.
+        let (told, ()) = tokio::join!(wait_until_end(&progress, end), async {
+            tokio::task::yield_now().await;
+            let damage = damage_of(0, &Broken::Rewritten { sequence: 9 });
+            progress.send_modify(|now| now.state = State::Damaged(damage));
+        });
+        assert_eq!(told, Ok(()));
+        let folded_anew = Progress { epoch: 8, ..at(3) };
+        let progress = watch::Sender::new(at(9));
+        let (reached, ()) = tokio::join!(wait_until_end(&progress, end), async {
+            tokio::task::yield_now().await;
+            progress.send_replace(folded_anew);
         });
         assert_eq!(reached, Ok(()));
     }

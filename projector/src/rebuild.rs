@@ -1,13 +1,14 @@
 //! Folds a shard's log anew into a file beside the old one, while the old one is served, and hands
 //! the new rows to the pipeline. A projector that dies meanwhile starts with the old rows.
 
-use crate::apply::ApplyError;
-use crate::hosts::Host;
+use crate::apply::{ApplyError, Durability, apply};
+use crate::checkpoint::Checkpoint;
+use crate::hosts::{Host, RebuildTurn};
 use crate::intake::Intake;
 use crate::pipeline::{Swap, given_up};
 use crate::store::{Store, StoreError};
 use crate::writer::{Writer, passable_until};
-use postroad_log::{Anchor, Broken, Keyring, KeyringError, LogError, Unreachable};
+use postroad_log::{Anchor, Broken, Keyring, KeyringError, LogError};
 use postroad_protocol::subject::Subjects;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,81 +53,180 @@ pub fn beside(path: &Path) -> PathBuf {
 /// Rebuilds the rows of `host`, if no rebuild of it is running.
 ///
 /// # Errors
-/// [`RebuildError`].
+/// [`RebuildError`]; then nothing is left of the new file.
 pub async fn rebuild(
     host: Arc<Host>,
     keyring: Keyring,
     subjects: Subjects,
     cache_bytes: usize,
 ) -> Result<(), RebuildError> {
-    let _turn = host.try_rebuild().ok_or(RebuildError::Running)?;
-    let path = beside(host.path());
-    let target = path.clone();
-    let store = tokio::task::spawn_blocking(move || -> Result<Store, RebuildError> {
-        remove_if_there(&target)?;
-        Ok(Store::open(&target, cache_bytes)?)
-    })
-    .await
-    .map_err(|_| RebuildError::Stopping)??;
-    let shard = host.shard().clone();
-    // The log may have been replaced since this process opened it: fold what is there now.
-    let extent = shard.extent().await.map_err(LogError::from)?;
-    let ranges = given_up(&shard, &keyring, &subjects).await?;
-    let writer = Writer::start(shard.number(), keyring.clone())?;
-    let mut anchor = Anchor::start(extent.epoch);
-    let mut intake = Intake::new(shard.clone(), anchor);
-    while anchor.sequence < extent.last {
-        let events = match intake.next().await {
-            Ok(events) => events,
-            Err(LogError::Broken(Broken::Gap { from, to })) => {
-                let last = passable_until(&ranges, from, to)
-                    .ok_or_else(|| LogError::from(Broken::Gap { from, to }))?;
-                anchor = Anchor::given_up(anchor.epoch, last);
-                anchor = writer
-                    .write(&store, Arc::default(), &ranges, anchor)
-                    .await?
-                    .anchor;
-                intake.skip_to(anchor);
-                continue;
-            }
-            Err(LogError::Unreachable(error)) => {
-                tracing::debug!(shard = shard.number(), %error, "the log is not reachable");
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if events.is_empty() {
-            continue;
-        }
-        load_keys(&keyring, &events).await?;
-        let written = intake
-            .meanwhile(writer.write(&store, Arc::new(events), &ranges, anchor))
-            .await?;
-        anchor = written.anchor;
-        if let Some(sequence) = written.damaged {
-            return Err(RebuildError::Damaged(sequence));
-        }
-    }
-    // Ending the writer makes its commits durable before the file takes the old one's place.
-    tokio::task::spawn_blocking(move || drop(writer))
-        .await
-        .map_err(|_| RebuildError::Stopping)?;
-    std::fs::rename(&path, host.path())?;
+    let turn = host.try_rebuild().ok_or(RebuildError::Running)?;
+    let growing = Growing::begin(&host, turn, &keyring, cache_bytes).await?;
+    let anchor = growing.fold(&host, &keyring, &subjects).await?;
+    let (store, _turn) = growing.put_in_place(host.path().clone(), anchor).await?;
     host.swaps()
         .send(Swap { store, anchor })
         .await
         .map_err(|_| RebuildError::Stopping)
 }
 
-async fn load_keys(
-    keyring: &Keyring,
-    events: &[postroad_log::StoredEvent],
-) -> Result<(), RebuildError> {
-    match keyring.load_for(events).await {
-        Err(KeyringError::Unreachable(error)) => {
-            Err(LogError::from(Unreachable::at("loading data keys")(error)).into())
+/// Rows that grow beside those that are served. Dropped before they are in place, for whatever reason,
+/// they take their file with them: a disk that was full is not filled and left full.
+struct Growing(Option<Grown>);
+
+struct Grown {
+    path: PathBuf,
+    store: Store,
+    writer: Writer,
+    /// Given back once the file is gone: whoever rebuilds next uses the same name.
+    turn: RebuildTurn,
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        let Some(grown) = self.0.take() else {
+            return;
+        };
+        let clear = move || {
+            let Grown {
+                path,
+                store,
+                writer,
+                turn,
+            } = grown;
+            writer.end();
+            drop(store);
+            remove_or_tell(&path);
+            drop(turn);
+        };
+        // Ending a writer and closing its file wait for the disk, which no async thread may.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(clear)),
+            Err(_) => clear(),
         }
-        other => Ok(other?),
+    }
+}
+
+impl Growing {
+    async fn begin(
+        host: &Host,
+        turn: RebuildTurn,
+        keyring: &Keyring,
+        cache_bytes: usize,
+    ) -> Result<Self, RebuildError> {
+        let (path, shard, keyring) = (beside(host.path()), host.shard().number(), keyring.clone());
+        let begin = move || -> Result<Self, RebuildError> {
+            remove_if_there(&path)?;
+            let opened = Store::open(&path, cache_bytes);
+            let started = opened
+                .map_err(RebuildError::from)
+                .and_then(|store| Ok((store, Writer::start(shard, keyring)?)));
+            match started {
+                Ok((store, writer)) => Ok(Self(Some(Grown {
+                    path,
+                    store,
+                    writer,
+                    turn,
+                }))),
+                Err(error) => {
+                    remove_or_tell(&path);
+                    Err(error)
+                }
+            }
+        };
+        tokio::task::spawn_blocking(begin)
+            .await
+            .map_err(|_| RebuildError::Stopping)?
+    }
+
+    /// Folds what the log holds now.
+    async fn fold(
+        &self,
+        host: &Host,
+        keyring: &Keyring,
+        subjects: &Subjects,
+    ) -> Result<Anchor, RebuildError> {
+        let Self(Some(Grown { store, writer, .. })) = self else {
+            return Err(RebuildError::Stopping);
+        };
+        let shard = host.shard().clone();
+        // The log may have been replaced since this process opened it: fold what is there now.
+        let extent = shard.extent().await.map_err(LogError::from)?;
+        let ranges = given_up(&shard, keyring, subjects).await?;
+        let mut anchor = Anchor::start(extent.epoch);
+        let mut intake = Intake::new(shard.clone(), anchor);
+        while anchor.sequence < extent.last {
+            let events = match intake.next().await {
+                Ok(events) => events,
+                Err(LogError::Broken(Broken::Gap { from, to })) => {
+                    let last = passable_until(&ranges, from, to)
+                        .ok_or_else(|| LogError::from(Broken::Gap { from, to }))?;
+                    anchor = Anchor::given_up(anchor.epoch, last);
+                    anchor = writer
+                        .write(store, Arc::default(), &ranges, anchor)
+                        .await?
+                        .anchor;
+                    intake.skip_to(anchor);
+                    continue;
+                }
+                Err(LogError::Unreachable(error)) => {
+                    tracing::debug!(shard = shard.number(), %error, "the log is not reachable");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if events.is_empty() {
+                continue;
+            }
+            keyring.load_for(&events).await?;
+            let written = intake
+                .meanwhile(writer.write(store, Arc::new(events), &ranges, anchor))
+                .await?;
+            anchor = written.anchor;
+            if let Some(sequence) = written.damaged {
+                return Err(RebuildError::Damaged(sequence));
+            }
+        }
+        Ok(anchor)
+    }
+
+    /// Makes the rows durable and gives their file the old one's place.
+    async fn put_in_place(
+        mut self,
+        target: PathBuf,
+        anchor: Anchor,
+    ) -> Result<(Store, RebuildTurn), RebuildError> {
+        let Some(grown) = self.0.take() else {
+            return Err(RebuildError::Stopping);
+        };
+        let place = move || -> Result<(Store, RebuildTurn), RebuildError> {
+            let Grown {
+                path,
+                store,
+                writer,
+                turn,
+            } = grown;
+            writer.end();
+            let checkpoint = Checkpoint::from(anchor);
+            let placed = apply(&store, &[], checkpoint, Durability::Durable)
+                .map_err(RebuildError::from)
+                .and_then(|_| Ok(std::fs::rename(&path, target)?));
+            if let Err(error) = placed {
+                drop(store);
+                remove_or_tell(&path);
+                return Err(error);
+            }
+            Ok((store, turn))
+        };
+        tokio::task::spawn_blocking(place)
+            .await
+            .map_err(|_| RebuildError::Stopping)?
+    }
+}
+
+fn remove_or_tell(path: &Path) {
+    if let Err(error) = remove_if_there(path) {
+        tracing::error!(path = %path.display(), %error, "a file of rows that were given up cannot be removed");
     }
 }
 

@@ -19,7 +19,8 @@ pub struct Seen {
 /// Reads rows of the tenant in `scope`.
 ///
 /// # Errors
-/// `internal` when the rows do not read; the cause goes to the log.
+/// `internal` when the rows do not read; the cause goes to the log, and to the pipeline, which folds
+/// them anew.
 pub async fn read_rows<T, F>(
     host: &Host,
     scope: &TenantScope,
@@ -35,6 +36,7 @@ where
         host.progress(),
         host.shard().number(),
     );
+    let served = store.clone();
     let work = move || -> Result<(T, Seen), StoreError> {
         let snapshot = store.snapshot()?;
         // The snapshot's own place, which may be ahead of the progress that was published.
@@ -54,7 +56,10 @@ where
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(failed(shard, &error)),
+        Ok(Err(error)) => {
+            host.did_not_read(&served, &error);
+            Err(failed(shard, &error))
+        }
         Err(error) => Err(failed(shard, &error)),
     }
 }

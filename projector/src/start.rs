@@ -1,7 +1,9 @@
 //! Starts a projector: opens rows, catches up, and only then takes queries. Stops in the reverse order.
 
+use crate::announce::{Announcer, Group, announce};
 use crate::answer::Answerer;
 use crate::bells::Bells;
+use crate::checkpoint::Checkpoint;
 use crate::hosts::{Host, Hosts};
 use crate::ingress::Ingress;
 use crate::lookup::Lookups;
@@ -14,17 +16,17 @@ use crate::rebuild::{beside, remove_if_there};
 use crate::store::{Store, StoreError};
 use futures_util::StreamExt;
 use postroad_log::{Anchor, Keyring, KeyringError, Shard, Unreachable, streams};
-use postroad_protocol::id::TimeMs;
+use postroad_protocol::id::{CommandId, TimeMs};
 use postroad_protocol::limits::{HEARTBEAT_MAX_BYTES, MAX_PAYLOAD_BYTES, ROW_CACHE_BYTES};
 use postroad_protocol::push::Heartbeat;
 use postroad_protocol::seal::MasterKey;
+use postroad_protocol::service::Announcement;
 use postroad_protocol::subject::{RequestKind, Service, Subjects};
 use postroad_protocol::tenancy::Admission;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -87,6 +89,10 @@ pub enum StartError {
 /// A running projector.
 #[derive(Debug)]
 pub struct Projector {
+    client: async_nats::Client,
+    subjects: Subjects,
+    /// Which process this is, to the other projectors.
+    instance: CommandId,
     hosts: Arc<Hosts>,
     leaving: CancellationToken,
     stop: CancellationToken,
@@ -130,6 +136,9 @@ impl Projector {
         let cache_bytes = opener.cache_bytes;
         let hosts = Arc::new(Hosts::new(hosts, keyring, opener));
         let projector = Self {
+            client: config.client.clone(),
+            subjects: config.subjects.clone(),
+            instance: CommandId::generate(),
             hosts,
             leaving: CancellationToken::new(),
             stop,
@@ -147,16 +156,74 @@ impl Projector {
         cache_bytes: usize,
     ) -> Result<(), StartError> {
         let (client, subjects) = (config.client, config.subjects);
-        let group = Service::Projector.token().to_owned();
-        let queries = client
-            .queue_subscribe(subjects.requests(RequestKind::Query), group.clone())
-            .await?;
-        let lookups = client
-            .queue_subscribe(subjects.services(Service::Projector), group)
-            .await?;
+        let member = watch::Sender::new(true);
+        let group = |subject| Group {
+            client: client.clone(),
+            subject,
+            member: member.subscribe(),
+            leaving: self.leaving.clone(),
+        };
+        let queries = group(subjects.requests(RequestKind::Query));
+        let lookups = group(subjects.services(Service::Projector));
+        let (asked, looked_up) = (queries.join().await?, lookups.join().await?);
         let heartbeats = client.subscribe(subjects.presences()).await?;
-        let dropped = Arc::new(AtomicU64::new(0));
-        let answerer = Arc::new(Answerer {
+        let announcements = client.subscribe(subjects.announcements()).await?;
+        let announcer = Announcer {
+            client: client.clone(),
+            subjects: subjects.clone(),
+            hosts: Arc::clone(&self.hosts),
+            instance: self.instance,
+            member,
+        };
+        let answerer = Arc::new(self.answerer(&client, &subjects, bells, cache_bytes));
+        let report = Arc::clone(&answerer.deliveries)
+            .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
+        self.until_stopped(report);
+        self.until_leaving(announcer.run(announcements));
+        self.until_stopped(hear(heartbeats, Arc::clone(&answerer.presence), subjects));
+        let running = self.queries.clone();
+        let lookups_of = Lookups {
+            client: client.clone(),
+            admission: Arc::clone(&config.admission),
+            hosts: Arc::clone(&self.hosts),
+            turns: Arc::default(),
+            running: running.clone(),
+        };
+        self.queries
+            .spawn(lookups.serve(looked_up, move |requests, leaving| {
+                lookups_of.clone().serve(requests, leaving)
+            }));
+        let admission = config.admission;
+        let ingress = Ingress {
+            client: client.clone(),
+            admission,
+            dropped: Arc::clone(&answerer.operations.dropped),
+            answerer,
+            turns: Arc::default(),
+            running,
+        };
+        self.queries
+            .spawn(queries.serve(asked, move |requests, leaving| {
+                ingress.clone().serve(requests, leaving)
+            }));
+        // A server answers in the order in which it was spoken to: it has the subscriptions before
+        // anybody is told that this projector serves.
+        async_nats::jetstream::new(client)
+            .query_account()
+            .await
+            .map_err(Unreachable::at("subscribing"))?;
+        Ok(())
+    }
+
+    /// Who knows the answers.
+    fn answerer(
+        &self,
+        client: &async_nats::Client,
+        subjects: &Subjects,
+        bells: Arc<Bells>,
+        cache_bytes: usize,
+    ) -> Answerer {
+        Answerer {
             hosts: Arc::clone(&self.hosts),
             presence: Arc::new(Presence::default()),
             bells,
@@ -169,45 +236,19 @@ impl Projector {
             deliveries: Arc::new(Deliveries::default()),
             subjects: subjects.clone(),
             operations: Operations {
-                dropped: Arc::clone(&dropped),
+                dropped: Arc::default(),
                 rebuilds: self.pipelines.clone(),
                 stop: self.stop.clone(),
                 cache_bytes,
                 nats_version: client.server_info().version,
             },
-        });
-        let report = Arc::clone(&answerer.deliveries)
-            .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
-        self.until_stopped(report);
-        self.until_stopped(hear(heartbeats, Arc::clone(&answerer.presence), subjects));
-        let running = self.queries.clone();
-        let lookups_of = Lookups {
-            client: client.clone(),
-            admission: Arc::clone(&config.admission),
-            hosts: Arc::clone(&self.hosts),
-            turns: Arc::default(),
-            running: running.clone(),
-            leaving: self.leaving.clone(),
-        };
-        self.queries.spawn(lookups_of.serve(lookups));
-        let admission = config.admission;
+        }
+    }
+
+    fn until_leaving(&self, work: impl Future<Output = ()> + Send + 'static) {
         let leaving = self.leaving.clone();
-        let ingress = Ingress {
-            client: client.clone(),
-            admission,
-            answerer,
-            dropped,
-            turns: Arc::default(),
-            running,
-            leaving,
-        };
-        self.queries.spawn(ingress.serve(queries));
-        // The subscriptions have reached the server before anybody is told that it serves.
-        client
-            .flush()
-            .await
-            .map_err(Unreachable::at("subscribing"))?;
-        Ok(())
+        self.pipelines
+            .spawn(async move { leaving.run_until_cancelled_owned(work).await });
     }
 
     fn until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -228,6 +269,13 @@ impl Projector {
     /// Takes no more queries, answers those that run or wait, and makes the rows durable.
     pub async fn drain(self) {
         self.leaving.cancel();
+        // Whoever left its queries to this one takes them back at once.
+        let last = Announcement {
+            instance: self.instance,
+            shards: Vec::new(),
+            leaving: true,
+        };
+        announce(&self.client, &self.subjects, &last).await;
         self.queries.close();
         if tokio::time::timeout(DRAIN, self.queries.wait())
             .await
@@ -236,6 +284,11 @@ impl Projector {
             tracing::warn!(
                 "queries were still running when the projector stopped; their callers ask again"
             );
+        }
+        // What was answered is on its way before anybody closes the connection.
+        let flushed = tokio::time::timeout(DRAIN, self.client.flush()).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            tracing::warn!("the last answers may not have been sent; their callers ask again");
         }
         self.stop.cancel();
         self.pipelines.close();
@@ -309,34 +362,35 @@ impl Opener {
         };
         // One rebuild at a time hands over one file.
         let (swaps, swapped) = mpsc::channel(1);
-        let host = Arc::new(Host::new(shard, path, store, progress, swaps));
+        let (failures, failed) = mpsc::channel(1);
+        let host = Arc::new(Host::new(shard, path, store, progress, swaps, failures));
         let parts = Parts {
             keyring: self.keyring.clone(),
             subjects: self.subjects.clone(),
             bells: Arc::clone(&self.bells),
             cache_bytes: self.cache_bytes,
         };
-        let pipeline = Pipeline::new(Arc::clone(&host), parts, anchor, swapped)?;
+        let pipeline = Pipeline::new(Arc::clone(&host), parts, anchor, swapped, failed)?;
         self.pipelines.spawn(pipeline.run(self.stop.clone()));
         Ok(host)
     }
 }
 
-/// Opens the rows; rows of another schema are dropped, since the log gives them back.
-fn open_rows(
-    path: &Path,
-    cache_bytes: usize,
-) -> Result<(Store, Option<crate::checkpoint::Checkpoint>), StoreError> {
-    let store = match Store::open(path, cache_bytes) {
+/// Opens the rows; rows that are of no use are dropped, since the log gives them back.
+fn open_rows(path: &Path, cache_bytes: usize) -> Result<(Store, Option<Checkpoint>), StoreError> {
+    let open = || -> Result<(Store, Option<Checkpoint>), StoreError> {
+        let store = Store::open(path, cache_bytes)?;
+        let checkpoint = store.snapshot()?.checkpoint()?;
+        Ok((store, checkpoint))
+    };
+    match open() {
         Err(error) if error.calls_for_rebuild() => {
             tracing::warn!(path = %path.display(), %error, "the rows are folded anew");
             remove_if_there(path).map_err(|error| StoreError::Storage(redb::Error::Io(error)))?;
-            Store::open(path, cache_bytes)?
+            open()
         }
-        opened => opened?,
-    };
-    let checkpoint = store.snapshot()?.checkpoint()?;
-    Ok((store, checkpoint))
+        opened => opened,
+    }
 }
 
 /// Remembers heartbeats, for ever.
@@ -350,5 +404,36 @@ async fn hear(mut heartbeats: async_nats::Subscriber, presence: Arc<Presence>, s
         }
         let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
         presence.heard(tenant, reader, TimeMs::now(), heartbeat.leaving);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::{Durability, apply};
+    use crate::testing;
+
+    #[test]
+    fn a_checkpoint_that_does_not_read_is_folded_anew_and_stops_no_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shard-0.redb");
+        let (store, none) = open_rows(&path, 1 << 20).unwrap();
+        assert_eq!(none, None);
+        apply(&store, &[], testing::checkpoint(7), Durability::Durable).unwrap();
+        drop(store);
+        let (store, kept) = open_rows(&path, 1 << 20).unwrap();
+        assert_eq!(kept, Some(testing::checkpoint(7)));
+        drop(store);
+        let file = redb::Database::open(&path).unwrap();
+        let transaction = file.begin_write().unwrap();
+        let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
+        let mut table = transaction.open_table(meta).unwrap();
+        table.insert("checkpoint", b"nonsense".as_slice()).unwrap();
+        drop(table);
+        transaction.commit().unwrap();
+        drop(file);
+        let (store, checkpoint) = open_rows(&path, 1 << 20).unwrap();
+        assert_eq!(checkpoint, None);
+        assert!(store.dump().is_ok());
     }
 }

@@ -4,7 +4,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::read_model::hot::HotRows;
 use crate::read_model::keys::Prefix;
-use crate::read_model::meta;
+use crate::read_model::meta::{self, EventTypes, Meta};
 use crate::read_model::table::Table;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
 use std::cell::{Cell, OnceCell};
@@ -33,6 +33,9 @@ pub enum StoreError {
         /// The version in the file.
         found: u32,
     },
+    /// An older build set events aside that this one knows: remove the file and fold the log anew.
+    #[error("the rows lack events that this build knows: they have to be folded anew")]
+    OtherEventTypes,
     /// Another process, or another handle in this one, has the file open.
     #[error("the rows are open elsewhere")]
     InUse,
@@ -56,8 +59,20 @@ impl StoreError {
     pub fn calls_for_rebuild(&self) -> bool {
         matches!(
             self,
-            Self::OtherSchema { .. } | Self::Unreadable { .. } | Self::Damaged(_)
+            Self::OtherSchema { .. }
+                | Self::OtherEventTypes
+                | Self::Unreadable { .. }
+                | Self::Damaged(_)
         )
+    }
+
+    /// Whether asking an open file again cannot help: redb takes no more of one that failed once.
+    pub fn is_lasting(&self) -> bool {
+        let has_failed = matches!(
+            self,
+            Self::Storage(redb::Error::Io(_) | redb::Error::PreviousIo)
+        );
+        has_failed || self.calls_for_rebuild()
     }
 }
 
@@ -118,12 +133,22 @@ impl Store {
     /// pages are kept in memory.
     ///
     /// # Errors
-    /// [`StoreError::OtherSchema`] and [`StoreError::InUse`] as they say; else the disk's.
+    /// [`StoreError::OtherSchema`], [`StoreError::OtherEventTypes`] and [`StoreError::InUse`] as they
+    /// say; else the disk's.
     pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
+        Self::open_knowing(path, cache_bytes, EventTypes::known())
+    }
+
+    /// As a build opens them that knows these events.
+    pub(crate) fn open_knowing(
+        path: &Path,
+        cache_bytes: usize,
+        known: EventTypes,
+    ) -> Result<Self, StoreError> {
         let database = Database::builder()
             .set_cache_size(cache_bytes)
             .create(path)?;
-        Self::prepare(database)
+        Self::prepare(database, known)
     }
 
     /// Rows that live as long as this handle.
@@ -131,16 +156,20 @@ impl Store {
     pub(crate) fn in_memory() -> Self {
         let backend = redb::backends::InMemoryBackend::new();
         let database = Database::builder().create_with_backend(backend);
-        Self::prepare(database.expect("memory does not fail")).expect("memory does not fail")
+        let database = database.expect("memory does not fail");
+        Self::prepare(database, EventTypes::known()).expect("memory does not fail")
     }
 
-    fn prepare(database: Database) -> Result<Self, StoreError> {
+    fn prepare(database: Database, known: EventTypes) -> Result<Self, StoreError> {
         let store = Self {
             database: Arc::new(database),
             hot: Arc::default(),
         };
         match meta::schema(&store.database.begin_read()?)? {
-            Some(SCHEMA) => Ok(store),
+            Some(SCHEMA) => {
+                store.learn(known)?;
+                Ok(store)
+            }
             Some(found) => Err(StoreError::OtherSchema { found }),
             None => {
                 let mut transaction = store.database.begin_write()?;
@@ -148,11 +177,27 @@ impl Store {
                 for table in Table::ALL {
                     transaction.open_table(table.definition())?;
                 }
-                meta::create(&transaction)?;
+                meta::create(&transaction, known)?;
                 transaction.commit()?;
                 Ok(store)
             }
         }
+    }
+
+    /// An event that was set aside as unknown would stay so although this build knows it.
+    fn learn(&self, known: EventTypes) -> Result<(), StoreError> {
+        let rows = self.database.begin_read()?;
+        if meta::event_types(&rows)? == Some(known) {
+            return Ok(());
+        }
+        if meta::lacks_unknown_events(&rows)? {
+            return Err(StoreError::OtherEventTypes);
+        }
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_quick_repair(true);
+        Meta::open(&transaction)?.set_event_types(known)?;
+        transaction.commit()?;
+        Ok(())
     }
 
     /// Whether both are handles of the same rows.

@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 /// How long a visible commit may wait to become durable.
 const DURABLE_EVERY: Duration = Duration::from_secs(1);
 
-/// The way to a shard's writer thread. The thread ends, durably, when this is dropped.
+/// The way to a shard's writer thread. The thread ends, durably, when this is dropped, which does not
+/// wait for it; [`Self::end`] does.
 #[derive(Debug)]
 pub struct Writer {
     jobs: mpsc::SyncSender<Job>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: std::thread::JoinHandle<()>,
 }
 
 struct Job {
@@ -50,10 +51,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name(format!("rows-{shard}"))
             .spawn(move || run(shard, &keyring, &work))?;
-        Ok(Self {
-            jobs,
-            thread: Some(thread),
-        })
+        Ok(Self { jobs, thread })
     }
 
     /// Applies `events`, which follow what `store` holds, up to the first damaged one.
@@ -80,15 +78,13 @@ impl Writer {
         self.jobs.send(job).map_err(|_| ApplyError::WriterGone)?;
         written.await.map_err(|_| ApplyError::WriterGone)?
     }
-}
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let (closed, _) = mpsc::sync_channel(0);
-        self.jobs = closed;
-        if let Some(thread) = self.thread.take() {
-            // The thread ends once its channel is closed; a panic in it was already reported.
-            let _ = thread.join();
+    /// Ends the thread and waits until what it wrote is durable. Blocks: not for an async thread.
+    pub fn end(self) {
+        let Self { jobs, thread } = self;
+        drop(jobs);
+        if thread.join().is_err() {
+            tracing::error!("the writer of a shard ended in a panic");
         }
     }
 }

@@ -69,8 +69,9 @@ pub const QUERIES_IN_FLIGHT: usize = 256;
 pub const TENANT_QUERIES_IN_FLIGHT: usize = 32;
 /// Queries of one tenant that wait or are being answered at one projector; more are refused.
 pub const TENANT_QUERIES_WAITING: usize = 4_500;
-/// Largest body of a query, in bytes: a query names things, it carries none.
-pub const QUERY_MAX_BYTES: usize = 64 * 1024;
+/// Largest body of a query, in bytes: a query names things, it carries none. Every field at its
+/// longest, written as JSON does at worst, takes about six thousand.
+pub const QUERY_MAX_BYTES: usize = 8 * 1024;
 /// Checks with `waitMs` that one reader may hold open at one projector.
 pub const READER_WAITS_OPEN: usize = 256;
 /// Checks with `waitMs` that one projector holds open.
@@ -105,6 +106,25 @@ pub const APPLY_MAX_EVENTS: usize = 8_192;
 pub const APPLY_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// redb's page cache for all shards of one process, in bytes.
 pub const ROW_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Quarantined events that `status` names for each shard; more are only counted.
+pub const QUARANTINE_NAMED: usize = 20;
+/// Longest reason of a quarantined event that `status` shows, in characters.
+pub const QUARANTINE_REASON_MAX_CHARS: usize = 200;
+/// How often a projector announces itself to the others, in milliseconds.
+pub const PROJECTOR_ANNOUNCE_EVERY_MS: u64 = 2_000;
+/// A projector that was not heard of for so long is gone, in milliseconds: three announcements.
+pub const PROJECTOR_GONE_MS: u64 = 6_500;
+/// How long a projector is unhealthy before it leaves its queries to a healthy one, in milliseconds: long
+/// enough that the others have said how they are.
+pub const PROJECTOR_UNHEALTHY_MS: u64 = 5_000;
+/// Other projectors that one remembers.
+pub const PROJECTORS_HEARD_MAX: usize = 64;
+/// Largest announcement, in bytes: [`SHARDS_MAX`] shards take about two thousand.
+pub const ANNOUNCEMENT_MAX_BYTES: usize = 8 * 1024;
+/// Pause before failed rows are folded anew once more, in milliseconds; doubled each time.
+pub const ROWS_RENEW_MIN_MS: u64 = 10_000;
+/// Longest such pause, in milliseconds: folding a long log costs a disk more than waiting does.
+pub const ROWS_RENEW_MAX_MS: u64 = 600_000;
 /// Heartbeats: how often a client says that it is there, in milliseconds.
 pub const PRESENCE_EVERY_MS: u64 = 15_000;
 /// An agent is online when it was heard of within this time, in milliseconds.
@@ -115,6 +135,8 @@ pub const PRESENCE_PER_TENANT: usize = 10_000;
 pub const HEARTBEAT_MAX_BYTES: usize = 1_024;
 /// Message ids in one delivered mark.
 pub const DELIVERED_MAX_IDS: usize = 1_000;
+/// Delivered marks that wait in one projector to be reported; more are left to the next check.
+pub const DELIVERED_WAITING_MAX: usize = 200_000;
 /// Default life of a credential, in seconds (30 days).
 pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
 /// Events that one replay answer carries at most.

@@ -1,6 +1,7 @@
 //! What each kind of credential may publish and subscribe: the first wall.
 //! Owns the templates that the deployment's account carries; never signs anything.
 
+use crate::service::ANNOUNCE;
 use crate::subject::{ALL_TENANTS, OPERATOR_ROLE, SYSTEM, Service};
 
 /// The permissions of one scoped signing key, with `{{tag(…)}}` where a credential's tags go.
@@ -79,12 +80,17 @@ pub fn broker(root: &str) -> PermissionTemplate {
     }
 }
 
-/// A projector: reads the log, answers agents, asks brokers. It cannot write the log.
+/// A projector: reads the log, answers agents, asks brokers, announces itself. It cannot write the log.
 pub fn projector(root: &str) -> PermissionTemplate {
     let mut template = reader_of_the_log(Service::Projector);
-    template
-        .publish_allow
-        .push(format!("{root}.{SYSTEM}.{}.*.*", Service::Broker.token()));
+    template.publish_allow.extend([
+        format!("{root}.{SYSTEM}.{}.*.*", Service::Broker.token()),
+        // To the other projectors; it asks them nothing.
+        format!(
+            "{root}.{SYSTEM}.{}.{SYSTEM}.{ANNOUNCE}",
+            Service::Projector.token()
+        ),
+    ]);
     template.publish_deny = services_never_publish(root);
     template.subscribe_allow.extend([
         format!("{root}.*.qry.>"),

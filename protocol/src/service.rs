@@ -3,7 +3,7 @@
 
 use crate::command::MarkTarget;
 use crate::event::EventKey;
-use crate::id::{InstanceId, MessageId, Reader};
+use crate::id::{CommandId, InstanceId, MessageId, Reader};
 use crate::position::Position;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub const OBSERVE: &str = "observe";
 /// Projector verb: answer a [`Lookup`].
 pub const LOOK_UP: &str = "look_up";
+/// Projector verb: hear an [`Announcement`]. It goes to every projector, and nobody answers it.
+pub const ANNOUNCE: &str = "announce";
 /// Issuer verb: sign what a [`Sign`] points at.
 pub const SIGN: &str = "sign";
 
@@ -105,6 +107,18 @@ pub enum MarkState {
     Read,
     /// Not the reader's.
     NotFound,
+}
+
+/// A projector says to the others that it is there, and how it is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// Which process: made at random when it starts.
+    pub instance: CommandId,
+    /// Every shard that it hosts, and whether its rows there are whole and as far as the log.
+    pub shards: Vec<(u16, bool)>,
+    /// Whether it takes no more queries from now on.
+    #[serde(default)]
+    pub leaving: bool,
 }
 
 /// Asks the issuer to sign the credential that the event at this position says was issued.

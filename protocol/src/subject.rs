@@ -1,6 +1,7 @@
 //! Builds and parses every subject. No other file formats one. Owns layout, never permission.
 
 use crate::id::{InstanceId, Reader, Role, TenantId};
+use crate::service::ANNOUNCE;
 use std::fmt;
 use std::sync::Arc;
 
@@ -252,6 +253,11 @@ impl Subjects {
             service.token(),
             owner.token()
         )
+    }
+
+    /// Where projectors announce themselves to each other.
+    pub fn announcements(&self) -> String {
+        self.service(Service::Projector, Owner::System, ANNOUNCE)
     }
 
     /// What a part subscribes to for requests of other parts.

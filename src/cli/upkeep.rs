@@ -134,6 +134,7 @@ mod tests {
             state: state.to_owned(),
             damage,
             quarantined: 0,
+            quarantine: Vec::new(),
         };
         let damage = Damage {
             message: "event 1041 is missing".to_owned(),

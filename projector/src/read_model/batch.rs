@@ -8,7 +8,7 @@ use super::meta::Meta;
 use super::table::{Row, Table, unreadable};
 use crate::apply::Touched;
 use crate::store::StoreError;
-use postroad_protocol::id::{Role, TenantId};
+use postroad_protocol::id::TenantId;
 use postroad_protocol::tenancy::TenantScope;
 use redb::{ReadableTable, WriteTransaction};
 
@@ -19,8 +19,9 @@ pub(crate) enum Refused {
     OtherTenant,
     #[error("the tenant was created before")]
     TenantExists,
-    #[error("role `{0}` was never on the roster")]
-    UnknownRole(Role),
+    // Names nothing of the tenant's: the reason is shown where no audit says that it was.
+    #[error("a role in it was never on the roster")]
+    UnknownRole,
     #[error("none of the messages has a receipt of the reader")]
     NoReceipt,
     #[error("another event with the same key and other content was applied before")]

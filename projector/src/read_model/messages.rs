@@ -114,7 +114,7 @@ impl TenantWriter<'_, '_> {
             if let Some(role) = of_role
                 && !self.is_lane_open(&Lane::Role(role.clone()))?
             {
-                return Err(Refused::UnknownRole(role).into());
+                return Err(Refused::UnknownRole.into());
             }
             let ordinal = self.lane_count(&lane)?;
             route.0.push((lane, ordinal));

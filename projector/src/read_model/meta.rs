@@ -7,11 +7,11 @@ use super::table::{Listed, PageOf, Row, Table, unreadable};
 use crate::checkpoint::Checkpoint;
 use crate::store::{DumpedRow, SCHEMA, Snapshot, StoreError, if_there};
 use postroad_protocol::error::Refusal;
-use postroad_protocol::event::EventKey;
+use postroad_protocol::event::{Event, EventKey};
 use postroad_protocol::tenancy::RequestContext;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::ops::Bound;
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -19,6 +19,34 @@ const SCHEMA_KEY: &str = "schema";
 const CHECKPOINT_KEY: &str = "checkpoint";
 const DAMAGE_KEY: &str = "accepted_damage";
 const QUARANTINED_KEY: &str = "quarantined";
+/// How many of the quarantined were unknown to the build that met them.
+const UNDECODABLE_KEY: &str = "undecodable";
+/// Which events the build knew that folded these rows.
+const EVENT_TYPES_KEY: &str = "event_types";
+
+/// Names and versions of the events that a build knows, as a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EventTypes([u8; 16]);
+
+impl EventTypes {
+    /// What this build knows.
+    pub(crate) fn known() -> Self {
+        Self::of(Event::TYPES)
+    }
+
+    pub(crate) fn of(types: &[(&str, u16)]) -> Self {
+        let mut types = types.to_vec();
+        types.sort_unstable();
+        let mut hasher = blake3::Hasher::new_derive_key("postroad 2026 known event types");
+        for (name, version) in types {
+            // No name holds a space or a line's end.
+            hasher.update(format!("{name} {version}\n").as_bytes());
+        }
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(digest)
+    }
+}
 
 fn read<T: DeserializeOwned>(
     transaction: &ReadTransaction,
@@ -42,8 +70,25 @@ pub(crate) fn checkpoint(transaction: &ReadTransaction) -> Result<Option<Checkpo
     read(transaction, CHECKPOINT_KEY)
 }
 
-pub(crate) fn create(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    Meta::open(transaction)?.put(SCHEMA_KEY, &SCHEMA)
+/// Which events the build knew that folded these rows; none in a file from before that was kept.
+pub(crate) fn event_types(transaction: &ReadTransaction) -> Result<Option<EventTypes>, StoreError> {
+    read(transaction, EVENT_TYPES_KEY)
+}
+
+/// Whether the rows lack events only because the build that met them did not know them, as far as
+/// the file tells.
+pub(crate) fn lacks_unknown_events(transaction: &ReadTransaction) -> Result<bool, StoreError> {
+    let key = match event_types(transaction)? {
+        Some(_) => UNDECODABLE_KEY,
+        None => QUARANTINED_KEY,
+    };
+    Ok(read::<u64>(transaction, key)?.unwrap_or(0) > 0)
+}
+
+pub(crate) fn create(transaction: &WriteTransaction, known: EventTypes) -> Result<(), StoreError> {
+    let mut meta = Meta::open(transaction)?;
+    meta.put(SCHEMA_KEY, &SCHEMA)?;
+    meta.set_event_types(known)
 }
 
 pub(crate) fn dump(transaction: &ReadTransaction) -> Result<Vec<DumpedRow>, StoreError> {
@@ -83,6 +128,15 @@ impl<'t> Meta<'t> {
 
     pub(crate) fn accept_damage(&mut self, ranges: &[(u64, u64)]) -> Result<(), StoreError> {
         self.put(DAMAGE_KEY, &ranges)
+    }
+
+    pub(crate) fn set_event_types(&mut self, known: EventTypes) -> Result<(), StoreError> {
+        self.put(EVENT_TYPES_KEY, &known)
+    }
+
+    pub(crate) fn count_undecodable(&mut self) -> Result<(), StoreError> {
+        let before: u64 = self.get(UNDECODABLE_KEY)?.unwrap_or(0);
+        self.put(UNDECODABLE_KEY, &(before + 1))
     }
 
     pub(crate) fn count_quarantined(&mut self, more: u64) -> Result<(), StoreError> {

@@ -9,53 +9,77 @@ use postroad_protocol::id::Role;
 use postroad_protocol::query::Peer;
 
 /// Rows that one page looks at: those that were retired are passed over, and may be many.
-const LOOKED_AT_MAX: usize = 2_000;
+const LOOKED_AT_MAX: usize = if cfg!(test) { 16 } else { 2_000 };
+
+/// A page while it is gathered.
+struct Gathered {
+    limit: usize,
+    rows: Vec<Peer>,
+    looked_at: usize,
+    /// The last place that was looked at: the next page begins behind it.
+    last: Option<Box<[u8]>>,
+}
+
+impl Gathered {
+    /// Takes the next place, shown or passed over; refuses it when the page is full.
+    fn take(&mut self, place: &[u8], peer: Option<Peer>) -> bool {
+        let is_full = peer.is_some() && self.rows.len() >= self.limit;
+        if is_full || self.looked_at >= LOOKED_AT_MAX {
+            return false;
+        }
+        self.looked_at += 1;
+        self.rows.extend(peer);
+        self.last = Some(place.into());
+        true
+    }
+
+    fn cut(self) -> Listed<Peer> {
+        Listed {
+            rows: self.rows,
+            next: self.last,
+        }
+    }
+}
 
 impl TenantReader<'_> {
     /// Readers in order of role and instance, and roles that have none; without what was retired.
-    /// `last_seen` is the log's, `online` is left for the caller to say.
+    /// `last_seen` is the log's, `online` is left for the caller to say. A page may hold fewer than
+    /// its limit, even none, and still have a next: it looks at a bounded number of rows.
     pub fn peers(&self, page: PageOf<'_>) -> Result<Listed<Peer>, StoreError> {
-        let mut place = page.after.unwrap_or_default();
-        let from = Role::read(&mut place);
-        let mut rows: Vec<Peer> = Vec::new();
-        let mut looked_at = 0;
-        let mut last: Option<Vec<u8>> = page.after.map(<[u8]>::to_vec);
+        let from = Role::read(&mut page.after.unwrap_or_default());
+        let mut found = Gathered {
+            limit: page.limit,
+            rows: Vec::new(),
+            looked_at: 0,
+            last: page.after.map(Into::into),
+        };
         for role in self.roles_from(from.as_ref())? {
             let (role, role_row) = role?;
             let resumed = page.after.filter(|_| from.as_ref() == Some(&role));
-            let mut peers = Vec::new();
             if role_row.is_live() && role_row.readers > 0 {
                 for reader in self.list::<ReaderRow>(&role, resumed)? {
                     let (reader, row) = reader?;
                     let place = reader.bytes();
-                    peers.push((
-                        place,
-                        row.live
-                            .then(|| peer(reader.role, &row, Some(reader.instance))),
-                    ));
-                    if rows.len() + peers.len() > page.limit
-                        || looked_at + peers.len() > LOOKED_AT_MAX
-                    {
-                        break;
+                    let shown = row
+                        .live
+                        .then(|| peer(reader.role, &row, Some(reader.instance)));
+                    if !found.take(&place, shown) {
+                        return Ok(found.cut());
                     }
                 }
-            } else {
-                let waits = role_row.is_live() && resumed.is_none();
-                let shown = waits.then(|| peer(role.clone(), &ReaderRow::default(), None));
-                peers.push((role.bytes(), shown));
-            }
-            for (place, peer) in peers {
-                let is_full = peer.is_some() && rows.len() >= page.limit;
-                if is_full || looked_at >= LOOKED_AT_MAX {
-                    let next = last.map(Into::into);
-                    return Ok(Listed { rows, next });
+            } else if resumed.is_none() {
+                let shown = role_row
+                    .is_live()
+                    .then(|| peer(role.clone(), &ReaderRow::default(), None));
+                if !found.take(&role.bytes(), shown) {
+                    return Ok(found.cut());
                 }
-                looked_at += 1;
-                rows.extend(peer);
-                last = Some(place);
             }
         }
-        Ok(Listed { rows, next: None })
+        Ok(Listed {
+            rows: found.rows,
+            next: None,
+        })
     }
 }
 

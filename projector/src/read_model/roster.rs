@@ -146,7 +146,7 @@ impl TenantWriter<'_, '_> {
     /// serve it alone. A role without a credential left is retired.
     pub(super) fn agent_retired(&mut self, data: &AgentRetired) -> Result<(), FoldError> {
         if self.see::<RoleRow>(&data.role)?.is_none() {
-            return Err(Refused::UnknownRole(data.role.clone()).into());
+            return Err(Refused::UnknownRole.into());
         }
         let mut gone = 0;
         for key in self.keys::<CredentialRow>(&data.role)? {
@@ -191,7 +191,7 @@ impl TenantWriter<'_, '_> {
     ) -> Result<(), FoldError> {
         let role = &data.reader.role;
         if self.see::<RoleRow>(role)?.is_none() {
-            return Err(Refused::UnknownRole(role.clone()).into());
+            return Err(Refused::UnknownRole.into());
         }
         self.register(&data.reader, time)?;
         self.heard_of(&data.reader, time)?;
@@ -202,7 +202,7 @@ impl TenantWriter<'_, '_> {
     pub(super) fn summary_set(&mut self, time: TimeMs, data: &SummarySet) -> Result<(), FoldError> {
         let role = &data.reader.role;
         if self.see::<RoleRow>(role)?.is_none() {
-            return Err(Refused::UnknownRole(role.clone()).into());
+            return Err(Refused::UnknownRole.into());
         }
         self.heard_of(&data.reader, time)?;
         let row = self

@@ -1,19 +1,19 @@
 //! What became of a message, for its sender: a receipt for each reader it is meant for. Owns who
-//! is meant; walks the readers of the roles addressed once, so its cost grows with their number.
+//! is meant. The first page walks the readers of the roles addressed, for the counts; each other one
+//! begins at its place and ends at its limit.
 
 use super::events::Route;
-use super::keys::RowKey;
+use super::keys::{ListedKey, RowKey};
 use super::lanes::Lane;
 use super::marks::Via;
 use super::messages::MessageRow;
 use super::readers::ReaderRow;
 use super::receipts::ReceiptRow;
-use super::table::{PageOf, TenantReader};
+use super::table::{PageOf, Rows, TenantReader};
 use crate::read_model::bits::{BLOCK, split};
 use crate::store::StoreError;
 use postroad_protocol::id::{InstanceId, MessageId, Reader, Role, TimeMs};
 use postroad_protocol::query::Receipt;
-use std::collections::HashMap;
 
 /// Answer to a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,50 +30,137 @@ pub struct StatusPage {
     pub next: Option<Box<[u8]>>,
 }
 
-/// A status while its readers are walked.
-struct Tally<'p> {
-    sent_at: TimeMs,
-    wanted: PageOf<'p>,
-    receipts: HashMap<Reader, ReceiptRow>,
-    page: StatusPage,
-    last: Vec<u8>,
+/// Counts of the whole audience. The first page walks it and takes them; the places that follow carry
+/// them on, so that a list of many pages walks its audience twice and not once a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    recipients: u64,
+    delivered: u64,
+    read: u64,
 }
 
-impl Tally<'_> {
-    fn count(&mut self, role: &Role, instance: Option<&InstanceId>, row: Option<ReceiptRow>) {
-        self.page.recipient_count += 1;
-        self.page.delivered_count += u64::from(row.is_some());
-        self.page.read_count += u64::from(row.is_some_and(|row| row.read_at.is_some()));
-        let mut place = role.bytes();
-        if let Some(instance) = instance {
-            instance.write(&mut place);
+impl Totals {
+    fn count(&mut self, row: Option<ReceiptRow>) {
+        self.recipients += 1;
+        self.delivered += u64::from(row.is_some());
+        self.read += u64::from(row.is_some_and(|row| row.read_at.is_some()));
+    }
+
+    fn take(place: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            recipients: u64::read(place)?,
+            delivered: u64::read(place)?,
+            read: u64::read(place)?,
+        })
+    }
+
+    fn write(self, place: &mut Vec<u8>) {
+        for count in [self.recipients, self.delivered, self.read] {
+            count.write(place);
         }
-        if self
-            .wanted
-            .after
-            .is_some_and(|after| place.as_slice() <= after)
-        {
-            return;
-        }
-        if self.page.receipts.len() >= self.wanted.limit {
-            if self.page.next.is_none() {
-                self.page.next = Some(self.last.as_slice().into());
+    }
+}
+
+/// Where a page begins.
+#[derive(Clone, Copy)]
+struct Start<'p> {
+    totals: Totals,
+    /// Role, and instance unless the role waited for its first: the last that was shown.
+    behind: &'p [u8],
+}
+
+impl<'p> Start<'p> {
+    fn read(mut place: &'p [u8]) -> Option<Self> {
+        let totals = Totals::take(&mut place)?;
+        Some(Self {
+            totals,
+            behind: place,
+        })
+    }
+}
+
+/// Receipts of one message, met in the order of the readers that are walked.
+struct Receipts<'r> {
+    rows: std::iter::Peekable<Rows<'r, ReceiptRow>>,
+}
+
+impl Receipts<'_> {
+    /// The receipt of a reader that comes behind every one asked for before.
+    fn of(&mut self, reader: &Reader) -> Result<Option<ReceiptRow>, StoreError> {
+        let wanted = reader.bytes();
+        while let Some(row) = self.rows.next_if(|row| {
+            row.as_ref()
+                .map_or(true, |((_, at), _)| at.bytes() <= wanted)
+        }) {
+            let ((_, at), row) = row?;
+            if at == *reader {
+                return Ok(Some(row));
             }
+        }
+        Ok(None)
+    }
+}
+
+/// A status while its readers are walked.
+struct Tally<'p, 'r> {
+    sent_at: TimeMs,
+    limit: usize,
+    /// None on the first page, which counts everybody.
+    start: Option<Start<'p>>,
+    totals: Totals,
+    receipts: Receipts<'r>,
+    shown: Vec<Receipt>,
+    last: Vec<u8>,
+    is_full: bool,
+}
+
+impl Tally<'_, '_> {
+    /// Whether nothing that follows changes the page.
+    fn is_done(&self) -> bool {
+        self.is_full && self.start.is_some()
+    }
+
+    fn count(&mut self, role: &Role, instance: Option<&InstanceId>, row: Option<ReceiptRow>) {
+        if self.start.is_none() {
+            self.totals.count(row);
+        }
+        if self.shown.len() >= self.limit {
+            self.is_full = true;
             return;
         }
-        self.page.receipts.push(Receipt {
+        self.last = role.bytes();
+        if let Some(instance) = instance {
+            instance.write(&mut self.last);
+        }
+        self.shown.push(Receipt {
             recipient: role.clone(),
             recipient_instance_id: instance.cloned(),
             created_at: self.sent_at,
             delivered_at: row.map(|row| row.delivered_at),
             read_at: row.and_then(|row| row.read_at),
         });
-        self.last = place;
+    }
+
+    fn page(self) -> StatusPage {
+        let totals = self.start.map_or(self.totals, |start| start.totals);
+        StatusPage {
+            recipient_count: totals.recipients,
+            delivered_count: totals.delivered,
+            read_count: totals.read,
+            receipts: self.shown,
+            next: self.is_full.then(|| {
+                let mut place = Vec::new();
+                totals.write(&mut place);
+                place.extend(self.last);
+                place.into()
+            }),
+        }
     }
 }
 
 impl TenantReader<'_> {
-    /// What became of the message with this id that `role` sent; nothing when it sent none.
+    /// What became of the message with this id that `role` sent; nothing when it sent none. The counts
+    /// of a page are those of the list's first.
     pub fn message_status(
         &self,
         role: &Role,
@@ -95,23 +182,21 @@ impl TenantReader<'_> {
         message: &MessageRow<'_>,
         wanted: PageOf<'_>,
     ) -> Result<StatusPage, StoreError> {
-        let mut receipts = HashMap::new();
-        for row in self.list::<ReceiptRow>(&sequence, None)? {
-            let ((_, reader), row) = row?;
-            receipts.insert(reader, row);
-        }
+        // A cursor vouches that a page of this list named the place.
+        let start = wanted.after.and_then(Start::read);
+        let behind = start.map(|start| [&sequence.to_be_bytes(), start.behind].concat());
+        let rows = self.list::<ReceiptRow>(&sequence, behind.as_deref())?;
         let mut tally = Tally {
             sent_at: message.time,
-            wanted,
-            receipts,
-            page: StatusPage {
-                recipient_count: 0,
-                delivered_count: 0,
-                read_count: 0,
-                receipts: Vec::new(),
-                next: None,
+            limit: wanted.limit,
+            start,
+            totals: Totals::default(),
+            receipts: Receipts {
+                rows: rows.peekable(),
             },
+            shown: Vec::new(),
             last: Vec::new(),
+            is_full: false,
         };
         let event = self.route(message.key)?;
         let Route(mut lanes) = event.map(|event| event.route).unwrap_or_default();
@@ -122,52 +207,78 @@ impl TenantReader<'_> {
                     self.tally_role(&mut tally, message, role, Via::Role, *ordinal, true)?;
                 }
                 Lane::Instance(only) => self.tally_instance(&mut tally, message, only, *ordinal)?,
-                Lane::Broadcast => {
-                    for role in self.roles_from(None)? {
-                        let (role, row) = role?;
-                        if row.broadcast_start <= *ordinal {
-                            // A role that had left by then was not addressed.
-                            let waits = row.broadcast_end.is_none_or(|end| *ordinal < end);
-                            self.tally_role(
-                                &mut tally,
-                                message,
-                                &role,
-                                Via::Broadcast,
-                                *ordinal,
-                                waits,
-                            )?;
-                        }
-                    }
-                }
+                Lane::Broadcast => self.tally_everybody(&mut tally, message, *ordinal)?,
                 Lane::Sent(_) => {}
             }
+            if tally.is_done() {
+                break;
+            }
         }
-        Ok(tally.page)
+        Ok(tally.page())
+    }
+
+    fn tally_everybody(
+        &self,
+        tally: &mut Tally<'_, '_>,
+        message: &MessageRow<'_>,
+        ordinal: u64,
+    ) -> Result<(), StoreError> {
+        let first = tally
+            .start
+            .and_then(|start| Role::read(&mut { start.behind }));
+        for role in self.roles_from(first.as_ref())? {
+            let (role, row) = role?;
+            if row.broadcast_start <= ordinal {
+                // A role that had left by then was not addressed.
+                let waits = row.broadcast_end.is_none_or(|end| ordinal < end);
+                self.tally_role(tally, message, &role, Via::Broadcast, ordinal, waits)?;
+            }
+            if tally.is_done() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Counts the readers of a role; the role itself where none is there to have got the message
     /// and it still `waits` for one.
     fn tally_role(
         &self,
-        tally: &mut Tally<'_>,
+        tally: &mut Tally<'_, '_>,
         message: &MessageRow<'_>,
         role: &Role,
         via: Via,
         ordinal: u64,
         waits: bool,
     ) -> Result<(), StoreError> {
-        let mut is_anybody_there = false;
-        for reader in self.list::<ReaderRow>(role, None)? {
+        let behind = tally.start.map_or(&[][..], |start| start.behind);
+        let own = role.bytes();
+        if behind.get(..own.len()).is_none_or(|first| first != own) {
+            if behind > own.as_slice() {
+                // A role before the place was shown to its end.
+                return Ok(());
+            }
+        } else if behind == own {
+            // The role itself was shown, since none of its readers was there.
+            return Ok(());
+        }
+        let resumed = behind.starts_with(&own).then_some(behind);
+        // Whoever was shown before is there.
+        let mut is_anybody_there = resumed.is_some();
+        for reader in self.list::<ReaderRow>(role, resumed)? {
             let (reader, row) = reader?;
             if !row.holds(via, ordinal) {
                 continue;
             }
-            let receipt = tally.receipts.get(&reader).copied();
+            let receipt = tally.receipts.of(&reader)?;
             if reader == *message.from {
                 is_anybody_there = true;
             } else if receipt.is_some() || !self.inherited(&reader, &row, via, ordinal)? {
                 is_anybody_there = true;
                 tally.count(role, Some(&reader.instance), receipt);
+                if tally.is_done() {
+                    return Ok(());
+                }
             }
         }
         if waits && !is_anybody_there {
@@ -179,16 +290,18 @@ impl TenantReader<'_> {
     /// An instance that was named has its receipt whether or not it has registered yet.
     fn tally_instance(
         &self,
-        tally: &mut Tally<'_>,
+        tally: &mut Tally<'_, '_>,
         message: &MessageRow<'_>,
         only: &Reader,
         ordinal: u64,
     ) -> Result<(), StoreError> {
         let row = self.reader_row(only)?;
-        if *only == *message.from && row.holds(Via::Instance, ordinal) {
+        let is_own = *only == *message.from && row.holds(Via::Instance, ordinal);
+        // There is one, so nothing follows it.
+        if is_own || tally.start.is_some() {
             return Ok(());
         }
-        let receipt = tally.receipts.get(only).copied();
+        let receipt = tally.receipts.of(only)?;
         tally.count(&only.role, Some(&only.instance), receipt);
         Ok(())
     }

@@ -99,7 +99,8 @@ pub struct Listed<T> {
 }
 
 /// Rows with their keys, as they are read.
-type Rows<'r, R> = Box<dyn Iterator<Item = Result<(<R as Row>::Key, R), StoreError>> + 'r>;
+pub(super) type Rows<'r, R> =
+    Box<dyn Iterator<Item = Result<(<R as Row>::Key, R), StoreError>> + 'r>;
 
 /// The rows of one tenant at one moment.
 #[derive(Debug)]

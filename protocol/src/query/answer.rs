@@ -271,6 +271,21 @@ pub struct ShardStatus {
     pub damage: Option<Damage>,
     /// Events set aside because this build or the fold could not take them.
     pub quarantined: u64,
+    /// The first of them, at most [`crate::limits::QUARANTINE_NAMED`], in order of owner and sequence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<QuarantinedEvent>,
+}
+
+/// An event that changes no row. What it says is not shown: that is an audited `replay`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantinedEvent {
+    /// Where it is stored.
+    pub sequence: u64,
+    /// Whose it is: a tenant, or `_sys`.
+    pub tenant: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What is wrong with a shard.

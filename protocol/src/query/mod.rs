@@ -13,8 +13,8 @@ pub mod wire;
 
 pub use answer::{
     Agent, AgentKind, Agents, Damage, Message, MessageStatus, Messages, OneMessage, Peer, Peers,
-    Rebuilding, Receipt, Replayed, ReplayedEvent, ShardStatus, Status, Tenant, TenantEntry,
-    Tenants, WhoAmI,
+    QuarantinedEvent, Rebuilding, Receipt, Replayed, ReplayedEvent, ShardStatus, Status, Tenant,
+    TenantEntry, Tenants, WhoAmI,
 };
 
 /// A checked query.

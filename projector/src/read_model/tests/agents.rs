@@ -3,7 +3,9 @@
 use crate::store::{PageOf, ReaderState};
 use crate::testing::{Road, reader, time};
 use postroad_protocol::event::{Actor, SummarySet};
-use postroad_protocol::query::AgentKind;
+use postroad_protocol::query::{AgentKind, Peer};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
 const WHOLE: PageOf<'static> = PageOf {
     limit: 200,
@@ -25,11 +27,36 @@ fn peers(road: &Road) -> Vec<String> {
     let snapshot = road.snapshot();
     let peers = snapshot.tenant(&road.scope).peers(WHOLE).unwrap();
     assert_eq!(peers.next, None);
-    let name = |peer: postroad_protocol::query::Peer| {
-        let instance = peer.instance_id.map_or(String::new(), |i| format!("/{i}"));
-        format!("{}{instance}", peer.id)
-    };
     peers.rows.into_iter().map(name).collect()
+}
+
+fn name(peer: Peer) -> String {
+    let instance = peer.instance_id.map_or(String::new(), |i| format!("/{i}"));
+    format!("{}{instance}", peer.id)
+}
+
+/// Every page of `limit`, joined.
+fn peers_by_the_page(road: &Road, limit: usize) -> Vec<String> {
+    let snapshot = road.snapshot();
+    let rows = snapshot.tenant(&road.scope);
+    let (mut after, mut names) = (None::<Box<[u8]>>, Vec::new());
+    loop {
+        let place = after.take();
+        let page = PageOf {
+            limit,
+            after: place.as_deref(),
+        };
+        let listed = rows.peers(page).unwrap();
+        assert!(listed.rows.len() <= limit);
+        names.extend(listed.rows.into_iter().map(name));
+        match listed.next {
+            None => return names,
+            next => {
+                assert_ne!(next, place, "a page goes on");
+                after = next;
+            }
+        }
+    }
 }
 
 fn counts(road: &Road) -> (u64, u64, u64) {
@@ -288,4 +315,72 @@ fn the_longest_names_fit_a_place_in_the_roster() {
         after: Some(&place),
     };
     assert_eq!(rows.roster(rest).unwrap().rows, whole[10..]);
+}
+
+#[test]
+fn a_page_of_peers_is_not_filled_by_those_who_left() {
+    let mut road = Road::new();
+    road.issue("tau");
+    road.issue("zeta/z");
+    for n in 0..6 {
+        road.register(&format!("tau/i{n}"));
+    }
+    for n in 0..4 {
+        road.retire(&format!("tau/i{n}"));
+    }
+    for limit in 1..=4 {
+        let found = peers_by_the_page(&road, limit);
+        assert_eq!(found, ["tau/i4", "tau/i5", "zeta/z"], "limit {limit}");
+    }
+}
+
+#[test]
+fn peers_behind_more_retired_ones_than_a_page_looks_at_are_reached() {
+    let mut road = Road::new();
+    road.issue("tau");
+    for n in 10..60 {
+        road.register(&format!("tau/i{n}"));
+    }
+    for n in 10..59 {
+        road.retire(&format!("tau/i{n}"));
+    }
+    assert_eq!(peers_by_the_page(&road, 200), ["tau/i59"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn pages_of_peers_joined_are_all_who_are_live(
+        agents in prop::collection::vec((0..4_u8, 0..12_u8, any::<bool>()), 0..40),
+        waiting in 0..4_u8,
+        limit in 1..12_usize,
+    ) {
+        let mut road = Road::new();
+        let mut live: BTreeMap<u8, BTreeSet<String>> = BTreeMap::new();
+        for role in 0..=waiting {
+            road.issue(&format!("r{role}"));
+            live.entry(role).or_default();
+        }
+        for (role, instance, leaves) in agents {
+            let name = format!("r{role}/i{instance:02}");
+            if let std::collections::btree_map::Entry::Vacant(entry) = live.entry(role) {
+                road.issue(&format!("r{role}"));
+                entry.insert(BTreeSet::new());
+            }
+            road.register(&name);
+            live.entry(role).or_default().insert(name.clone());
+            if leaves {
+                road.retire(&name);
+                live.entry(role).or_default().remove(&name);
+            }
+        }
+        let expected: Vec<String> = live
+            .into_iter()
+            .flat_map(|(role, names)| {
+                let waits = names.is_empty().then(|| format!("r{role}"));
+                names.into_iter().chain(waits)
+            })
+            .collect();
+        prop_assert_eq!(peers_by_the_page(&road, limit), expected);
+    }
 }

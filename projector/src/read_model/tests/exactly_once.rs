@@ -2,10 +2,13 @@
 
 use crate::apply::{Applied, ApplyError, Durability, Incoming, Outcome, Touched, apply};
 use crate::checkpoint::Checkpoint;
+use crate::read_model::meta::EventTypes;
 use crate::store::{PageOf, Store, StoreError};
-use crate::testing::{Road, checkpoint, fold_one_by_one, reader, role, scope};
+use crate::testing::{Road, checkpoint, fold_one_by_one, incoming, reader, role, scope};
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::{Actor, DamageAccepted, EventKey, TenantCreated};
+use postroad_protocol::event::{
+    Actor, DamageAccepted, Event, EventKey, ReaderRegistered, TenantCreated,
+};
 use postroad_protocol::id::{CommandId, TimeMs};
 use postroad_protocol::subject::Subjects;
 use postroad_protocol::tenancy::{Admission, replay::StoredFor};
@@ -300,6 +303,47 @@ fn a_file_that_is_not_what_was_written_calls_for_a_rebuild() {
     std::fs::remove_file(&path).unwrap();
     let store = Store::open(&path, 1024 * 1024).unwrap();
     let in_use = Store::open(&path, 1024 * 1024).unwrap_err();
-    assert!(!in_use.calls_for_rebuild());
+    assert!(!in_use.calls_for_rebuild() && !in_use.is_lasting());
     drop(store);
+    // An open file that failed once is of no use any more; a full one may do after a restart.
+    let failed = StoreError::from(redb::Error::PreviousIo);
+    assert!(failed.is_lasting() && !failed.calls_for_rebuild());
+}
+
+#[test]
+fn events_that_an_older_build_set_aside_are_folded_by_one_that_knows_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shard-0.redb");
+    let older = EventTypes::of(&Event::TYPES[..2]);
+    let open = |known| Store::open_knowing(&path, 1024 * 1024, known);
+    let put = |store: &Store, sequence, outcome| {
+        let batch = [Incoming { sequence, outcome }];
+        apply(store, &batch, checkpoint(sequence), Durability::Durable).unwrap();
+    };
+    let refused = || {
+        // A reader of a role that was never on the roster.
+        let event = ReaderRegistered {
+            reader: reader("phi/x"),
+        };
+        let id = CommandId::generate();
+        incoming(&scope("acme"), 1, Actor::System, id, event.into()).outcome
+    };
+    // What the fold refuses, every build refuses: nothing is folded anew for it.
+    let store = open(older).unwrap();
+    put(&store, 1, refused());
+    assert_eq!(store.quarantined().unwrap(), 1);
+    drop(store);
+    let store = open(EventTypes::known()).unwrap();
+    assert_eq!(store.quarantined().unwrap(), 1);
+    let unknown = Outcome::Undecodable {
+        scope: None,
+        reason: "unknown to this build: dream v1".into(),
+    };
+    put(&store, 2, unknown);
+    drop(store);
+    // The build that did not know it still does not; the next one does, and folds it.
+    drop(open(EventTypes::known()).unwrap());
+    let newer = [Event::TYPES, &[("dream", 1)]].concat();
+    let error = open(EventTypes::of(&newer)).unwrap_err();
+    assert!(error.calls_for_rebuild(), "{error:?}");
 }

@@ -148,6 +148,90 @@ fn a_status_is_the_senders_alone_and_comes_in_pages() {
 }
 
 #[test]
+fn pages_of_a_status_joined_are_the_whole_for_any_limit() {
+    let mut road = town();
+    for role in ["alone", "phi", "tau-2"] {
+        road.issue(role);
+    }
+    for n in 0..5 {
+        road.register(&format!("phi/i{n}"));
+        road.register(&format!("tau-2/i{n}"));
+        road.register(&format!("bob/i{n}"));
+    }
+    road.retire("phi/i3");
+    let several = road.send("bob/mac", "tau,alone,phi,bob,tau-2", "several");
+    let everybody = road.send("bob/i2", "broadcast", "everybody");
+    let one = road.send("bob/mac", "tau/pi", "one");
+    road.deliver("phi/i1", &[several]);
+    road.read("phi/i1", &[everybody]);
+    road.read("tau-2/i4", &[several, everybody]);
+    // What its role had read before it came is no receipt of its own.
+    road.issue("phi/late");
+    for (message, count) in [(several, 18), (everybody, 17), (one, 1)] {
+        let snapshot = road.snapshot();
+        let rows = snapshot.tenant(&road.scope);
+        let page = |limit, after: Option<&[u8]>| {
+            let page = PageOf { limit, after };
+            let status = rows.message_status(&role("bob"), message, page).unwrap();
+            status.unwrap()
+        };
+        let whole = page(200, None);
+        assert_eq!(whole.next, None);
+        assert_eq!(whole.receipts.len(), count);
+        for limit in 1..=count {
+            let (mut next, mut shown) = (None::<Box<[u8]>>, Vec::new());
+            loop {
+                let status = page(limit, next.as_deref());
+                let counts = |page: &crate::store::StatusPage| {
+                    (page.recipient_count, page.delivered_count, page.read_count)
+                };
+                assert_eq!(counts(&status), counts(&whole), "limit {limit}");
+                shown.extend(status.receipts);
+                next = status.next;
+                if next.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(shown, whole.receipts, "limit {limit}");
+        }
+    }
+}
+
+#[test]
+fn a_later_page_of_a_status_costs_what_it_shows() {
+    let mut road = town();
+    for role in 10..40 {
+        road.issue(&format!("r{role}"));
+        for n in 0..10 {
+            road.register(&format!("r{role}/i{n}"));
+        }
+    }
+    let hello = road.send("bob/mac", "broadcast", "hello");
+    for role in 10..40 {
+        road.deliver(&format!("r{role}/i0"), &[hello]);
+    }
+    let page = |after: Option<&[u8]>| {
+        let snapshot = road.snapshot();
+        let rows = snapshot.tenant(&road.scope);
+        let page = PageOf { limit: 20, after };
+        let status = rows.message_status(&role("bob"), hello, page).unwrap();
+        (status.unwrap(), snapshot.rows_read())
+    };
+    let (first, whole_cost) = page(None);
+    assert!(whole_cost > 300, "the first counts everybody");
+    let mut next = first.next;
+    let mut pages = 1;
+    while let Some(place) = next {
+        let (status, cost) = page(Some(&place));
+        assert!(cost <= 20 * 3 + 10, "{cost} rows");
+        assert_eq!(status.recipient_count, first.recipient_count);
+        next = status.next;
+        pages += 1;
+    }
+    assert_eq!(pages, first.recipient_count.div_ceil(20));
+}
+
+#[test]
 fn a_look_up_tells_unread_read_and_foreign_apart() {
     let mut road = Road::new();
     road.issue("bob/mac");

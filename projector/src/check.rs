@@ -1,0 +1,132 @@
+//! What is unread: one look, or a wait for the next message. Owns when a waiting check is answered;
+//! which messages are unread is the rows' to say.
+
+use crate::answer::{Answer, Answerer, Call};
+use crate::cursor::Kind;
+use crate::turns::Ticket;
+use postroad_protocol::error::Refusal;
+use postroad_protocol::limits::ANSWER_MAX_BYTES;
+use postroad_protocol::query;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+impl Answerer {
+    /// What is unread behind `cursor`; when nothing is, what comes within `wait_ms`.
+    ///
+    /// # Errors
+    /// The refusal to send instead.
+    pub(crate) async fn check(
+        &self,
+        call: &Call<'_>,
+        limit: usize,
+        cursor: Option<&str>,
+        wait_ms: u64,
+        ticket: &mut Ticket,
+        leaving: &CancellationToken,
+    ) -> Result<Answer, Refusal> {
+        let after = call.sequence(cursor, Kind::Check)?;
+        let first = self.check_once(call, limit, after).await?;
+        if wait_ms == 0 || first.count > 0 {
+            return Ok(first.answer);
+        }
+        let mut was_stale = first.stale;
+        let wait = self.bells.wait(call.scope, call.reader)?;
+        let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms);
+        loop {
+            let rung = wait.bell().notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            ticket.work().await;
+            let look = self.check_once(call, limit, after).await?;
+            if look.ends_the_wait(was_stale) {
+                return Ok(look.answer);
+            }
+            was_stale = look.stale;
+            ticket.rest();
+            tokio::select! {
+                () = &mut rung => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(look.answer),
+                () = leaving.cancelled() => return Ok(look.answer),
+            }
+        }
+    }
+
+    /// One look at the unread messages.
+    async fn check_once(
+        &self,
+        call: &Call<'_>,
+        limit: usize,
+        after: Option<u64>,
+    ) -> Result<Look, Refusal> {
+        let mut limit = limit;
+        loop {
+            let reader = call.reader.clone();
+            let (page, seen) = call
+                .rows(move |rows, _| rows.check(&reader, limit, after, ANSWER_MAX_BYTES))
+                .await?;
+            let next = page.next_after.map(u64::to_be_bytes);
+            let count = page.messages.len();
+            let mut answer = call.answer(&query::Messages {
+                messages: page.messages,
+                unread_total: page.unread_total,
+                truncated: page.truncated,
+                next_cursor: call.cursor(Kind::Check, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
+                position: seen.position,
+                stale: seen.stale,
+            });
+            if self.is_too_long(&answer, &mut limit, count) {
+                continue;
+            }
+            if !page.undelivered.is_empty() {
+                answer.delivered =
+                    Some((call.scope.clone(), call.reader.clone(), page.undelivered));
+            }
+            return Ok(Look {
+                answer,
+                count,
+                stale: seen.stale,
+            });
+        }
+    }
+}
+
+/// One look at a reader's mail.
+struct Look {
+    answer: Answer,
+    count: usize,
+    stale: bool,
+}
+
+impl Look {
+    /// Whether a waiting check is answered now: there is mail, or the shard became damaged since the
+    /// look before. One that was damaged already tells nothing new: answering at once would only
+    /// make the caller ask again, as fast as the network carries it.
+    fn ends_the_wait(&self, was_stale: bool) -> bool {
+        self.count > 0 || (self.stale && !was_stale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_check_ends_with_mail_or_when_the_shard_becomes_damaged() {
+        let ends = |count, stale, was_stale| {
+            let answer = Answer::default();
+            Look {
+                answer,
+                count,
+                stale,
+            }
+            .ends_the_wait(was_stale)
+        };
+        assert!(ends(1, false, false) && ends(1, true, true));
+        assert!(ends(0, true, false), "it is told once");
+        assert!(
+            !ends(0, true, true),
+            "a shard that stays damaged keeps nobody spinning"
+        );
+        assert!(!ends(0, false, false) && !ends(0, false, true));
+    }
+}
