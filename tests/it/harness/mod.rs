@@ -3,8 +3,11 @@
 
 pub mod cli;
 pub mod fleet;
+pub mod log;
 pub mod process;
 pub mod raw;
+pub mod road;
+pub mod witness;
 
 use postroad_client::{Client, ConnectOptions, Credential, NewAgent, UserKey};
 use postroad_protocol::{InstanceId, Role, TenantId};
