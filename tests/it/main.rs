@@ -21,6 +21,7 @@ mod neighbours;
 mod permissions;
 mod presence;
 mod push;
+mod push_in_flight;
 mod rebuild;
 mod replay;
 mod replay_range;
