@@ -63,21 +63,30 @@ impl Deployment {
     /// Starts `up` again on the same DIR; it must not be running.
     pub fn restart(&mut self) {
         assert!(self.up.is_none(), "up is still running");
-        let dir = self.path();
+        let (process, ready) = Process::start_until_line(self.command());
+        let ready: serde_json::Value =
+            serde_json::from_str(&ready).expect("the ready line is JSON");
+        self.url = ready["url"].as_str().map(str::to_owned).expect("a url");
+        self.up = Some(process);
+    }
+
+    /// Starts `up` again, and does not wait until it serves.
+    pub fn restart_without_waiting(&mut self) {
+        assert!(self.up.is_none(), "up is still running");
+        self.up = Some(Process::start_unheard(self.command()));
+    }
+
+    fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(binary());
         command
             .arg("--dir")
-            .arg(&dir)
+            .arg(self.path())
             .arg("--json")
             .arg("up")
             .arg("--listen")
             .arg(&self.listen)
             .args(&self.args);
-        let (process, ready) = Process::start_until_line(command);
-        let ready: serde_json::Value =
-            serde_json::from_str(&ready).expect("the ready line is JSON");
-        self.url = ready["url"].as_str().map(str::to_owned).expect("a url");
-        self.up = Some(process);
+        command
     }
 
     /// Asks `up` to stop, and says with which code it did.
@@ -87,12 +96,21 @@ impl Deployment {
 
     /// Kills `up` and its nats-server at once, as a power cut of the machine's processes would.
     pub fn kill_tree(&mut self) {
-        let nats = self.nats_pid();
         self.up.take().expect("up is running").kill();
-        if let Some(pid) = nats {
-            process::kill(pid);
-            process::wait_until_gone(pid);
+        self.kill_nats();
+    }
+
+    /// Kills the supervised nats-server at once, if it lives; how many that hit.
+    pub fn kill_nats(&self) -> usize {
+        let Some(pid) = self.nats_pid() else { return 0 };
+        // The file outlives its server, whose number may by now be somebody else's.
+        let path = self.path().join("nats");
+        if !process::is_running(pid) || !process::was_started_with(pid, &path) {
+            return 0;
         }
+        process::kill(pid);
+        process::wait_until_gone(pid);
+        1
     }
 
     /// The process id of the supervised nats-server.
@@ -146,9 +164,9 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        if self.up.is_some() {
-            self.kill_tree();
-        }
+        // A server may outlive a supervisor that was killed alone.
+        drop(self.up.take());
+        self.kill_nats();
     }
 }
 

@@ -32,6 +32,13 @@ impl Process {
         (process, line)
     }
 
+    /// Starts `command` and waits for nothing; what it prints is read and dropped.
+    pub fn start_unheard(command: Command) -> Self {
+        let (process, mut stdout) = Self::start(command);
+        std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+        process
+    }
+
     /// Starts `command`; its stdout is the caller's.
     pub fn start(mut command: Command) -> (Self, std::process::ChildStdout) {
         command
@@ -180,6 +187,15 @@ pub fn kill(pid: i32) {
 /// Whether there is such a process, not yet ended.
 pub fn is_running(pid: i32) -> bool {
     send(Pid::from_raw(pid), None).is_ok() && !is_zombie(pid)
+}
+
+/// Whether a process has `path` in its command line.
+pub fn was_started_with(pid: i32, path: &std::path::Path) -> bool {
+    let shown = Command::new("ps")
+        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+        .output()
+        .expect("ps runs");
+    String::from_utf8_lossy(&shown.stdout).contains(&*path.to_string_lossy())
 }
 
 /// Waits until a process is gone.

@@ -1,232 +1,26 @@
-//! Kills parts at random instants under steady load. No acknowledged message is lost, none is
-//! visible twice, receipts never go backwards, the order of each sender is kept.
+//! Kills parts at random instants under steady load, also while they recover from the kill before. No
+//! acknowledged message is lost, none is visible or stored twice, receipts never go backwards, the
+//! order of each sender is kept.
 //!
 //! `POSTROAD_SOAK_KILLS` says how often (`make soak`: 100), `POSTROAD_SEED` repeats a run.
 
+mod load;
+
+use self::load::{READERS, SENDERS, under_load};
 use crate::harness::fleet::Fleet;
-use crate::harness::{self, DEADLINE, Deployment};
-use postroad_client::{Check, Client, Draft};
-use postroad_protocol::MessageId;
-use postroad_protocol::query::Receipt;
+use crate::harness::process::Process;
+use crate::harness::{self, Deployment};
+use postroad_client::Client;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const SENDERS: usize = 3;
-const READERS: usize = 2;
-
+/// Kills of both tests together; each counts only what hit a live process.
 fn kills() -> usize {
     std::env::var("POSTROAD_SOAK_KILLS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(6)
-}
-
-/// What was acknowledged and what was seen.
-#[derive(Default)]
-struct Ledger {
-    /// By sender: contents in the order in which they were acknowledged, with their ids.
-    acknowledged: Mutex<BTreeMap<usize, Vec<(String, MessageId)>>>,
-    /// By reader: contents in the order in which they were first seen.
-    seen: Mutex<BTreeMap<usize, Vec<String>>>,
-    stop: AtomicBool,
-    /// Whether nothing more will be acknowledged.
-    sent: AtomicBool,
-}
-
-/// Sends numbered messages one after the other; each is sent until it is acknowledged.
-async fn keep_sending(sender: usize, client: Client, ledger: Arc<Ledger>) {
-    for number in 0_u64.. {
-        if ledger.stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let channel = if number % 4 == 0 {
-            "broadcast"
-        } else {
-            "reader"
-        };
-        let content = format!("{sender}:{number}");
-        let draft = Draft::new(channel, &content);
-        loop {
-            match client.send(&draft).await {
-                Ok(sent) => {
-                    let mut acknowledged = ledger.acknowledged.lock().unwrap();
-                    acknowledged
-                        .entry(sender)
-                        .or_default()
-                        .push((content, sent.message_id));
-                    break;
-                }
-                Err(error) => {
-                    let retry = matches!(error.advice(), postroad_client::Advice::Retry { .. });
-                    assert!(retry, "a send was refused for good: {error:?}");
-                }
-            }
-        }
-    }
-}
-
-/// Checks and marks, and panics when anything comes back that was marked, or comes twice.
-async fn keep_reading(reader: usize, client: Client, ledger: Arc<Ledger>) {
-    let (mut marked, mut contents) = (HashSet::new(), HashMap::new());
-    while !ledger.sent.load(Ordering::Relaxed) {
-        read_once(reader, &client, &ledger, &mut marked, &mut contents).await;
-    }
-    let start = Instant::now();
-    loop {
-        read_once(reader, &client, &ledger, &mut marked, &mut contents).await;
-        let expected: usize = ledger
-            .acknowledged
-            .lock()
-            .unwrap()
-            .values()
-            .map(Vec::len)
-            .sum();
-        if ledger.seen.lock().unwrap().get(&reader).map_or(0, Vec::len) >= expected {
-            return;
-        }
-        assert!(
-            start.elapsed() < DEADLINE,
-            "not everything acknowledged has arrived at reader {reader}"
-        );
-    }
-}
-
-async fn read_once(
-    reader: usize,
-    client: &Client,
-    ledger: &Ledger,
-    marked: &mut HashSet<MessageId>,
-    contents: &mut HashMap<String, MessageId>,
-) {
-    let Ok(page) = client
-        .check(&Check::default().limit(50).wait(Duration::from_millis(100)))
-        .await
-    else {
-        return;
-    };
-    assert!(!page.stale, "the shard must not count as damaged");
-    for message in &page.messages {
-        assert!(
-            !marked.contains(&message.message_id),
-            "{} came back after it was marked",
-            message.content
-        );
-        let first = *contents
-            .entry(message.content.clone())
-            .or_insert(message.message_id);
-        assert_eq!(
-            first, message.message_id,
-            "{} is visible twice",
-            message.content
-        );
-        let mut seen = ledger.seen.lock().unwrap();
-        let seen = seen.entry(reader).or_default();
-        if !seen.contains(&message.content) {
-            seen.push(message.content.clone());
-        }
-    }
-    let receipts: Vec<String> = page
-        .messages
-        .iter()
-        .filter_map(|message| message.receipt_id.clone())
-        .collect();
-    if !receipts.is_empty() && client.mark_as_read(receipts).await.is_ok() {
-        marked.extend(page.messages.iter().map(|message| message.message_id));
-    }
-}
-
-/// Watches receipts of acknowledged messages: what was set stays as it was set.
-async fn watch_receipts(client: Client, ledger: Arc<Ledger>) {
-    let mut known: HashMap<(MessageId, String), Receipt> = HashMap::new();
-    while !ledger.stop.load(Ordering::Relaxed) {
-        let sample: Vec<MessageId> = {
-            let acknowledged = ledger.acknowledged.lock().unwrap();
-            acknowledged
-                .get(&0)
-                .map(|all| {
-                    all.iter()
-                        .rev()
-                        .step_by(3)
-                        .take(5)
-                        .map(|(_, id)| *id)
-                        .collect()
-                })
-                .unwrap_or_default()
-        };
-        for message in sample
-            .into_iter()
-            .chain(known.keys().map(|(id, _)| *id).take(3).collect::<Vec<_>>())
-        {
-            let Ok(status) = client.message_status(message, &Default::default()).await else {
-                continue;
-            };
-            for receipt in status.receipts {
-                let whose = format!("{}/{:?}", receipt.recipient, receipt.recipient_instance_id);
-                if let Some(before) = known.get(&(message, whose.clone())) {
-                    assert!(
-                        before.delivered_at.is_none()
-                            || before.delivered_at == receipt.delivered_at,
-                        "{before:?} {receipt:?}"
-                    );
-                    assert!(
-                        before.read_at.is_none() || before.read_at == receipt.read_at,
-                        "{before:?} {receipt:?}"
-                    );
-                }
-                known.insert((message, whose), receipt);
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Runs the load while `disturb` kills, then checks the books.
-async fn under_load<F: Future<Output = ()>>(
-    senders: Vec<Client>,
-    readers: Vec<Client>,
-    disturb: F,
-) {
-    let ledger = Arc::new(Ledger::default());
-    let (mut sending, mut reading) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
-    sending.spawn(watch_receipts(senders[0].clone(), Arc::clone(&ledger)));
-    for (number, client) in senders.into_iter().enumerate() {
-        sending.spawn(keep_sending(number, client, Arc::clone(&ledger)));
-    }
-    for (number, client) in readers.into_iter().enumerate() {
-        reading.spawn(keep_reading(number, client, Arc::clone(&ledger)));
-    }
-    disturb.await;
-    ledger.stop.store(true, Ordering::Relaxed);
-    // Readers may end only when the last send has been acknowledged.
-    while let Some(ended) = sending.join_next().await {
-        ended.expect("a promise was broken");
-    }
-    ledger.sent.store(true, Ordering::Relaxed);
-    while let Some(ended) = reading.join_next().await {
-        ended.expect("a promise was broken");
-    }
-    let acknowledged = ledger.acknowledged.lock().unwrap();
-    let total: usize = acknowledged.values().map(Vec::len).sum();
-    assert_eq!(acknowledged.len(), SENDERS, "every sender got through");
-    for (reader, seen) in ledger.seen.lock().unwrap().iter() {
-        for (sender, sent) in acknowledged.iter() {
-            let own = format!("{sender}:");
-            let seen: Vec<&String> = seen
-                .iter()
-                .filter(|content| content.starts_with(&own))
-                .collect();
-            let sent: Vec<&String> = sent.iter().map(|(content, _)| content).collect();
-            assert_eq!(
-                seen, sent,
-                "reader {reader} saw other than what sender {sender} was told is stored"
-            );
-        }
-    }
-    println!("{total} messages acknowledged, each seen once, in order, by {READERS} readers");
+        .unwrap_or(8)
 }
 
 async fn pause(random: &mut StdRng) {
@@ -235,44 +29,63 @@ async fn pause(random: &mut StdRng) {
     tokio::time::sleep(pause).await;
 }
 
+/// Kills a process if it is alive; how many that hit.
+fn hit(process: Option<Process>) -> usize {
+    process.map_or(0, |mut process| {
+        let alive = !process.has_ended();
+        process.kill();
+        usize::from(alive)
+    })
+}
+
+/// Kills the supervisor, its server, or both, once.
+fn strike(deployment: &mut Deployment, random: &mut StdRng) -> usize {
+    let server = |deployment: &Deployment| deployment.kill_nats();
+    match random.random_range(0..3) {
+        0 => server(deployment),
+        // The supervisor alone: its orphaned server is found and stopped at the next start.
+        1 => hit(deployment.up.take()),
+        _ => hit(deployment.up.take()).max(server(deployment)),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_the_tree_the_supervisor_or_its_server_loses_and_doubles_nothing() {
     let mut random = StdRng::seed_from_u64(harness::seed());
     let mut deployment = Deployment::start();
-    let (mut senders, mut readers) = (Vec::new(), Vec::new());
+    let (mut senders, mut readers): (Vec<Client>, Vec<Client>) = (Vec::new(), Vec::new());
     for number in 0..SENDERS {
-        senders.push(
-            deployment
-                .agent_by_position("default", &format!("sender-{number}"), "s")
-                .await,
-        );
+        let role = format!("sender-{number}");
+        senders.push(deployment.agent_by_position("default", &role, "s").await);
     }
     for number in 0..READERS {
+        let instance = format!("r{number}");
         readers.push(
             deployment
-                .agent_by_position("default", "reader", &format!("r{number}"))
+                .agent_by_position("default", "reader", &instance)
                 .await,
         );
     }
-    under_load(senders, readers, async {
-        for _ in 0..kills().div_ceil(2) {
+    let books = under_load(senders, readers, async {
+        let (wanted, mut hits) = (kills().div_ceil(2), 0);
+        while hits < wanted {
             pause(&mut random).await;
-            match random.random_range(0..3) {
-                0 => harness::process::kill(deployment.nats_pid().expect("a server runs")),
-                1 => {
-                    // The supervisor alone: its orphaned server is found and stopped at the next start.
-                    deployment.up.take().expect("up runs").kill();
-                    deployment.restart();
-                }
-                _ => {
-                    deployment.kill_tree();
-                    deployment.restart();
-                }
+            hits += strike(&mut deployment, &mut random);
+            // Half of the time the next kill comes while it starts; then it is left to itself.
+            if deployment.up.is_none() && random.random_bool(0.5) {
+                deployment.restart_without_waiting();
+                pause(&mut random).await;
+                hits += strike(&mut deployment, &mut random);
+            }
+            if deployment.up.is_none() {
+                deployment.restart();
             }
         }
+        println!("{hits} kills hit");
         pause(&mut random).await;
     })
     .await;
+    books.balance(&deployment.operator().await, "default").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -282,39 +95,36 @@ async fn killing_broker_projector_and_server_separately_loses_and_doubles_nothin
     fleet.tenant("acme", 1).await;
     let (mut senders, mut readers) = (Vec::new(), Vec::new());
     for number in 0..SENDERS {
-        senders.push(
-            fleet
-                .agent_by_position("acme", &format!("sender-{number}"), "s")
-                .await,
-        );
+        let role = format!("sender-{number}");
+        senders.push(fleet.agent_by_position("acme", &role, "s").await);
     }
     for number in 0..READERS {
-        readers.push(
-            fleet
-                .agent_by_position("acme", "reader", &format!("r{number}"))
-                .await,
-        );
+        let instance = format!("r{number}");
+        readers.push(fleet.agent_by_position("acme", "reader", &instance).await);
     }
-    under_load(senders, readers, async {
-        for _ in 0..kills() / 2 {
+    let books = under_load(senders, readers, async {
+        let (wanted, mut hits) = (kills() / 2, 0);
+        while hits < wanted {
             pause(&mut random).await;
-            let which = random.random_range(0..2);
-            match random.random_range(0..3) {
-                0 => {
-                    fleet.brokers[which].take().expect("it runs").kill();
-                    fleet.start_broker(which);
-                }
-                1 => {
-                    fleet.projectors[which].take().expect("it runs").kill();
-                    fleet.start_projector(which);
-                }
-                _ => {
-                    fleet.kill_nats();
-                    fleet.start_nats();
+            // One to three fall before any of them is back: the second hits amid recovery.
+            for _ in 0..random.random_range(1..=3) {
+                let which = random.random_range(0..2);
+                hits += match random.random_range(0..3) {
+                    0 => hit(fleet.brokers[which].take()),
+                    1 => hit(fleet.projectors[which].take()),
+                    _ => hit(fleet.nats.take()),
+                };
+                if random.random_bool(0.5) {
+                    fleet.revive_without_waiting();
+                    pause(&mut random).await;
                 }
             }
+            fleet.revive();
         }
+        fleet.restart_parts();
+        println!("{hits} kills hit");
         pause(&mut random).await;
     })
     .await;
+    books.balance(&fleet.operator().await, "acme").await;
 }
