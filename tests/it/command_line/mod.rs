@@ -45,21 +45,8 @@ struct Desk {
 impl Desk {
     fn set() -> Self {
         let deployment = Deployment::start();
-        let [alice, bob] = [("alice", "laptop"), ("bob", "server")].map(|(role, instance)| {
-            let file = deployment.dir.path().join(format!("{role}.creds"));
-            let out = file.display().to_string();
-            let args = [
-                "--tenant",
-                "default",
-                "--role",
-                role,
-                "--instance",
-                instance,
-            ];
-            let issue = [&["agent", "issue"][..], &args, &["--out", &out]].concat();
-            deployment.run(&issue).expect(0);
-            out
-        });
+        let alice = issue(&deployment, "alice", Some("laptop"));
+        let bob = issue(&deployment, "bob", Some("server"));
         Self {
             deployment,
             alice,
@@ -79,6 +66,18 @@ impl Desk {
         let all = [&["--json", "--creds", creds][..], args].concat();
         self.deployment.run_with_input(&all, input)
     }
+}
+
+/// Issues a credential of `default` with the command for it; the file that it wrote.
+fn issue(deployment: &Deployment, role: &str, instance: Option<&str>) -> String {
+    let file = deployment.dir.path().join(format!("{role}.creds"));
+    let out = file.display().to_string();
+    let mut args = vec!["agent", "issue", "--tenant", "default", "--role", role];
+    args.extend(instance.into_iter().flat_map(|name| ["--instance", name]));
+    deployment
+        .run(&[&args[..], &["--out", &out]].concat())
+        .expect(0);
+    out
 }
 
 /// The fields of an object are these, no more and no fewer.

@@ -1,6 +1,6 @@
 //! `--as tenant/role[/instance]`: on the machine of the deployment, without a file; and README's tour.
 
-use super::{Desk, assert_refused};
+use super::{Desk, assert_refused, issue};
 use crate::harness::{Deployment, binary, cli};
 use serde_json::json;
 use std::process::Command;
@@ -23,24 +23,7 @@ async fn as_speaks_for_a_role_and_an_instance_of_the_roster() {
     assert_eq!(unread["messages"][0]["from"], "alice");
     assert_eq!(unread["messages"][0]["fromInstanceId"], "laptop");
     // Without an instance it is this machine's, the same each time; kept where the deployment is.
-    desk.deployment
-        .run(&[
-            "agent",
-            "issue",
-            "--tenant",
-            "default",
-            "--role",
-            "tau",
-            "--out",
-            &desk
-                .deployment
-                .dir
-                .path()
-                .join("tau.creds")
-                .display()
-                .to_string(),
-        ])
-        .expect(0);
+    issue(&desk.deployment, "tau", None);
     let first = speak("default/tau", &["whoami"]).expect(0).json();
     let kept = std::fs::read_to_string(desk.deployment.path().join("state/instance")).unwrap();
     assert_eq!(first["instanceId"], kept.trim());

@@ -76,6 +76,35 @@ impl Deployment {
         self.up = Some(Process::start_unheard(self.command()));
     }
 
+    /// Makes sure that it serves. An `up` that lost its server before it served has said so and ended;
+    /// it is started again.
+    pub async fn revive(&mut self) {
+        let creds = std::fs::read_to_string(self.path().join("operator.creds"));
+        let options = options(&self.url, &creds.expect("operator.creds"));
+        let start = Instant::now();
+        loop {
+            if let Some(mut up) = self.up.take()
+                && !up.has_ended()
+            {
+                self.up = Some(up);
+            } else {
+                return self.restart();
+            }
+            let quick = options.clone().timeout(Duration::from_secs(1));
+            if let Ok(client) = Client::connect(quick).await
+                && client
+                    .operator()
+                    .expect("an operator")
+                    .status()
+                    .await
+                    .is_ok()
+            {
+                return;
+            }
+            assert!(start.elapsed() < DEADLINE, "it neither serves nor ends");
+        }
+    }
+
     fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(binary());
         command

@@ -214,8 +214,7 @@ fn compare(before: &MessageStatus, now: &MessageStatus) {
     }
 }
 
-/// Runs the load while `disturb` kills, then checks the books: those of senders and readers, and those
-/// of the log, which `operator` connects to see.
+/// Runs the load while `disturb` kills, then compares what readers saw with what senders were told.
 pub(super) async fn under_load<F: Future<Output = ()>>(
     senders: Vec<Client>,
     readers: Vec<Client>,

@@ -40,12 +40,11 @@ fn hit(process: Option<Process>) -> usize {
 
 /// Kills the supervisor, its server, or both, once.
 fn strike(deployment: &mut Deployment, random: &mut StdRng) -> usize {
-    let server = |deployment: &Deployment| deployment.kill_nats();
     match random.random_range(0..3) {
-        0 => server(deployment),
+        0 => deployment.kill_nats(),
         // The supervisor alone: its orphaned server is found and stopped at the next start.
         1 => hit(deployment.up.take()),
-        _ => hit(deployment.up.take()).max(server(deployment)),
+        _ => hit(deployment.up.take()).max(deployment.kill_nats()),
     }
 }
 
@@ -77,10 +76,12 @@ async fn killing_the_tree_the_supervisor_or_its_server_loses_and_doubles_nothing
                 pause(&mut random).await;
                 hits += strike(&mut deployment, &mut random);
             }
-            if deployment.up.is_none() {
+            if deployment.up.as_mut().is_none_or(Process::has_ended) {
+                drop(deployment.up.take());
                 deployment.restart();
             }
         }
+        deployment.revive().await;
         println!("{hits} kills hit");
         pause(&mut random).await;
     })
