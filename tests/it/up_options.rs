@@ -1,10 +1,10 @@
 //! `postroad up` as its options say, ended as people end it, and the words it says to them.
 
 use crate::harness::process::{self, Lines, Process};
-use crate::harness::{Deployment, binary, cli, connect, eventually, log};
+use crate::harness::{Deployment, binary, cli, connect, eventually, kill_nats_of, log};
 use postroad_client::{Check, Client, Draft};
 use postroad_protocol::TenantId;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -67,7 +67,7 @@ async fn durability_is_what_the_server_is_told_and_fast_says_what_it_gives_up() 
         up.stderr().contains("power loss")
     })
     .await;
-    assert_eq!(up.terminate(), 0);
+    assert_eq!(up.stop(), 0);
 
     // What it does not give up: every crash of processes.
     let mut fast = Deployment::start_with(&["--durability", "fast"]);
@@ -160,8 +160,31 @@ async fn a_stop_with_sends_in_flight_keeps_each_that_was_acknowledged_once() {
     assert_eq!(unread.unread_total, acknowledged.len() as u64);
 }
 
+/// An `up` that a person started; when the test fails, its server goes with it.
+struct Up {
+    process: Option<Process>,
+    dir: PathBuf,
+}
+
+impl Up {
+    fn stderr(&self) -> String {
+        self.process.as_ref().expect("it runs").stderr()
+    }
+
+    fn stop(mut self) -> i32 {
+        self.process.take().expect("it runs").terminate()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        drop(self.process.take());
+        kill_nats_of(&self.dir);
+    }
+}
+
 /// Starts `up` as a person does, without `--json`, in the directory `cwd`.
-fn start_up(dir: &Path, cwd: &Path, args: &[&str]) -> (Process, String) {
+fn start_up(dir: &Path, cwd: &Path, args: &[&str]) -> (Up, String) {
     let mut command = Command::new(binary());
     command.current_dir(cwd).arg("--dir").arg(dir);
     command.args(["up", "--listen", "127.0.0.1:0"]).args(args);
@@ -169,8 +192,11 @@ fn start_up(dir: &Path, cwd: &Path, args: &[&str]) -> (Process, String) {
         command.env_remove(name);
     }
     let (process, stdout) = Process::start(command);
-    let ready = Lines::of(stdout).next();
-    (process, ready)
+    let up = Up {
+        process: Some(process),
+        dir: dir.to_owned(),
+    };
+    (up, Lines::of(stdout).next())
 }
 
 #[tokio::test]
@@ -200,6 +226,6 @@ async fn the_commands_that_it_shows_run_as_they_are_printed() {
         let last = last.unwrap();
         assert!(last.stdout.contains("hello from alice"), "{last:?}");
         assert!(last.stdout.contains("alice/"), "{last:?}");
-        assert_eq!(up.terminate(), 0);
+        assert_eq!(up.stop(), 0);
     }
 }

@@ -131,24 +131,12 @@ impl Deployment {
 
     /// Kills the supervised nats-server at once, if it lives; how many that hit.
     pub fn kill_nats(&self) -> usize {
-        let Some(pid) = self.nats_pid() else { return 0 };
-        // The file outlives its server, whose number may by now be somebody else's.
-        let path = self.path().join("nats");
-        if !process::is_running(pid) || !process::was_started_with(pid, &path) {
-            return 0;
-        }
-        process::kill(pid);
-        process::wait_until_gone(pid);
-        1
+        kill_nats_of(&self.path())
     }
 
     /// The process id of the supervised nats-server.
     pub fn nats_pid(&self) -> Option<i32> {
-        std::fs::read_to_string(self.path().join("nats/nats-server.pid"))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        nats_pid_of(&self.path())
     }
 
     /// The operator's client.
@@ -197,6 +185,25 @@ impl Drop for Deployment {
         drop(self.up.take());
         self.kill_nats();
     }
+}
+
+fn nats_pid_of(dir: &Path) -> Option<i32> {
+    let pid = std::fs::read_to_string(dir.join("nats/nats-server.pid")).ok()?;
+    pid.trim().parse().ok()
+}
+
+/// Kills the nats-server of the deployment in `dir` at once, if it lives; how many that hit.
+pub fn kill_nats_of(dir: &Path) -> usize {
+    let Some(pid) = nats_pid_of(dir) else {
+        return 0;
+    };
+    // The file outlives its server, whose number may by now be somebody else's.
+    if !process::is_running(pid) || !process::was_started_with(pid, &dir.join("nats")) {
+        return 0;
+    }
+    process::kill(pid);
+    process::wait_until_gone(pid);
+    1
 }
 
 /// Issues a credential through `operator`; the text of its `.creds` file.
