@@ -2,9 +2,13 @@
 //! idle projector takes nothing for damage that is none.
 
 use crate::harness::fleet::Fleet;
+use crate::harness::witness::Witness;
 use crate::harness::{Deployment, connect, eventually};
+use async_nats::jetstream::consumer::DeliverPolicy;
 use postroad_client::{Check, Client, Draft};
-use postroad_protocol::query::ShardStatus;
+use postroad_protocol::TenantId;
+use postroad_protocol::command::Sent;
+use postroad_protocol::query::{Messages, ShardStatus};
 use std::path::{Path, PathBuf};
 
 async fn shard(operator: &Client, number: usize) -> Option<ShardStatus> {
@@ -74,6 +78,7 @@ async fn an_idle_projector_over_a_nats_restart_neither_replays_nor_sees_a_gap() 
     let before = shard(&operator, 0).await.unwrap();
     fleet.kill_nats();
     fleet.start_nats();
+    let witness = Witness::connect(&fleet.path(), &fleet.url).await;
     eventually("the shard is followed again", async || {
         shard(&operator, 0).await.is_some_and(|now| {
             assert!(now.applied >= before.applied, "it replays: {now:?}");
@@ -95,6 +100,24 @@ async fn an_idle_projector_over_a_nats_restart_neither_replays_nor_sees_a_gap() 
             .is_some_and(|s| s.applied > before.applied)
     })
     .await;
+    // The server's own count of what it handed out since it started: the new event, nothing again.
+    let consumers = witness.whole_consumers(0).await;
+    let mut delivered = 0;
+    for consumer in &consumers {
+        let DeliverPolicy::ByStartSequence { start_sequence } = consumer.config.deliver_policy
+        else {
+            panic!("it begins anywhere: {consumer:?}");
+        };
+        assert!(start_sequence > before.applied, "{consumer:?}");
+        delivered += consumer.delivered.consumer_sequence;
+    }
+    assert!(
+        !consumers.is_empty(),
+        "the shard is read through a consumer"
+    );
+    assert_eq!(delivered, 1, "{consumers:?}");
+    let projector = fleet.projectors[0].as_ref().unwrap();
+    assert!(!projector.stderr().contains("SHARD STOPPED"));
 }
 
 #[tokio::test]
@@ -184,22 +207,60 @@ async fn a_cut_tail_and_one_that_was_filled_again_are_both_detected_and_a_rebuil
     }
 }
 
+/// Flips one bit of the sealed payload of the message `damaged`, which `next` follows in the block.
+fn flip_a_bit(store: &Path, damaged: &Sent, next: &Sent) {
+    let block = blocks(store).remove(0);
+    let mut bytes = std::fs::read(&block).unwrap();
+    let find = |text: &str| {
+        let mut windows = bytes.windows(text.len());
+        windows
+            .position(|window| window == text.as_bytes())
+            .expect("it is in the block")
+    };
+    let (id, next_id) = (
+        find(&damaged.message_id.to_string()),
+        find(&next.message_id.to_string()),
+    );
+    // A record's subject and headers lie open; the next record's begins behind this one's payload, with
+    // 8 bytes of checksum and 22 of lengths, sequence and time between them.
+    let subject = b"postroad.default.evt.0.message.alice";
+    let mut windows = bytes[..next_id].windows(subject.len());
+    let next_begins = windows
+        .rposition(|window| window == subject)
+        .expect("it has a subject");
+    let place = next_begins - 22 - 8 - 40;
+    assert!(id < place, "the place lies in the payload");
+    bytes[place] ^= 0b0001_0000;
+    std::fs::write(&block, bytes).unwrap();
+}
+
 #[tokio::test]
-async fn one_flipped_bit_stops_the_shard_and_everything_before_it_is_served() {
-    let mut deployment = Deployment::start();
+async fn one_flipped_bit_stops_its_shard_alone_and_every_message_before_it_is_served() {
+    const COUNT: usize = 40;
+    const DAMAGED: usize = 23;
+    let mut deployment = Deployment::start_with(&["--shards", "2"]);
+    let operator = deployment.operator().await;
+    let other = TenantId::parse("other").unwrap();
+    operator
+        .operator()
+        .unwrap()
+        .create_tenant(&other, Some(1))
+        .await
+        .unwrap();
     let alice = deployment.agent("default", "alice", "a").await;
     let creds = deployment.creds("default", "bob", Some("b")).await;
-    for number in 0..40 {
+    let elsewhere = deployment.creds("other", "carol", Some("c")).await;
+    let mut sent = Vec::new();
+    for number in 0..COUNT {
         let content = format!("message {number} {}", "x".repeat(200));
-        alice.send(&Draft::new("bob", content)).await.unwrap();
+        sent.push(alice.send(&Draft::new("bob", content)).await.unwrap());
     }
-    alice.close().await.unwrap();
+    for client in [alice, operator] {
+        client.close().await.unwrap();
+    }
     assert_eq!(deployment.stop(), 0);
-    let block = blocks(&deployment.path().join("nats/store")).remove(0);
-    let mut bytes = std::fs::read(&block).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0b0001_0000;
-    std::fs::write(&block, bytes).unwrap();
+    let store = deployment.path().join("nats/store");
+    flip_a_bit(&store, &sent[DAMAGED], &sent[DAMAGED + 1]);
     std::fs::remove_dir_all(deployment.path().join("rows")).unwrap();
     deployment.restart();
     let operator = deployment.operator().await;
@@ -209,54 +270,56 @@ async fn one_flipped_bit_stops_the_shard_and_everything_before_it_is_served() {
             .is_some_and(|s| s.state == "damaged")
     })
     .await;
-    let damage = shard(&operator, 0)
-        .await
-        .unwrap()
-        .damage
-        .expect("it says what is wrong");
+    let stopped = shard(&operator, 0).await.unwrap();
+    let place = sent[DAMAGED].position.sequence;
+    assert_eq!(stopped.applied, place - 1, "{stopped:?}");
+    let damage = stopped.damage.expect("it says what is wrong");
+    assert_eq!((damage.from, damage.to), (place, place), "{damage:?}");
     assert!(damage.remedy.contains("accept-damage"), "{damage:?}");
     let up = deployment.up.as_ref().unwrap();
     eventually("it says so", async || up.stderr().contains("SHARD STOPPED")).await;
     let bob = connect(&deployment.url, &creds, None).await;
-    let unread = bob.check(&Check::default().limit(200)).await.unwrap();
+    let numbers = |unread: &Messages| -> Vec<usize> {
+        let number = |text: &str| text.split(' ').nth(1).unwrap().parse().unwrap();
+        let contents = unread.messages.iter().map(|message| &message.content);
+        contents.map(|content| number(content)).collect()
+    };
+    let all = Check::default().limit(200);
+    let unread = bob.check(&all).await.unwrap();
     assert!(unread.stale, "the answer says that it may not be all");
-    assert!(
-        !unread.messages.is_empty() && unread.messages.len() < 40,
-        "{} messages",
-        unread.messages.len()
-    );
-    for (number, message) in unread.messages.iter().enumerate() {
-        assert!(
-            message.content.starts_with(&format!("message {number} ")),
-            "{}",
-            message.content
-        );
-    }
-    // The operator gives up what is lost; everything else is served again.
-    let before = unread.messages.len();
-    for _ in 0..3 {
-        let Some(damage) = shard(&operator, 0).await.unwrap().damage else {
-            break;
-        };
-        operator
-            .operator()
-            .unwrap()
-            .accept_damage(0, damage.from, damage.to)
+    assert_eq!(numbers(&unread), (0..DAMAGED).collect::<Vec<_>>());
+    assert_eq!(unread.unread_total, DAMAGED as u64);
+
+    // The other shard neither stops nor counts as damaged.
+    let carol = connect(&deployment.url, &elsewhere, None).await;
+    for number in 0..3 {
+        carol
+            .send(&Draft::new("carol", number.to_string()))
             .await
             .unwrap();
-        eventually("that damage is passed", async || {
-            shard(&operator, 0)
-                .await
-                .is_some_and(|now| now.damage.is_none_or(|next| next.from > damage.to))
-        })
-        .await;
     }
-    let status = shard(&operator, 0).await.unwrap();
-    assert!(status.damage.is_none(), "{status:?}");
-    let unread = bob.check(&Check::default().limit(200)).await.unwrap();
+    let page = carol.list_messages(&Default::default()).await.unwrap();
+    assert!(!page.stale && page.messages.len() == 3, "{page:?}");
+    let healthy = shard(&operator, 1).await.unwrap();
     assert!(
-        !unread.stale && unread.messages.len() >= before,
-        "{} messages",
-        unread.messages.len()
+        healthy.state == "following" && healthy.damage.is_none(),
+        "{healthy:?}"
     );
+
+    // The operator gives up what is lost; everything else is served again.
+    let accepting = operator.operator().unwrap();
+    accepting
+        .accept_damage(0, damage.from, damage.to)
+        .await
+        .unwrap();
+    eventually("the shard goes on", async || {
+        shard(&operator, 0)
+            .await
+            .is_some_and(|s| s.state == "following" && s.applied == s.end)
+    })
+    .await;
+    let unread = bob.check(&all).await.unwrap();
+    assert!(!unread.stale, "{unread:?}");
+    let rest = (0..COUNT).filter(|number| *number != DAMAGED);
+    assert_eq!(numbers(&unread), rest.collect::<Vec<_>>());
 }

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod command_line;
 mod damage;
 mod example;
 mod fairness;
@@ -18,9 +19,14 @@ mod isolation;
 mod kill;
 mod neighbours;
 mod permissions;
+mod presence;
 mod push;
+mod push_in_flight;
+mod rebuild;
 mod replay;
+mod replay_range;
 mod retirement;
 mod seeds;
 mod tour;
 mod up;
+mod up_options;

@@ -1,9 +1,18 @@
 //! Every JSON example of the seeds' messaging texts, sent as it stands there. Credentials supply
 //! what the examples leave to trust.
 
-use crate::harness::{Deployment, raw};
+use crate::harness::raw;
+use crate::harness::road::{Road, promised_by_both_kinds};
 use postroad_protocol::subject::inbox_prefix;
 use serde_json::{Value, json};
+
+promised_by_both_kinds!(
+    direct_broadcast_and_multi_target_examples_reach_whom_they_name,
+    role_and_instance_routing_examples_reach_all_or_one,
+    the_receipt_lifecycle_example_runs_from_unread_to_read,
+    the_list_peers_example_names_instances_with_their_summaries,
+    the_two_companies_example_keeps_equal_roles_apart,
+);
 
 /// An agent that speaks JSON over plain NATS, as the seeds' examples do.
 struct Agent {
@@ -14,14 +23,9 @@ struct Agent {
 }
 
 impl Agent {
-    async fn new(deployment: &Deployment, tenant: &str, role: &str, instance: &str) -> Self {
-        let creds = deployment.creds(tenant, role, Some(instance)).await;
-        let client = raw::connect(
-            &deployment.url,
-            &creds,
-            &inbox_prefix(tenant, role, instance),
-        )
-        .await;
+    async fn new(road: &Road, tenant: &str, role: &str, instance: &str) -> Self {
+        let creds = road.creds(tenant, role, Some(instance)).await;
+        let client = raw::connect(road.url(), &creds, &inbox_prefix(tenant, role, instance)).await;
         Self {
             client,
             tenant: tenant.into(),
@@ -63,13 +67,11 @@ impl Agent {
     }
 }
 
-#[tokio::test]
-async fn direct_broadcast_and_multi_target_examples_reach_whom_they_name() {
-    let deployment = Deployment::start();
-    let alice = Agent::new(&deployment, "default", "alice", "tau-main").await;
-    let bob = Agent::new(&deployment, "default", "bob", "pi-chromebook").await;
-    let tau = Agent::new(&deployment, "default", "tau", "tau-1").await;
-    let phi = Agent::new(&deployment, "default", "phi", "phi-1").await;
+async fn direct_broadcast_and_multi_target_examples_reach_whom_they_name(road: Road) {
+    let alice = Agent::new(&road, "default", "alice", "tau-main").await;
+    let bob = Agent::new(&road, "default", "bob", "pi-chromebook").await;
+    let tau = Agent::new(&road, "default", "tau", "tau-1").await;
+    let phi = Agent::new(&road, "default", "phi", "phi-1").await;
 
     alice
         .send(json!({
@@ -106,12 +108,10 @@ async fn direct_broadcast_and_multi_target_examples_reach_whom_they_name() {
     assert_eq!(phi.contents().await, [freeze, mission]);
 }
 
-#[tokio::test]
-async fn role_and_instance_routing_examples_reach_all_or_one() {
-    let deployment = Deployment::start();
-    let bob = Agent::new(&deployment, "default", "bob", "pi-chromebook").await;
-    let laptop = Agent::new(&deployment, "default", "alice", "tau-laptop").await;
-    let server = Agent::new(&deployment, "default", "alice", "tau-server").await;
+async fn role_and_instance_routing_examples_reach_all_or_one(road: Road) {
+    let bob = Agent::new(&road, "default", "bob", "pi-chromebook").await;
+    let laptop = Agent::new(&road, "default", "alice", "tau-laptop").await;
+    let server = Agent::new(&road, "default", "alice", "tau-server").await;
     bob.send(json!({
         "from": "bob",
         "channel": "alice",
@@ -135,11 +135,9 @@ async fn role_and_instance_routing_examples_reach_all_or_one() {
     assert_eq!(server.contents().await, [both]);
 }
 
-#[tokio::test]
-async fn the_receipt_lifecycle_example_runs_from_unread_to_read() {
-    let deployment = Deployment::start();
-    let bob = Agent::new(&deployment, "default", "bob", "pi-chromebook").await;
-    let alice = Agent::new(&deployment, "default", "alice", "tau-main").await;
+async fn the_receipt_lifecycle_example_runs_from_unread_to_read(road: Road) {
+    let bob = Agent::new(&road, "default", "bob", "pi-chromebook").await;
+    let alice = Agent::new(&road, "default", "alice", "tau-main").await;
     let sent = bob
         .send(json!({ "from": "bob", "channel": "alice", "content": "Check your tasks." }))
         .await;
@@ -217,11 +215,9 @@ async fn the_receipt_lifecycle_example_runs_from_unread_to_read() {
     );
 }
 
-#[tokio::test]
-async fn the_list_peers_example_names_instances_with_their_summaries() {
-    let deployment = Deployment::start();
-    let bob = Agent::new(&deployment, "default", "bob", "pi-chromebook").await;
-    let alice = Agent::new(&deployment, "default", "alice", "tau-main").await;
+async fn the_list_peers_example_names_instances_with_their_summaries(road: Road) {
+    let bob = Agent::new(&road, "default", "bob", "pi-chromebook").await;
+    let alice = Agent::new(&road, "default", "alice", "tau-main").await;
     for (agent, summary) in [
         (&bob, "Reviewing PR #47"),
         (&alice, "Migrating PricingSection to lit-ui"),
@@ -264,15 +260,13 @@ async fn the_list_peers_example_names_instances_with_their_summaries() {
     assert_eq!(peers[1]["online"], true, "who asks is online: {answer}");
 }
 
-#[tokio::test]
-async fn the_two_companies_example_keeps_equal_roles_apart() {
-    let deployment = Deployment::start();
-    deployment.tenant("acme-corp").await;
-    deployment.tenant("globex-corp").await;
-    let acme_tau = Agent::new(&deployment, "acme-corp", "tau", "tau-1").await;
-    let acme_pi = Agent::new(&deployment, "acme-corp", "pi", "pi-main").await;
-    let globex_tau = Agent::new(&deployment, "globex-corp", "tau", "tau-1").await;
-    let globex_pi = Agent::new(&deployment, "globex-corp", "pi", "pi-main").await;
+async fn the_two_companies_example_keeps_equal_roles_apart(road: Road) {
+    road.tenant("acme-corp").await;
+    road.tenant("globex-corp").await;
+    let acme_tau = Agent::new(&road, "acme-corp", "tau", "tau-1").await;
+    let acme_pi = Agent::new(&road, "acme-corp", "pi", "pi-main").await;
+    let globex_tau = Agent::new(&road, "globex-corp", "tau", "tau-1").await;
+    let globex_pi = Agent::new(&road, "globex-corp", "pi", "pi-main").await;
 
     acme_tau
         .send(json!({

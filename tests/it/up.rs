@@ -1,7 +1,7 @@
 //! `postroad up`: starts from nothing, refuses what cannot work, keeps its server alive, stops
 //! cleanly, and finds everything again.
 
-use crate::harness::{Deployment, binary, cli, eventually};
+use crate::harness::{Deployment, binary, cli, eventually, process};
 use postroad_client::{Check, Draft};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -18,7 +18,9 @@ async fn a_stopped_deployment_starts_again_with_everything_still_there() {
     alice.close().await.unwrap();
     assert_eq!(deployment.stop(), 0);
     assert!(
-        deployment.nats_pid().is_none_or(|pid| !is_running(pid)),
+        deployment
+            .nats_pid()
+            .is_none_or(|pid| !process::is_running(pid)),
         "nats-server was left behind"
     );
     deployment.restart();
@@ -100,7 +102,7 @@ async fn a_nats_server_that_dies_is_started_again_and_nobody_has_to_do_anything(
     let bob = deployment.agent("default", "bob", "b").await;
     alice.send(&Draft::new("bob", "before")).await.unwrap();
     let first = deployment.nats_pid().expect("a server runs");
-    crate::harness::process::kill(first);
+    process::kill(first);
     eventually("another nats-server runs", async || {
         deployment.nats_pid().is_some_and(|pid| pid != first)
     })
@@ -135,8 +137,4 @@ async fn a_killed_tree_starts_again_and_lost_nothing_that_was_acknowledged() {
             .is_ok_and(|unread| unread.unread_total == 1)
     })
     .await;
-}
-
-fn is_running(pid: i32) -> bool {
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok()
 }

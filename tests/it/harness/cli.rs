@@ -1,6 +1,7 @@
 //! The command line as a user runs it.
 
 use super::{Deployment, binary};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What a command line came to.
@@ -33,10 +34,15 @@ impl Deployment {
 
     /// The same, with `input` on stdin.
     pub fn run_with_input(&self, args: &[&str], input: &str) -> Ran {
-        let mut command = Command::new(binary());
-        command.arg("--dir").arg(self.path()).args(args);
-        run(command, input)
+        run_in(&self.path(), args, input)
     }
+}
+
+/// Runs `postroad` with `args` on the deployment in `dir`, with `input` on stdin.
+pub fn run_in(dir: &Path, args: &[&str], input: &str) -> Ran {
+    let mut command = Command::new(binary());
+    command.arg("--dir").arg(dir).args(args);
+    run(command, input)
 }
 
 /// Runs a prepared command to its end.

@@ -65,11 +65,7 @@ impl Fleet {
 
     /// Starts nats-server and waits until it accepts connections.
     pub fn start_nats(&mut self) {
-        let mut command = Command::new(nats_server());
-        command
-            .arg("-c")
-            .arg(self.path().join("nats/nats-server.conf"));
-        let (mut process, _) = Process::start(command);
+        let mut process = Process::start_unheard(self.nats_command());
         let address = self.url.trim_start_matches("nats://").to_owned();
         let start = std::time::Instant::now();
         while std::net::TcpStream::connect(&address).is_err() {
@@ -94,14 +90,58 @@ impl Fleet {
 
     /// Starts broker `index`.
     pub fn start_broker(&mut self, index: usize) {
-        let shards = self.shards.to_string();
-        self.brokers[index] = Some(self.part(&["broker", "--shards", &shards]));
+        self.brokers[index] = Some(Process::start_until_line(self.broker_command()).0);
+    }
+
+    /// Starts whatever does not run, each after what it needs, and waits until it serves. A part that
+    /// found no nats-server when it started has ended, as it should, and is started again.
+    pub fn revive(&mut self) {
+        let ended = |part: &mut Option<Process>| part.as_mut().is_none_or(Process::has_ended);
+        if ended(&mut self.nats) {
+            self.start_nats();
+        }
+        for index in 0..self.brokers.len() {
+            if ended(&mut self.brokers[index]) {
+                self.start_broker(index);
+            }
+        }
+        for index in 0..self.projectors.len() {
+            if ended(&mut self.projectors[index]) {
+                self.start_projector(index);
+            }
+        }
+    }
+
+    /// Kills every part but nats-server and starts it again, so that none is left that ended unseen.
+    pub fn restart_parts(&mut self) {
+        for part in self.brokers.iter_mut().chain(&mut self.projectors) {
+            drop(part.take());
+        }
+        self.revive();
+    }
+
+    /// Starts what was killed, all at once, and waits for none of it.
+    pub fn revive_without_waiting(&mut self) {
+        if self.nats.is_none() {
+            self.nats = Some(Process::start_unheard(self.nats_command()));
+        }
+        for index in 0..self.brokers.len() {
+            if self.brokers[index].is_none() {
+                let command = self.broker_command();
+                self.brokers[index] = Some(Process::start_unheard(command));
+            }
+        }
+        for index in 0..self.projectors.len() {
+            if self.projectors[index].is_none() {
+                let command = self.projector_command(index);
+                self.projectors[index] = Some(Process::start_unheard(command));
+            }
+        }
     }
 
     /// Starts projector `index`, with rows of its own.
     pub fn start_projector(&mut self, index: usize) {
-        let rows = self.rows(index).display().to_string();
-        self.projectors[index] = Some(self.part(&["projector", "--rows", &rows]));
+        self.projectors[index] = Some(Process::start_until_line(self.projector_command(index)).0);
     }
 
     /// Where projector `index` keeps its rows.
@@ -109,14 +149,30 @@ impl Fleet {
         self.dir.path().join(format!("rows-{index}"))
     }
 
-    fn part(&self, args: &[&str]) -> Process {
+    fn nats_command(&self) -> Command {
+        let mut command = Command::new(nats_server());
+        let config = self.path().join("nats/nats-server.conf");
+        command.arg("-c").arg(config);
+        command
+    }
+
+    fn broker_command(&self) -> Command {
+        self.part(&["broker", "--shards", &self.shards.to_string()])
+    }
+
+    fn projector_command(&self, index: usize) -> Command {
+        let rows = self.rows(index).display().to_string();
+        self.part(&["projector", "--rows", &rows])
+    }
+
+    fn part(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command
             .arg("--dir")
             .arg(self.path())
             .args(["--server", &self.url, "--json"])
             .args(args);
-        Process::start_until_line(command).0
+        command
     }
 
     /// The operator's client.

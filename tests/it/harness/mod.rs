@@ -3,8 +3,11 @@
 
 pub mod cli;
 pub mod fleet;
+pub mod log;
 pub mod process;
 pub mod raw;
+pub mod road;
+pub mod witness;
 
 use postroad_client::{Client, ConnectOptions, Credential, NewAgent, UserKey};
 use postroad_protocol::{InstanceId, Role, TenantId};
@@ -60,21 +63,59 @@ impl Deployment {
     /// Starts `up` again on the same DIR; it must not be running.
     pub fn restart(&mut self) {
         assert!(self.up.is_none(), "up is still running");
-        let dir = self.path();
+        let (process, ready) = Process::start_until_line(self.command());
+        let ready: serde_json::Value =
+            serde_json::from_str(&ready).expect("the ready line is JSON");
+        self.url = ready["url"].as_str().map(str::to_owned).expect("a url");
+        self.up = Some(process);
+    }
+
+    /// Starts `up` again, and does not wait until it serves.
+    pub fn restart_without_waiting(&mut self) {
+        assert!(self.up.is_none(), "up is still running");
+        self.up = Some(Process::start_unheard(self.command()));
+    }
+
+    /// Makes sure that it serves. An `up` that lost its server before it served has said so and ended;
+    /// it is started again.
+    pub async fn revive(&mut self) {
+        let creds = std::fs::read_to_string(self.path().join("operator.creds"));
+        let options = options(&self.url, &creds.expect("operator.creds"));
+        let start = Instant::now();
+        loop {
+            if let Some(mut up) = self.up.take()
+                && !up.has_ended()
+            {
+                self.up = Some(up);
+            } else {
+                return self.restart();
+            }
+            let quick = options.clone().timeout(Duration::from_secs(1));
+            if let Ok(client) = Client::connect(quick).await
+                && client
+                    .operator()
+                    .expect("an operator")
+                    .status()
+                    .await
+                    .is_ok()
+            {
+                return;
+            }
+            assert!(start.elapsed() < DEADLINE, "it neither serves nor ends");
+        }
+    }
+
+    fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(binary());
         command
             .arg("--dir")
-            .arg(&dir)
+            .arg(self.path())
             .arg("--json")
             .arg("up")
             .arg("--listen")
             .arg(&self.listen)
             .args(&self.args);
-        let (process, ready) = Process::start_until_line(command);
-        let ready: serde_json::Value =
-            serde_json::from_str(&ready).expect("the ready line is JSON");
-        self.url = ready["url"].as_str().map(str::to_owned).expect("a url");
-        self.up = Some(process);
+        command
     }
 
     /// Asks `up` to stop, and says with which code it did.
@@ -84,21 +125,18 @@ impl Deployment {
 
     /// Kills `up` and its nats-server at once, as a power cut of the machine's processes would.
     pub fn kill_tree(&mut self) {
-        let nats = self.nats_pid();
         self.up.take().expect("up is running").kill();
-        if let Some(pid) = nats {
-            process::kill(pid);
-            process::wait_until_gone(pid);
-        }
+        self.kill_nats();
+    }
+
+    /// Kills the supervised nats-server at once, if it lives; how many that hit.
+    pub fn kill_nats(&self) -> usize {
+        kill_nats_of(&self.path())
     }
 
     /// The process id of the supervised nats-server.
     pub fn nats_pid(&self) -> Option<i32> {
-        std::fs::read_to_string(self.path().join("nats/nats-server.pid"))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        nats_pid_of(&self.path())
     }
 
     /// The operator's client.
@@ -143,10 +181,29 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        if self.up.is_some() {
-            self.kill_tree();
-        }
+        // A server may outlive a supervisor that was killed alone.
+        drop(self.up.take());
+        self.kill_nats();
     }
+}
+
+fn nats_pid_of(dir: &Path) -> Option<i32> {
+    let pid = std::fs::read_to_string(dir.join("nats/nats-server.pid")).ok()?;
+    pid.trim().parse().ok()
+}
+
+/// Kills the nats-server of the deployment in `dir` at once, if it lives; how many that hit.
+pub fn kill_nats_of(dir: &Path) -> usize {
+    let Some(pid) = nats_pid_of(dir) else {
+        return 0;
+    };
+    // The file outlives its server, whose number may by now be somebody else's.
+    if !process::is_running(pid) || !process::was_started_with(pid, &dir.join("nats")) {
+        return 0;
+    }
+    process::kill(pid);
+    process::wait_until_gone(pid);
+    1
 }
 
 /// Issues a credential through `operator`; the text of its `.creds` file.

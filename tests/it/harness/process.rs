@@ -32,6 +32,13 @@ impl Process {
         (process, line)
     }
 
+    /// Starts `command` and waits for nothing; what it prints is read and dropped.
+    pub fn start_unheard(command: Command) -> Self {
+        let (process, mut stdout) = Self::start(command);
+        std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+        process
+    }
+
     /// Starts `command`; its stdout is the caller's.
     pub fn start(mut command: Command) -> (Self, std::process::ChildStdout) {
         command
@@ -74,8 +81,22 @@ impl Process {
     }
 
     /// Sends SIGTERM and waits for the end; its exit code.
-    pub fn terminate(mut self) -> i32 {
-        send(Pid::from_raw(self.pid()), Signal::SIGTERM).expect("the signal is sent");
+    pub fn terminate(self) -> i32 {
+        self.end_by(Signal::SIGTERM)
+    }
+
+    /// Sends SIGINT, as ctrl-c does, and waits for the end; its exit code.
+    pub fn interrupt(self) -> i32 {
+        self.end_by(Signal::SIGINT)
+    }
+
+    /// Stops it where it stands, without ending it, as a machine that hangs.
+    pub fn freeze(&self) {
+        send(Pid::from_raw(self.pid()), Signal::SIGSTOP).expect("the signal is sent");
+    }
+
+    fn end_by(mut self, signal: Signal) -> i32 {
+        send(Pid::from_raw(self.pid()), signal).expect("the signal is sent");
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
@@ -112,16 +133,75 @@ impl Drop for Process {
     }
 }
 
+/// What a child prints, line by line, as it comes.
+pub struct Lines {
+    receiver: std::sync::mpsc::Receiver<String>,
+}
+
+impl Lines {
+    /// Reads `stdout` in the background until it ends.
+    pub fn of(stdout: std::process::ChildStdout) -> Self {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { receiver }
+    }
+
+    /// The next line; panics when none comes in time.
+    #[track_caller]
+    pub fn next(&self) -> String {
+        let line = self.receiver.recv_timeout(super::DEADLINE);
+        line.expect("a line in time")
+    }
+
+    /// The next line as JSON; panics when none comes in time.
+    #[track_caller]
+    pub fn next_json(&self) -> serde_json::Value {
+        let line = self.next();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// Waits for a line that contains `text`.
+    #[track_caller]
+    pub fn until(&self, text: &str) {
+        while !self.next().contains(text) {}
+    }
+
+    /// Whatever has come by the end of the child.
+    pub fn rest(self) -> Vec<String> {
+        self.receiver.iter().collect()
+    }
+}
+
 /// Kills a process that is not a child.
 pub fn kill(pid: i32) {
     // It may have ended by itself.
     let _ = send(Pid::from_raw(pid), Signal::SIGKILL);
 }
 
+/// Whether there is such a process, not yet ended.
+pub fn is_running(pid: i32) -> bool {
+    send(Pid::from_raw(pid), None).is_ok() && !is_zombie(pid)
+}
+
+/// Whether a process has `path` in its command line.
+pub fn was_started_with(pid: i32, path: &std::path::Path) -> bool {
+    let shown = Command::new("ps")
+        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+        .output()
+        .expect("ps runs");
+    String::from_utf8_lossy(&shown.stdout).contains(&*path.to_string_lossy())
+}
+
 /// Waits until a process is gone.
 pub fn wait_until_gone(pid: i32) {
     let start = Instant::now();
-    while send(Pid::from_raw(pid), None).is_ok() && !is_zombie(pid) {
+    while is_running(pid) {
         assert!(
             start.elapsed() < super::DEADLINE,
             "process {pid} does not end"

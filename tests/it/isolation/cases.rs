@@ -1,222 +1,10 @@
-//! Every verb, in both poles: the stranger is refused, the owner is served. Two tenants with the
-//! same role and instance names, canaries in everything, nothing written after a refusal. A verb
-//! without a case here fails the coverage test.
+//! One case a verb: what the stranger tries, and that the owner is served all the same.
 
-use crate::harness::raw::{self, Watched};
-use crate::harness::{Deployment, eventually};
-use postroad_protocol::catalogue::{VERBS, Who};
-use postroad_protocol::subject::inbox_prefix;
-use serde_json::{Value, json};
+use super::{CANARY, Stage};
+use crate::harness::eventually;
+use serde_json::json;
 
-/// Which cases there are; each is a branch of [`case`].
-const CASES: &[&str] = &[
-    "send_message",
-    "mark_as_read",
-    "set_summary",
-    "create_tenant",
-    "issue_credential",
-    "retire_agent",
-    "accept_damage",
-    "check_messages",
-    "message_status",
-    "get_message",
-    "list_messages",
-    "list_peers",
-    "whoami",
-    "list_tenants",
-    "get_tenant",
-    "list_agents",
-    "status",
-    "rebuild",
-    "replay",
-];
-
-#[test]
-fn every_verb_of_the_catalogue_has_an_isolation_case() {
-    let mut verbs: Vec<_> = VERBS.iter().map(|verb| verb.name).collect();
-    let mut cases = CASES.to_vec();
-    verbs.sort_unstable();
-    cases.sort_unstable();
-    assert_eq!(verbs, cases);
-}
-
-/// One agent of a tenant, with every scope there is, over plain NATS.
-struct Agent {
-    watched: Watched,
-    tenant: &'static str,
-    role: &'static str,
-}
-
-impl Agent {
-    fn subject_in(&self, tenant: &str, kind: &str, scope: &str, verb: &str) -> String {
-        format!("postroad.{tenant}.{kind}.{}.i1.{scope}.{verb}", self.role)
-    }
-
-    async fn call(&self, kind: &str, scope: &str, verb: &str, body: Value) -> Value {
-        let subject = self.subject_in(self.tenant, kind, scope, verb);
-        raw::request(&self.watched.client, &subject, body.to_string()).await
-    }
-}
-
-/// Two tenants alike to the letter, and what the owner has.
-struct Stage {
-    deployment: Deployment,
-    owner: Agent,
-    peer: Agent,
-    stranger: Agent,
-    message: Value,
-    receipt: Value,
-}
-
-const CANARY: &str = "canary-of-acme-7f3a";
-
-impl Stage {
-    async fn set() -> Self {
-        let deployment = Deployment::start();
-        deployment.tenant("acme").await;
-        deployment.tenant("acme-two").await;
-        let owner = agent(&deployment, "acme", "tau").await;
-        let peer = agent(&deployment, "acme", "pi").await;
-        let stranger = agent(&deployment, "acme-two", "tau").await;
-        agent(&deployment, "acme-two", "pi").await;
-        // A role and an instance that only the owner's tenant knows.
-        deployment
-            .creds("acme", "only-acme", Some("only-here"))
-            .await;
-        let sent = owner
-            .call(
-                "cmd",
-                "messages",
-                "send_message",
-                json!({"channel":"pi","content":CANARY}),
-            )
-            .await;
-        let unread = peer
-            .call("qry", "messages", "check_messages", json!({"fresh":true}))
-            .await;
-        let (message, receipt) = (
-            sent["messageId"].clone(),
-            unread["messages"][0]["receiptId"].clone(),
-        );
-        assert!(
-            message.is_string() && receipt.is_string(),
-            "{sent} {unread}"
-        );
-        Self {
-            deployment,
-            owner,
-            peer,
-            stranger,
-            message,
-            receipt,
-        }
-    }
-
-    /// How many events of the owner's tenant there are, operators' reads and delivered marks left out.
-    fn events_of_owner(&self) -> usize {
-        let ran = self
-            .deployment
-            .run(&["--json", "replay", "--tenant", "acme"])
-            .expect(0);
-        let own =
-            |line: &&str| !line.contains("operator_read") && !line.contains("messages_delivered");
-        ran.stdout.lines().filter(own).count()
-    }
-}
-
-async fn agent(deployment: &Deployment, tenant: &'static str, role: &'static str) -> Agent {
-    let out = deployment
-        .dir
-        .path()
-        .join(format!("{tenant}-{role}.creds"))
-        .display()
-        .to_string();
-    let mut args = vec![
-        "agent",
-        "issue",
-        "--tenant",
-        tenant,
-        "--role",
-        role,
-        "--instance",
-        "i1",
-        "--out",
-        &out,
-    ];
-    for scope in ["messages", "memory", "tasks", "audit", "admin"] {
-        args.extend(["--scope", scope]);
-    }
-    deployment.run(&args).expect(0);
-    let creds = std::fs::read_to_string(&out).expect("the credential was written");
-    let watched =
-        Watched::connect(&deployment.url, &creds, &inbox_prefix(tenant, role, "i1")).await;
-    Agent {
-        watched,
-        tenant,
-        role,
-    }
-}
-
-#[tokio::test]
-async fn the_stranger_is_refused_and_the_owner_is_served_for_every_verb() {
-    let stage = Stage::set().await;
-    for verb in VERBS {
-        let (kind, scope) = (verb.kind.token(), verb.scope.token());
-        // NATS: the stranger cannot speak on the owner's subjects, nor as its neighbour role.
-        let inbox = format!("{}.x", inbox_prefix("acme-two", "tau", "i1"));
-        let foreign = stage.stranger.subject_in("acme", kind, scope, verb.name);
-        stage
-            .stranger
-            .watched
-            .expect_publish_denied(&foreign, &inbox)
-            .await;
-        let neighbour = format!("postroad.acme-two.{kind}.pi.i1.{scope}.{}", verb.name);
-        stage
-            .stranger
-            .watched
-            .expect_publish_denied(&neighbour, &inbox)
-            .await;
-        let operator = format!("postroad.acme.{kind}._operator.i1.{scope}.{}", verb.name);
-        stage
-            .stranger
-            .watched
-            .expect_publish_denied(&operator, &inbox)
-            .await;
-        if verb.who == Who::Operator {
-            // Even with the scope in its credential, and even in its own tenant, an agent is no operator.
-            let refused = stage.owner.call(kind, scope, verb.name, json!({})).await;
-            let code = refused["code"].as_str().unwrap_or_default();
-            assert!(
-                ["permission_denied", "invalid_argument"].contains(&code),
-                "{}: {refused}",
-                verb.name
-            );
-        }
-        // A claimed tenant is compared with the credential, whatever else the body holds.
-        let claimed = stage
-            .stranger
-            .call(kind, scope, verb.name, json!({"tenantId":"acme"}))
-            .await;
-        assert_eq!(
-            claimed["code"], "permission_denied",
-            "{}: {claimed}",
-            verb.name
-        );
-    }
-    let before = stage.events_of_owner();
-    for name in CASES {
-        case(name, &stage).await;
-    }
-    let after = stage.events_of_owner();
-    // The owner's own calls in the cases: one send, one mark, one summary, one credential, one retirement.
-    assert_eq!(
-        after - before,
-        5,
-        "nothing but the owner's own commands was stored"
-    );
-}
-
-async fn case(name: &str, stage: &Stage) {
+pub(super) async fn case(name: &str, stage: &Stage) {
     match name {
         "send_message" => send_message(stage).await,
         "mark_as_read" => mark_as_read(stage).await,
@@ -417,25 +205,19 @@ async fn one_message(stage: &Stage, verb: &str) {
 }
 
 async fn operators_only(stage: &Stage, verb: &str) {
-    let deployment = &stage.deployment;
+    let road = &stage.road;
     let ran = match verb {
-        "create_tenant" => deployment
+        "create_tenant" => road
             .run(&["--json", "tenant", "create", "acme-three"])
             .expect(0),
         "issue_credential" => {
-            let out = deployment
-                .dir
-                .path()
-                .join("new.creds")
-                .display()
-                .to_string();
-            deployment
-                .run(&[
-                    "--json", "agent", "issue", "--tenant", "acme", "--role", "temp", "--out", &out,
-                ])
-                .expect(0)
+            let out = road.folder().join("new.creds").display().to_string();
+            road.run(&[
+                "--json", "agent", "issue", "--tenant", "acme", "--role", "temp", "--out", &out,
+            ])
+            .expect(0)
         }
-        "retire_agent" => deployment
+        "retire_agent" => road
             .run(&[
                 "--json", "agent", "retire", "--tenant", "acme", "--role", "temp",
             ])
@@ -443,25 +225,20 @@ async fn operators_only(stage: &Stage, verb: &str) {
         "accept_damage" => {
             // Nothing is damaged: what can be read cannot be given up, nor what is not there yet.
             let args = ["shard", "accept-damage", "--shard", "0", "--from", "1"];
-            deployment
-                .run(&[&args[..], &["--to", "3"]].concat())
-                .expect(5);
-            deployment
-                .run(&[&args[..], &["--to", "18446744073709551615"]].concat())
+            road.run(&[&args[..], &["--to", "3"]].concat()).expect(5);
+            road.run(&[&args[..], &["--to", "18446744073709551615"]].concat())
                 .expect(2);
             return;
         }
-        "list_tenants" => deployment.run(&["--json", "tenant", "list"]).expect(0),
-        "get_tenant" => deployment
-            .run(&["--json", "tenant", "show", "acme"])
-            .expect(0),
-        "list_agents" => deployment
+        "list_tenants" => road.run(&["--json", "tenant", "list"]).expect(0),
+        "get_tenant" => road.run(&["--json", "tenant", "show", "acme"]).expect(0),
+        "list_agents" => road
             .run(&["--json", "agent", "list", "--tenant", "acme"])
             .expect(0),
-        "status" => deployment.run(&["--json", "status"]).expect(0),
+        "status" => road.run(&["--json", "status"]).expect(0),
         "rebuild" => {
-            deployment.run(&["--json", "rebuild"]).expect(0);
-            let operator = deployment.operator().await;
+            road.run(&["--json", "rebuild"]).expect(0);
+            let operator = road.operator().await;
             eventually("the rows are followed again", async || {
                 let status = operator.operator().unwrap().status().await;
                 status.is_ok_and(|status| {
@@ -471,7 +248,7 @@ async fn operators_only(stage: &Stage, verb: &str) {
             .await;
             return;
         }
-        "replay" => deployment
+        "replay" => road
             .run(&["--json", "replay", "--tenant", "acme-two"])
             .expect(0),
         unknown => panic!("{unknown} has no case"),
@@ -485,7 +262,7 @@ async fn operators_only(stage: &Stage, verb: &str) {
     }
     // An operator's read of tenant data is an event in that tenant's own log.
     if verb == "get_tenant" || verb == "list_agents" {
-        let trail = deployment
+        let trail = road
             .run(&["--json", "replay", "--tenant", "acme"])
             .expect(0);
         assert!(

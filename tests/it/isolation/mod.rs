@@ -1,0 +1,215 @@
+//! Every verb, in both poles: the stranger is refused, the owner is served. Two tenants with the
+//! same role and instance names, canaries in everything, nothing written after a refusal. A verb
+//! without a case here fails the coverage test.
+
+use crate::harness::raw::{self, Watched};
+use crate::harness::road::{Road, promised_by_both_kinds};
+use postroad_protocol::catalogue::{VERBS, Who};
+use postroad_protocol::subject::inbox_prefix;
+use serde_json::{Value, json};
+
+mod cases;
+
+promised_by_both_kinds!(the_stranger_is_refused_and_the_owner_is_served_for_every_verb);
+
+/// Which cases there are; each is a branch of [`cases::case`].
+const CASES: &[&str] = &[
+    "send_message",
+    "mark_as_read",
+    "set_summary",
+    "create_tenant",
+    "issue_credential",
+    "retire_agent",
+    "accept_damage",
+    "check_messages",
+    "message_status",
+    "get_message",
+    "list_messages",
+    "list_peers",
+    "whoami",
+    "list_tenants",
+    "get_tenant",
+    "list_agents",
+    "status",
+    "rebuild",
+    "replay",
+];
+
+#[test]
+fn every_verb_of_the_catalogue_has_an_isolation_case() {
+    let mut verbs: Vec<_> = VERBS.iter().map(|verb| verb.name).collect();
+    let mut cases = CASES.to_vec();
+    verbs.sort_unstable();
+    cases.sort_unstable();
+    assert_eq!(verbs, cases);
+}
+
+/// One agent of a tenant, with every scope there is, over plain NATS.
+struct Agent {
+    watched: Watched,
+    tenant: &'static str,
+    role: &'static str,
+}
+
+impl Agent {
+    fn subject_in(&self, tenant: &str, kind: &str, scope: &str, verb: &str) -> String {
+        format!("postroad.{tenant}.{kind}.{}.i1.{scope}.{verb}", self.role)
+    }
+
+    async fn call(&self, kind: &str, scope: &str, verb: &str, body: Value) -> Value {
+        let subject = self.subject_in(self.tenant, kind, scope, verb);
+        raw::request(&self.watched.client, &subject, body.to_string()).await
+    }
+}
+
+/// Two tenants alike to the letter, and what the owner has.
+struct Stage {
+    road: Road,
+    owner: Agent,
+    peer: Agent,
+    stranger: Agent,
+    message: Value,
+    receipt: Value,
+}
+
+const CANARY: &str = "canary-of-acme-7f3a";
+
+impl Stage {
+    async fn set(road: Road) -> Self {
+        road.tenant("acme").await;
+        road.tenant("acme-two").await;
+        let owner = agent(&road, "acme", "tau").await;
+        let peer = agent(&road, "acme", "pi").await;
+        let stranger = agent(&road, "acme-two", "tau").await;
+        agent(&road, "acme-two", "pi").await;
+        // A role and an instance that only the owner's tenant knows.
+        road.creds("acme", "only-acme", Some("only-here")).await;
+        let sent = owner
+            .call(
+                "cmd",
+                "messages",
+                "send_message",
+                json!({"channel":"pi","content":CANARY}),
+            )
+            .await;
+        let unread = peer
+            .call("qry", "messages", "check_messages", json!({"fresh":true}))
+            .await;
+        let (message, receipt) = (
+            sent["messageId"].clone(),
+            unread["messages"][0]["receiptId"].clone(),
+        );
+        assert!(
+            message.is_string() && receipt.is_string(),
+            "{sent} {unread}"
+        );
+        Self {
+            road,
+            owner,
+            peer,
+            stranger,
+            message,
+            receipt,
+        }
+    }
+
+    /// How many events of the owner's tenant there are, operators' reads and delivered marks left out.
+    fn events_of_owner(&self) -> usize {
+        let ran = self
+            .road
+            .run(&["--json", "replay", "--tenant", "acme"])
+            .expect(0);
+        let own =
+            |line: &&str| !line.contains("operator_read") && !line.contains("messages_delivered");
+        ran.stdout.lines().filter(own).count()
+    }
+}
+
+async fn agent(road: &Road, tenant: &'static str, role: &'static str) -> Agent {
+    let out = road
+        .folder()
+        .join(format!("{tenant}-{role}.creds"))
+        .display()
+        .to_string();
+    let mut args = vec![
+        "agent",
+        "issue",
+        "--tenant",
+        tenant,
+        "--role",
+        role,
+        "--instance",
+        "i1",
+        "--out",
+        &out,
+    ];
+    for scope in ["messages", "memory", "tasks", "audit", "admin"] {
+        args.extend(["--scope", scope]);
+    }
+    road.run(&args).expect(0);
+    let creds = std::fs::read_to_string(&out).expect("the credential was written");
+    let watched = Watched::connect(road.url(), &creds, &inbox_prefix(tenant, role, "i1")).await;
+    Agent {
+        watched,
+        tenant,
+        role,
+    }
+}
+
+async fn the_stranger_is_refused_and_the_owner_is_served_for_every_verb(road: Road) {
+    let stage = Stage::set(road).await;
+    for verb in VERBS {
+        let (kind, scope) = (verb.kind.token(), verb.scope.token());
+        // NATS: the stranger cannot speak on the owner's subjects, nor as its neighbour role.
+        let inbox = format!("{}.x", inbox_prefix("acme-two", "tau", "i1"));
+        let foreign = stage.stranger.subject_in("acme", kind, scope, verb.name);
+        stage
+            .stranger
+            .watched
+            .expect_publish_denied(&foreign, &inbox)
+            .await;
+        let neighbour = format!("postroad.acme-two.{kind}.pi.i1.{scope}.{}", verb.name);
+        stage
+            .stranger
+            .watched
+            .expect_publish_denied(&neighbour, &inbox)
+            .await;
+        let operator = format!("postroad.acme.{kind}._operator.i1.{scope}.{}", verb.name);
+        stage
+            .stranger
+            .watched
+            .expect_publish_denied(&operator, &inbox)
+            .await;
+        if verb.who == Who::Operator {
+            // Even with the scope in its credential, and even in its own tenant, an agent is no operator.
+            let refused = stage.owner.call(kind, scope, verb.name, json!({})).await;
+            let code = refused["code"].as_str().unwrap_or_default();
+            assert!(
+                ["permission_denied", "invalid_argument"].contains(&code),
+                "{}: {refused}",
+                verb.name
+            );
+        }
+        // A claimed tenant is compared with the credential, whatever else the body holds.
+        let claimed = stage
+            .stranger
+            .call(kind, scope, verb.name, json!({"tenantId":"acme"}))
+            .await;
+        assert_eq!(
+            claimed["code"], "permission_denied",
+            "{}: {claimed}",
+            verb.name
+        );
+    }
+    let before = stage.events_of_owner();
+    for name in CASES {
+        cases::case(name, &stage).await;
+    }
+    let after = stage.events_of_owner();
+    // The owner's own calls in the cases: one send, one mark, one summary, one credential, one retirement.
+    assert_eq!(
+        after - before,
+        5,
+        "nothing but the owner's own commands was stored"
+    );
+}
