@@ -4,10 +4,10 @@
 use crate::deployment::grant::{Grant, GrantError, Tag, TagKey, Templates};
 use crate::deployment::jwt::{self, JwtError};
 use crate::deployment::keys::{CredentialKind, DeploymentKeys};
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use nkeys::KeyPair;
 use postroad_protocol::subject::{Service, service_inbox_prefix};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Oldest nats-server that does what the log needs: atomic batches.
@@ -16,6 +16,8 @@ const NATS_AT_LEAST: (u64, u64) = (2, 12);
 const RECONNECT_EVERY: Duration = Duration::from_millis(100);
 /// Messages that one subscription of a part buffers, in front of its own bounds.
 const SUBSCRIPTION_BUFFER: usize = 4_096;
+/// How long a part tries to reach a server at its start.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// How long a part waits for an answer of NATS or of another part.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -126,14 +128,14 @@ pub(crate) async fn connect_part(
     let part = service.token();
     let options = ConnectOptions::with_credentials(creds)
         .map_err(|source| LinkError::Malformed { part, source })?;
-    let client = options
+    let options = options
         .name(format!("postroad-{part}"))
         .custom_inbox_prefix(service_inbox_prefix(service))
         .request_timeout(Some(REQUEST_TIMEOUT))
         .subscription_capacity(SUBSCRIPTION_BUFFER)
         .reconnect_delay_callback(|_| RECONNECT_EVERY)
-        .event_callback(move |event| async move { tracing::debug!(part, %event, "connection") })
-        .connect(servers(url))
+        .event_callback(move |event| async move { tracing::debug!(part, %event, "connection") });
+    let client = connect_patiently(options, url)
         .await
         .map_err(|source| LinkError::Connect {
             part,
@@ -148,6 +150,28 @@ pub(crate) async fn connect_part(
         });
     }
     Ok(client)
+}
+
+/// Connects, and waits a little for a server that is only just starting, or starting again.
+async fn connect_patiently(
+    options: ConnectOptions,
+    url: &str,
+) -> Result<Client, async_nats::ConnectError> {
+    let deadline = Instant::now() + CONNECT_WAIT;
+    loop {
+        let error = match options.clone().connect(servers(url)).await {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
+        let may_come = matches!(
+            error.kind(),
+            ConnectErrorKind::Io | ConnectErrorKind::TimedOut
+        );
+        if !may_come || Instant::now() >= deadline {
+            return Err(error);
+        }
+        tokio::time::sleep(RECONNECT_EVERY).await;
+    }
 }
 
 /// The addresses in a list that commas separate.

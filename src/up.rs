@@ -225,13 +225,17 @@ fn announce(
             "\nAcknowledged messages survive every crash, but for up to two minutes not a power loss (--durability fast).",
         );
     }
-    let first = if deployment.is_new() {
-        "Try it in another terminal"
-    } else {
-        "In another terminal"
-    };
+    if !deployment.is_new() {
+        say(&format!(
+            "\nIn another terminal:\n\n  \
+             {postroad} agent list --tenant {FIRST_TENANT}\n  \
+             {postroad} --as {FIRST_TENANT}/ROLE check\n  \
+             {postroad} status\n"
+        ));
+        return Ok(());
+    }
     say(&format!(
-        "\n{first}:\n\n  \
+        "\nTry it in another terminal:\n\n  \
          {postroad} agent issue --tenant {FIRST_TENANT} --role alice && {postroad} agent issue --tenant {FIRST_TENANT} --role bob\n  \
          {postroad} --as {FIRST_TENANT}/alice send bob \"hello from alice\"\n  \
          {postroad} --as {FIRST_TENANT}/bob check\n"

@@ -13,7 +13,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The credential says who one is; nothing below can name another sender or tenant.
     let alice = Credential::from_file(var("ALICE_CREDS")?)?;
-    let alice = Client::connect(ConnectOptions::new(&server, alice)).await?;
+    // She asks below what Bob did over a connection of his own, so her questions are to include all
+    // that the log holds when they arrive.
+    let options = ConnectOptions::new(&server, alice).always_fresh();
+    let alice = Client::connect(options).await?;
 
     // Stored when this returns, whether or not Bob is there. A draft that is sent again is the
     // same message: its id was made with it.

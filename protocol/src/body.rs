@@ -50,7 +50,8 @@ impl Encoding {
                     body.len()
                 ),
                 "send less at once",
-            ));
+            )
+            .at(BODY));
         }
         match self {
             Self::Json => decode_json(if body.is_empty() { b"{}" } else { body }),
@@ -58,6 +59,9 @@ impl Encoding {
         }
     }
 }
+
+/// The field of what is wrong with a body as a whole.
+const BODY: &str = "body";
 
 fn decode_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     if json_depth(body) > BODY_MAX_DEPTH {
@@ -114,6 +118,7 @@ fn too_deep() -> Refusal {
         format!("the body nests deeper than {BODY_MAX_DEPTH} levels"),
         "send the flat object that subjects.md shows",
     )
+    .at(BODY)
 }
 
 fn malformed(what: &str, path: &str, cause: &str, syntax: bool) -> Refusal {
@@ -122,26 +127,25 @@ fn malformed(what: &str, path: &str, cause: &str, syntax: bool) -> Refusal {
         .filter(|c| !c.is_control())
         .take(160)
         .collect();
+    let place: Option<String> = match path {
+        "" | "." => None,
+        path => Some(path.chars().filter(|c| !c.is_control()).take(64).collect()),
+    };
     if syntax {
         return Refusal::new(
             ErrorCode::InvalidArgument,
             format!("the body is not one {what} object: {cause}"),
             "send one JSON or MessagePack object with the fields that subjects.md shows",
-        );
+        )
+        .at(place.as_deref().unwrap_or(BODY));
     }
     let refusal = Refusal::new(
         ErrorCode::InvalidArgument,
         format!("a field is missing or of the wrong type: {cause}"),
         "send the fields that subjects.md shows, with their types",
     );
-    let field = match path {
-        "" | "." => missing_field(&cause),
-        path => Some(path.chars().filter(|c| !c.is_control()).take(64).collect()),
-    };
-    match field {
-        Some(field) => refusal.at(&field),
-        None => refusal,
-    }
+    let field = place.or_else(|| missing_field(&cause));
+    refusal.at(field.as_deref().unwrap_or(BODY))
 }
 
 /// serde says ``missing field `x` `` without a path.

@@ -31,7 +31,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
     /// Only what comes after the `nextCursor` of an earlier check
-    #[arg(long, value_name = "CURSOR")]
+    #[arg(long, value_name = "CURSOR", allow_hyphen_values = true)]
     cursor: Option<String>,
     /// Wait so long for a message where there is none
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]

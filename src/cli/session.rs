@@ -164,15 +164,22 @@ impl Session {
         let operator = Client::connect(self.options(settings, &operator)).await?;
         let rows = roster(&operator, &agent.tenant).await?;
         let live = |row: &&Agent| row.kind == AgentKind::Credential && !row.retired;
-        let mut roles: Vec<&str> = rows
+        let live: Vec<&Agent> = rows.iter().filter(live).collect();
+        let instances: Vec<&InstanceId> = live
             .iter()
-            .filter(live)
-            .map(|row| row.role.as_str())
+            .filter(|row| row.role == agent.role)
+            .filter_map(|row| row.instance_id.as_ref())
             .collect();
+        if !instances.is_empty() && agent.instance.is_none() {
+            return Err(needs_instance(agent, &instances));
+        }
+        let mut roles: Vec<&str> = live.iter().map(|row| row.role.as_str()).collect();
         if roles.contains(&agent.role.as_str()) {
             return Ok(());
         }
         roles.dedup();
+        // The nearest first: a slip is what this is for.
+        roles.sort_by_key(|role| strsim::osa_distance(agent.role.as_str(), role));
         Err(not_on_roster(agent, &roles))
     }
 }
@@ -213,6 +220,22 @@ fn mint(
         let remedy = "--as works where the deployment's keys are; elsewhere use --creds FILE";
         Failure::of(ErrorCode::Unauthenticated, &error, remedy)
     })
+}
+
+/// The role's credentials name instances, and this machine's name is none of them.
+fn needs_instance(agent: &AgentName, instances: &[&InstanceId]) -> Failure {
+    let AgentName { tenant, role, .. } = agent;
+    let named = instances.iter().take(ROLES_SHOWN);
+    let ways: Vec<String> = named
+        .map(|instance| format!("--as {tenant}/{role}/{instance}"))
+        .collect();
+    Refusal::new(
+        ErrorCode::NotFound,
+        format!("the credentials of `{role}` in tenant `{tenant}` each serve one instance, and none this machine"),
+        format!("say which: {}", ways.join(", ")),
+    )
+    .at("as")
+    .into()
 }
 
 fn not_on_roster(agent: &AgentName, roles: &[&str]) -> Failure {

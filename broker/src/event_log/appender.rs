@@ -3,12 +3,13 @@
 //! resolved member by member, each under its own id; nothing is answered before its outcome is known.
 
 mod settle;
+mod stage;
 
 use super::guard::Guard;
 use super::pace::Pace;
 use super::payer::Payer;
 use super::planner::{NotTaken, Planner, Policy, Round, Ticket};
-use super::publish::{Failure, Outgoing, acknowledged, send_batch, send_plain};
+use super::publish::{Failure, OpenBatch, Outgoing, acknowledged, send_plain};
 use super::recent::{DedupId, Recent};
 use super::stored::Stored;
 use super::{Appended, Counters};
@@ -106,6 +107,8 @@ pub(super) struct Appender {
     /// Whether it is broken, for others to see.
     refused: Arc<AtomicBool>,
     pace: Pace,
+    /// The batch whose members are sent ahead of their commit.
+    open: Option<OpenBatch>,
     swept: Instant,
 }
 
@@ -133,6 +136,7 @@ impl Appender {
             doubted: None,
             refused: Arc::default(),
             pace: Pace::default(),
+            open: None,
             swept: Instant::now(),
         }
     }
@@ -165,6 +169,9 @@ impl Appender {
             }
             while let Ok(append) = inbox.try_recv() {
                 self.offer(append);
+            }
+            if !self.is_in_place() {
+                self.unstage();
             }
             self.look().await;
             // A success counts only if it came from the log that was written to.
@@ -275,6 +282,8 @@ impl Appender {
                     self.refused.store(false, Ordering::Relaxed);
                     tracing::info!(shard = self.shard.number(), "the log is in place again");
                 }
+                // It may have changed since somebody last looked.
+                self.unstage();
                 self.connection.send_replace(self.guard.verified());
                 self.reconnected = true;
             }
@@ -293,6 +302,7 @@ impl Appender {
         if self.broken.is_none() {
             tracing::error!(shard, %broken, "not the log that this broker wrote to: it takes no commands");
         }
+        self.unstage();
         // What never was on its way is not stored; of the rest nobody can say.
         for id in self.planner.waiting_where(|pending| !pending.maybe_stored) {
             let broken = broken.clone();
@@ -307,7 +317,7 @@ impl Appender {
 
     async fn send_rounds(&mut self) {
         if self.pace.holds(self.planner.gathered(), Instant::now()) {
-            return;
+            return self.stage().await;
         }
         if self.reconnected {
             // What was sent on the former connection comes first, whatever became of it.
@@ -328,6 +338,7 @@ impl Appender {
                 return;
             }
         }
+        self.stage().await;
     }
 
     async fn send_one(&mut self, id: DedupId) -> Result<(), Failure> {
@@ -339,22 +350,6 @@ impl Appender {
         let answered = self.answered(sent);
         self.jobs
             .push(async move { Done::Plain(id, answered.await) }.boxed());
-        outcome
-    }
-
-    async fn send_batch(&mut self, ids: Vec<DedupId>) -> Result<(), Failure> {
-        self.pace
-            .batch_sent(self.planner.gathered(), Instant::now());
-        let events: Vec<&Outgoing> = ids
-            .iter()
-            .filter_map(|id| self.planner.get(*id))
-            .map(|pending| &pending.append.outgoing)
-            .collect();
-        let sent = send_batch(self.shard.context(), events.into_iter()).await;
-        let outcome = sent.as_ref().map(|_| ()).map_err(Clone::clone);
-        let answered = self.answered(sent);
-        self.jobs
-            .push(async move { Done::Batch(ids, answered.await) }.boxed());
         outcome
     }
 
@@ -397,6 +392,9 @@ impl Appender {
         let unverified = self
             .planner
             .ids_where(|pending| pending.since.elapsed() > UNKNOWN_MAX + WAITING_MAX);
+        if !unverified.is_empty() {
+            self.unstage();
+        }
         for id in unverified {
             self.fail(id, &AppendError::Unknown { shard });
         }

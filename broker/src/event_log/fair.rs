@@ -36,15 +36,24 @@ impl<P, T> Default for FairQueue<P, T> {
 impl<P: Clone + Eq + Hash, T> FairQueue<P, T> {
     /// Puts an item of `bytes` at the end of `payer`'s lane.
     pub(crate) fn push(&mut self, payer: P, bytes: usize, item: T) {
-        let lane = self.lanes.entry(payer.clone()).or_insert_with(|| {
+        self.lane(payer).items.push_back((bytes, item));
+        self.len += 1;
+    }
+
+    /// Puts an item that was taken back at the beginning of `payer`'s lane.
+    pub(crate) fn push_front(&mut self, payer: P, bytes: usize, item: T) {
+        self.lane(payer).items.push_front((bytes, item));
+        self.len += 1;
+    }
+
+    fn lane(&mut self, payer: P) -> &mut Lane<T> {
+        self.lanes.entry(payer.clone()).or_insert_with(|| {
             self.turns.push_back(payer);
             Lane {
                 items: VecDeque::new(),
                 credit: 0,
             }
-        });
-        lane.items.push_back((bytes, item));
-        self.len += 1;
+        })
     }
 
     /// Items of every payer.
@@ -57,8 +66,9 @@ impl<P: Clone + Eq + Hash, T> FairQueue<P, T> {
         self.lanes.get(payer).map_or(0, |lane| lane.items.len())
     }
 
-    /// Takes the next items in turn, at most `max_items` and `max_bytes`; the first one always.
-    pub(crate) fn take(&mut self, max_items: usize, max_bytes: usize) -> Vec<T> {
+    /// Takes the next items in turn, at most `max_items` and `max_bytes`, the first one always; with
+    /// their bytes.
+    pub(crate) fn take(&mut self, max_items: usize, max_bytes: usize) -> (Vec<T>, usize) {
         self.take_of(max_items, max_bytes, |_| true)
     }
 
@@ -69,10 +79,15 @@ impl<P: Clone + Eq + Hash, T> FairQueue<P, T> {
         if !self.turns.iter().any(has_one) {
             return None;
         }
-        self.take_of(1, usize::MAX, may).pop()
+        self.take_of(1, usize::MAX, may).0.pop()
     }
 
-    fn take_of(&mut self, max_items: usize, max_bytes: usize, may: impl Fn(&P) -> bool) -> Vec<T> {
+    fn take_of(
+        &mut self,
+        max_items: usize,
+        max_bytes: usize,
+        may: impl Fn(&P) -> bool,
+    ) -> (Vec<T>, usize) {
         let mut taken = Vec::new();
         let mut bytes = 0_usize;
         while taken.len() < max_items {
@@ -111,7 +126,7 @@ impl<P: Clone + Eq + Hash, T> FairQueue<P, T> {
                 self.turns.pop_front();
             }
         }
-        taken
+        (taken, bytes)
     }
 
     /// Keeps only items of which `holds` is true.
@@ -161,7 +176,7 @@ mod tests {
             prop_assert_eq!(queue.len(), items.len());
             let mut seen = Vec::new();
             loop {
-                let round = queue.take(max_items, max_bytes);
+                let (round, _) = queue.take(max_items, max_bytes);
                 if round.is_empty() {
                     break;
                 }
@@ -197,7 +212,7 @@ mod tests {
                 if queue.len_of(&0) == 0 || queue.len_of(&1) == 0 {
                     break;
                 }
-                for (payer, size) in queue.take(1, usize::MAX) {
+                for (payer, size) in queue.take(1, usize::MAX).0 {
                     bytes[usize::from(payer)] += size;
                 }
             }
@@ -214,6 +229,7 @@ mod tests {
         queue.push("calm", 1_024, "calm");
         let place = queue
             .take(1_000, usize::MAX)
+            .0
             .iter()
             .position(|item| *item == "calm");
         assert!(place.unwrap() <= TURN_BYTES / 1_024, "{place:?}");
@@ -225,7 +241,7 @@ mod tests {
         assert_eq!(queue.take_one(|payer| *payer > 1), None);
         assert_eq!(queue.take_one(|payer| *payer == 1), Some((1, 40_000, 1)));
         assert_eq!(queue.take_one(|payer| *payer == 1), None);
-        assert_eq!(queue.take(10, usize::MAX).len(), 2);
+        assert_eq!(queue.take(10, usize::MAX).0.len(), 2);
     }
 
     #[test]
@@ -238,6 +254,6 @@ mod tests {
             .collect();
         assert_eq!(sizes, [10, 30]);
         assert_eq!((queue.len(), queue.len_of(&0)), (1, 0));
-        assert_eq!(queue.take(10, usize::MAX).len(), 1);
+        assert_eq!(queue.take(10, usize::MAX).0.len(), 1);
     }
 }

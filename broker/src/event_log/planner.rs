@@ -5,6 +5,10 @@
 //! meets the first instead of sinking a batch. A payer whose repeat did sink one is *suspected* for a
 //! while: its events go alone, a few at a time, so that its neighbours' batches hold.
 //!
+//! While a batch is on its way the next one is *staged*: its members go to the server ahead of their
+//! commit, which follows when the batch before it is settled. A part of the room in a batch is left for
+//! those who come later, so that nobody fills it before its neighbours' turn.
+//!
 //! One payer's events depart in the order in which they arrived: at any time they all wait in one queue,
 //! with the others or apart, and none departs alone past one that travels in a batch, which may still fail.
 
@@ -30,6 +34,10 @@ const EARLY: Duration = Duration::from_mins(1);
 const SUSPICION_EARLY: Duration = Duration::from_secs(1);
 /// Payers under suspicion at once; beyond it batches may be sunk again, and nothing else happens.
 const SUSPECTS_MAX: usize = 4_096;
+
+/// Members that are staged ahead of a commit, and their bytes: half of what a batch takes.
+const STAGED_MAX_EVENTS: usize = limits::BATCH_MAX_EVENTS / 2;
+const STAGED_MAX_BYTES: usize = limits::BATCH_MAX_BYTES / 2;
 
 /// When batches pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +93,7 @@ enum Way {
 #[derive(Debug)]
 struct Slot<P, T> {
     payer: P,
+    bytes: usize,
     /// Its place in the order of arrival.
     arrived: u64,
     /// `None` while it waits.
@@ -136,6 +145,9 @@ pub(crate) struct Planner<P, T> {
     slots: HashMap<DedupId, Slot<P, T>>,
     suspects: HashMap<P, Suspicion>,
     on_way: [usize; 5],
+    /// Members of the next batch, in order; they count as on their way in it.
+    staged: Vec<DedupId>,
+    staged_bytes: usize,
     /// Events of each payer that travel in a batch.
     batched: HashMap<P, usize>,
     started: Instant,
@@ -153,6 +165,8 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
             slots: HashMap::new(),
             suspects: HashMap::new(),
             on_way: [0; 5],
+            staged: Vec::new(),
+            staged_bytes: 0,
             batched: HashMap::new(),
             started: now,
         }
@@ -189,6 +203,7 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
         self.arrivals += 1;
         let slot = Slot {
             payer: ticket.payer,
+            bytes: ticket.bytes,
             arrived: self.arrivals,
             way: None,
             item,
@@ -209,6 +224,7 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
         self.arrivals += 1;
         let slot = Slot {
             payer: ticket.payer,
+            bytes: ticket.bytes,
             arrived: self.arrivals,
             way: Some(Way::Compared),
             item,
@@ -241,17 +257,17 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
         let window = match self.policy {
             Policy::Plain => FAST_WINDOW,
             Policy::Batching => {
-                if self.on_way[Way::Batch as usize] > 0 {
+                if self.is_batch_on_way() {
                     return None;
                 }
-                if self.fair.len() >= limits::BATCH_MIN_EVENTS {
+                if self.gathered() >= limits::BATCH_MIN_EVENTS {
                     return self.batch();
                 }
                 limits::BATCH_MIN_EVENTS - 1
             }
         };
         while self.fair.len() > 0 && self.on_way[Way::Plain as usize] < window {
-            if let Some(id) = self.fair.take(1, usize::MAX).pop()
+            if let Some(id) = self.fair.take(1, usize::MAX).0.pop()
                 && self.depart(id, Way::Plain)
             {
                 return Some(Round::Plain(id));
@@ -261,16 +277,65 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
     }
 
     fn batch(&mut self) -> Option<Round> {
+        let mut ids = std::mem::take(&mut self.staged);
+        let staged_bytes = std::mem::take(&mut self.staged_bytes);
+        let bytes = limits::BATCH_MAX_BYTES.saturating_sub(staged_bytes);
+        // One event is always taken, whatever its size, so there has to be room for the largest.
+        if ids.is_empty() || bytes >= limits::MAX_PAYLOAD_BYTES {
+            let room = limits::BATCH_MAX_EVENTS - ids.len();
+            ids.extend(self.depart_together(room, bytes).0);
+        }
+        (!ids.is_empty()).then_some(Round::Batch(ids))
+    }
+
+    /// Marks the next events in turn as members of a batch; with their bytes.
+    fn depart_together(&mut self, max_events: usize, max_bytes: usize) -> (Vec<DedupId>, usize) {
         while self.fair.len() > 0 {
-            let mut ids = self
-                .fair
-                .take(limits::BATCH_MAX_EVENTS, limits::BATCH_MAX_BYTES);
+            let (mut ids, bytes) = self.fair.take(max_events, max_bytes);
             ids.retain(|id| self.depart(*id, Way::Batch));
             if !ids.is_empty() {
-                return Some(Round::Batch(ids));
+                return (ids, bytes);
             }
         }
-        None
+        (Vec::new(), 0)
+    }
+
+    /// Whether a batch travels that is to be committed before the next.
+    fn is_batch_on_way(&self) -> bool {
+        self.on_way[Way::Batch as usize] > self.staged.len()
+    }
+
+    /// Adds what waits to the next batch, where one is worth it; every member that it then has, in order.
+    pub(crate) fn stage(&mut self) -> &[DedupId] {
+        let is_worth_it = self.policy == Policy::Batching
+            && self.again.is_empty()
+            && self.gathered() >= limits::BATCH_MIN_EVENTS;
+        let room = STAGED_MAX_EVENTS.saturating_sub(self.staged.len());
+        let bytes = STAGED_MAX_BYTES.saturating_sub(self.staged_bytes);
+        if is_worth_it && room > 0 && bytes > 0 {
+            let (more, bytes) = self.depart_together(room, bytes);
+            self.staged.extend(more);
+            self.staged_bytes += bytes;
+        }
+        &self.staged
+    }
+
+    /// Gives the next batch up. It was never committed, so nothing of it is stored: its members wait
+    /// again, ahead of what came after them.
+    pub(crate) fn unstage(&mut self) {
+        self.staged_bytes = 0;
+        for id in std::mem::take(&mut self.staged).into_iter().rev() {
+            self.arrive(id);
+            let Some(slot) = self.slots.get(&id) else {
+                continue;
+            };
+            let queue = if self.watched.len_of(&slot.payer) > 0 {
+                &mut self.watched
+            } else {
+                &mut self.fair
+            };
+            queue.push_front(slot.payer.clone(), slot.bytes, id);
+        }
     }
 
     /// Events whose publishes have no answer yet.
@@ -396,9 +461,9 @@ impl<P: Clone + Eq + Hash, T> Planner<P, T> {
         self.slots.is_empty()
     }
 
-    /// Events that could travel in the next batch.
+    /// Events that could travel in the next batch, staged or not.
     pub(crate) fn gathered(&self) -> usize {
-        self.fair.len()
+        self.fair.len() + self.staged.len()
     }
 }
 

@@ -3,6 +3,9 @@
 use super::*;
 use proptest::prelude::*;
 
+#[path = "planner_stage_tests.rs"]
+mod staged;
+
 fn id(n: usize) -> DedupId {
     DedupId::of(&format!("{n:032x}"))
 }
@@ -251,6 +254,8 @@ fn what_was_given_up_while_it_waited_is_not_sent() {
 enum Step {
     Offer { payer: u8, n: usize },
     Send,
+    Stage,
+    Unstage,
     Succeed,
     Fail,
     Sink,
@@ -260,6 +265,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0_u8..4, 0_usize..400).prop_map(|(payer, n)| Step::Offer { payer, n }),
         2 => Just(Step::Send),
+        2 => Just(Step::Stage),
+        1 => Just(Step::Unstage),
         2 => Just(Step::Succeed),
         1 => Just(Step::Fail),
         1 => Just(Step::Sink),
@@ -297,6 +304,8 @@ proptest! {
                     prop_assert_eq!(taken, open.insert(id(n)));
                 }
                 Step::Send => { send(&mut planner, &mut travelling)?; }
+                Step::Stage => { planner.stage(); }
+                Step::Unstage => planner.unstage(),
                 Step::Succeed => for id in travelling.drain(..) {
                     prop_assert!(planner.finish(id).is_some());
                     open.remove(&id);
@@ -330,6 +339,8 @@ proptest! {
                 40 => (0_u8..3, 0_u8..30).prop_map(|(payer, n)| Move::Offer { payer, alone: n == 0 }),
                 2 => any::<bool>().prop_map(|sinks| Move::Send { sinks }),
                 1 => Just(Move::Settle),
+                3 => Just(Move::Stage),
+                1 => Just(Move::Unstage),
                 1 => (0_u8..3).prop_map(|payer| Move::Suspect { payer }),
                 1 => Just(Move::Later),
             ],
@@ -344,6 +355,8 @@ proptest! {
                 Move::Offer { payer, alone } => shard.offer(payer, alone),
                 Move::Send { sinks } => { shard.send(sinks); }
                 Move::Settle => shard.settle(),
+                Move::Stage => { shard.planner.stage(); }
+                Move::Unstage => shard.planner.unstage(),
                 Move::Suspect { payer } => shard.suspect(payer),
                 Move::Later => shard.now += SUSPICION * 3,
             }
@@ -369,6 +382,8 @@ enum Move {
     Offer { payer: u8, alone: bool },
     Send { sinks: bool },
     Settle,
+    Stage,
+    Unstage,
     Suspect { payer: u8 },
     Later,
 }

@@ -110,51 +110,73 @@ async fn put_plain(context: &Context, event: &Outgoing) -> Result<PublishAckFutu
         .map_err(|error| meaning(&error))
 }
 
-/// Sends `events` as one atomic batch. Returns once its commit is on its way; `Unknown` when the
-/// connection takes nothing.
-pub(super) async fn send_batch<'a>(
-    context: &Context,
-    events: impl ExactSizeIterator<Item = &'a Outgoing>,
-) -> Result<PublishAckFuture, Failure> {
-    let deadline = Instant::now() + SEND_WAIT;
-    let batch = CommandId::generate().to_string();
-    let count = events.len();
-    for (index, event) in events.enumerate() {
-        let sent = put_member(context, &batch, index + 1, count, event);
-        let sent = timeout_at(deadline, sent).await;
-        if let Some(commit) = sent.unwrap_or(Err(Failure::Unknown))? {
-            return Ok(commit);
-        }
-    }
-    Err(Failure::NotStored {
-        cause: "a batch without members".to_owned(),
-    })
+/// An atomic batch on its way to the server, member by member. Nothing of it is stored before its last
+/// member, and whoever drops it uncommitted has stored nothing.
+#[derive(Debug)]
+pub(super) struct OpenBatch {
+    id: String,
+    members: usize,
 }
 
-/// Sends member `number` of a batch of `count`, counted from 1. The last one commits, and only its
-/// answer counts: the others are sent without asking for any.
-async fn put_member(
-    context: &Context,
-    batch: &str,
-    number: usize,
-    count: usize,
-    event: &Outgoing,
-) -> Result<Option<PublishAckFuture>, Failure> {
-    let mut headers = event.headers();
-    headers.insert(BATCH_ID, batch);
-    headers.insert(BATCH_SEQUENCE, number.to_string());
-    let subject = event.sealed.subject.clone();
-    if number < count {
-        let client = context.client();
-        let sent = client.publish_with_headers(subject, headers, event.payload.clone());
-        return sent.await.map(|()| None).map_err(|_| Failure::Unknown);
+impl OpenBatch {
+    /// One without members.
+    pub(super) fn new() -> Self {
+        Self {
+            id: CommandId::generate().to_string(),
+            members: 0,
+        }
     }
-    headers.insert(BATCH_COMMIT, "1");
-    let message = PublishMessage::build()
-        .headers(headers)
-        .payload(event.payload.clone());
-    let sent = context.send_publish(subject, message).await;
-    sent.map(Some).map_err(|error| meaning(&error))
+
+    /// Members that were sent.
+    pub(super) fn len(&self) -> usize {
+        self.members
+    }
+
+    /// Sends `events` as the next members, without asking for an answer. `Unknown` when the connection
+    /// takes nothing.
+    pub(super) async fn add<'a>(
+        &mut self,
+        context: &Context,
+        events: impl Iterator<Item = &'a Outgoing>,
+    ) -> Result<(), Failure> {
+        let (client, deadline) = (context.client(), Instant::now() + SEND_WAIT);
+        for event in events {
+            let (subject, headers) = self.next(event);
+            let sent = client.publish_with_headers(subject, headers, event.payload.clone());
+            match timeout_at(deadline, sent).await {
+                Ok(Ok(())) => {}
+                _ => return Err(Failure::Unknown),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `event` as the last member, whose answer counts for all. Returns once it is on its way;
+    /// `Unknown` when the connection takes nothing.
+    pub(super) async fn commit(
+        mut self,
+        context: &Context,
+        event: &Outgoing,
+    ) -> Result<PublishAckFuture, Failure> {
+        let (subject, mut headers) = self.next(event);
+        headers.insert(BATCH_COMMIT, "1");
+        let message = PublishMessage::build()
+            .headers(headers)
+            .payload(event.payload.clone());
+        let deadline = Instant::now() + SEND_WAIT;
+        match timeout_at(deadline, context.send_publish(subject, message)).await {
+            Ok(sent) => sent.map_err(|error| meaning(&error)),
+            Err(_) => Err(Failure::Unknown),
+        }
+    }
+
+    fn next(&mut self, event: &Outgoing) -> (String, HeaderMap) {
+        self.members += 1;
+        let mut headers = event.headers();
+        headers.insert(BATCH_ID, self.id.as_str());
+        headers.insert(BATCH_SEQUENCE, self.members.to_string());
+        (event.sealed.subject.clone(), headers)
+    }
 }
 
 /// Waits for the answer.

@@ -3,7 +3,7 @@
 #[path = "../../tests/it/harness/server.rs"]
 mod server;
 
-use super::publish::{Failure, send_batch, send_plain};
+use super::publish::{Failure, OpenBatch, send_plain};
 use super::*;
 use crate::aggregate::roster::given::{reader, scope};
 use async_nats::ConnectOptions;
@@ -208,7 +208,8 @@ async fn handing_events_to_a_connection_that_takes_nothing_ends_soon() {
     let context = one.shard.context();
     // More than the sockets and the client's queue hold together.
     let (event, count) = (one.outgoing(256 * 1024), 200);
-    let batch = send_batch(context, std::iter::repeat_n(&event, count));
+    let mut open = OpenBatch::new();
+    let batch = open.add(context, std::iter::repeat_n(&event, count));
     let batch = tokio::time::timeout(Duration::from_secs(3), batch).await;
     let batch = batch.expect("it gives up before that");
     assert_eq!(batch.unwrap_err(), Failure::Unknown);

@@ -7,6 +7,7 @@
 
 mod admin;
 mod appends;
+mod batches;
 mod harness;
 mod messages;
 mod neighbours;

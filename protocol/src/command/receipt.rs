@@ -5,16 +5,22 @@ use crate::id::Reader;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+/// What every receipt id begins with: it is recognised as one, and never looks like an option of a
+/// command line, as base64 may.
+const PREFIX: &str = "rcpt-";
+
 /// The opaque id of one reader's receipt of one message. Nobody else's receipt can be named by it.
 pub fn receipt_id(message: EventKey, reader: &Reader) -> String {
     let mut bytes = message.as_bytes().to_vec();
     bytes.extend_from_slice(&reader_mark(message, reader));
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// The message of a receipt id, when it is `reader`'s.
 pub fn parse_receipt_id(text: &str, reader: &Reader) -> Option<EventKey> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    let bytes = BASE64_URL_SAFE_NO_PAD
+        .decode(text.strip_prefix(PREFIX)?)
+        .ok()?;
     let (key, mark) = bytes.split_at_checked(16)?;
     let key = EventKey::from_bytes(key.try_into().ok()?);
     (mark == reader_mark(key, reader)).then_some(key)
@@ -49,5 +55,6 @@ mod tests {
         assert_eq!(parse_receipt_id(&id, &reader("a")), Some(key));
         assert_eq!(parse_receipt_id(&id, &reader("b")), None);
         assert_eq!(parse_receipt_id("rcpt-xyz", &reader("a")), None);
+        assert_eq!(parse_receipt_id(&id[PREFIX.len()..], &reader("a")), None);
     }
 }
