@@ -6,6 +6,7 @@ use crate::deployment::jwt::{self, JwtError};
 use crate::deployment::keys::{CredentialKind, DeploymentKeys};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use nkeys::KeyPair;
+use postroad_protocol::limits::APPLY_MAX_EVENTS;
 use postroad_protocol::subject::{Service, service_inbox_prefix};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -14,8 +15,9 @@ use zeroize::Zeroizing;
 const NATS_AT_LEAST: (u64, u64) = (2, 12);
 /// Pause between attempts to reconnect: a restarted server is back within a moment.
 const RECONNECT_EVERY: Duration = Duration::from_millis(100);
-/// Messages that one subscription of a part buffers, in front of its own bounds.
-const SUBSCRIPTION_BUFFER: usize = 4_096;
+/// Messages that one subscription of a part buffers, in front of its own bounds. A follower of the log
+/// asks for [`APPLY_MAX_EVENTS`] at once; with less room some would be dropped and asked for again.
+const SUBSCRIPTION_BUFFER: usize = 2 * APPLY_MAX_EVENTS;
 /// How long a part tries to reach a server at its start.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// How long a part waits for an answer of NATS or of another part.

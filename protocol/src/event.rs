@@ -12,14 +12,8 @@ use std::fmt;
 
 /// What names an event inside its tenant: a hash of who caused it and the command id, so that two
 /// agents that choose the same id never touch each other. Sixteen bytes, hexadecimal in text.
-///
-/// The first six are the command id's own, which in a UUIDv7 are its time: rows of events that were
-/// caused together lie together, and a batch writes few pages. The other ten are the hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventKey([u8; 16]);
-
-/// Bytes of a UUIDv7 that are its time in milliseconds.
-const STAMP_BYTES: usize = 6;
 
 impl EventKey {
     /// The key of what `by` caused under `id`.
@@ -31,8 +25,8 @@ impl EventKey {
             instance.as_bytes(),
             id.as_bytes(),
         ]));
-        let mut key = *id.as_bytes();
-        key[STAMP_BYTES..].copy_from_slice(&hasher.finalize().as_bytes()[STAMP_BYTES..16]);
+        let mut key = [0; 16];
+        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         Self(key)
     }
 

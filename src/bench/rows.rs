@@ -13,12 +13,18 @@ const EVENTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("event
 const INDEX: TableDefinition<'static, [u8; 16], u64> = TableDefinition::new("index");
 const CHECKPOINT: TableDefinition<'static, (), u64> = TableDefinition::new("checkpoint");
 
-/// How long a commit may wait to become durable: what the projector allows.
-const DURABLE_EVERY: Duration = Duration::from_secs(1);
+/// When what was committed is durable.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Durable {
+    /// With every transaction.
+    Always,
+    /// Every second, as the projector allows; until then it is only visible.
+    EverySecond,
+}
 
-/// Writes `count` events of a message's size into a new file as a projector that catches up commits
-/// them: in its batches, each visible at once and durable every second; events in a second.
-pub(super) fn write(path: &Path, count: usize) -> anyhow::Result<f64> {
+/// Writes `count` events of a message's size into a new file, in the batches of a projector that
+/// catches up; events in a second.
+pub(super) fn write(path: &Path, count: usize, when: Durable) -> anyhow::Result<f64> {
     let (event, keys) = (event_bytes()?, keys(count)?);
     let begun = Instant::now();
     let database = Database::builder()
@@ -28,7 +34,11 @@ pub(super) fn write(path: &Path, count: usize) -> anyhow::Result<f64> {
     let mut number = 0;
     for batch in keys.chunks(APPLY_MAX_EVENTS) {
         let mut transaction = database.begin_write()?;
-        if durable.elapsed() >= DURABLE_EVERY {
+        let is_durable = match when {
+            Durable::Always => true,
+            Durable::EverySecond => durable.elapsed() >= Duration::from_secs(1),
+        };
+        if is_durable {
             transaction.set_quick_repair(true);
             durable = Instant::now();
         } else {
@@ -87,13 +97,20 @@ mod tests {
     #[test]
     fn every_event_is_written_across_batches() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("raw.redb");
         let count = APPLY_MAX_EVENTS + 10;
-        assert!(write(&path, count).unwrap() > 0.0);
-        let database = Database::open(&path).unwrap();
-        let read = redb::ReadableDatabase::begin_read(&database).unwrap();
-        let events = read.open_table(EVENTS).unwrap();
-        let written = redb::ReadableTableMetadata::len(&events).unwrap();
-        assert_eq!(written, count as u64);
+        for (name, when) in [("a", Durable::Always), ("s", Durable::EverySecond)] {
+            let path = dir.path().join(name);
+            assert!(write(&path, count, when).unwrap() > 0.0);
+            let database = Database::open(&path).unwrap();
+            let read = redb::ReadableDatabase::begin_read(&database).unwrap();
+            let events = read.open_table(EVENTS).unwrap();
+            let written = redb::ReadableTableMetadata::len(&events).unwrap();
+            // What is only visible is gone with the process, up to the last durable commit.
+            let is_whole = written == count as u64;
+            assert!(
+                is_whole || matches!(when, Durable::EverySecond),
+                "{written}"
+            );
+        }
     }
 }
