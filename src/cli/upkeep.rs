@@ -82,6 +82,21 @@ fn described(style: Style, status: &Status) -> String {
             one_line(&damage.remedy)
         ));
     }
+    for shard in status.shards.iter().filter(|s| s.quarantined > 0) {
+        let count = count(shard.quarantined, "event");
+        text.push_str(&format!(
+            "\n\nshard {}: {count} set aside, which change nothing; the first:",
+            shard.shard
+        ));
+        for event in &shard.quarantine {
+            text.push_str(&format!(
+                "\n  {} of {}: {}",
+                event.sequence,
+                one_line(&event.tenant),
+                one_line(&event.reason)
+            ));
+        }
+    }
     text.push_str(&format!(
         "\n\nprojector {}, nats-server {}, {} dropped",
         one_line(&status.version),
@@ -122,7 +137,7 @@ pub(crate) async fn shard(session: &Session, command: ShardCommand) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postroad_protocol::query::Damage;
+    use postroad_protocol::query::{Damage, QuarantinedEvent};
 
     #[test]
     fn damage_stands_out_with_its_range_and_remedy() {
@@ -161,6 +176,41 @@ mod tests {
           remedy: restore the stream
 
         projector 0.1.0, nats-server 2.15.1, 1 request dropped
+        ");
+    }
+
+    #[test]
+    fn events_that_were_set_aside_are_named_with_their_reasons() {
+        let event = |sequence, tenant: &str| QuarantinedEvent {
+            sequence,
+            tenant: tenant.to_owned(),
+            reason: "unknown to this build: task_created.v1".to_owned(),
+        };
+        let shard = ShardStatus {
+            shard: 2,
+            epoch: 1,
+            applied: 7,
+            end: 7,
+            state: "following".to_owned(),
+            damage: None,
+            quarantined: 2,
+            quarantine: vec![event(3, "acme"), event(5, "_sys")],
+        };
+        let status = Status {
+            shards: vec![shard],
+            version: "0.1.0".to_owned(),
+            nats_version: "2.15.1".to_owned(),
+            dropped_requests: 0,
+        };
+        insta::assert_snapshot!(described(Style::PLAIN, &status), @r"
+        SHARD  STATE      APPLIED  BEHIND  QUARANTINED
+        2      following  7        0       2
+
+        shard 2: 2 events set aside, which change nothing; the first:
+          3 of acme: unknown to this build: task_created.v1
+          5 of _sys: unknown to this build: task_created.v1
+
+        projector 0.1.0, nats-server 2.15.1, 0 requests dropped
         ");
     }
 }
