@@ -13,9 +13,6 @@ use tokio::sync::oneshot;
 /// How long a visible commit may wait to become durable.
 const DURABLE_EVERY: Duration = Duration::from_secs(1);
 
-/// From so many events on a second thread is worth starting.
-const OPENED_TOGETHER: usize = 1_024;
-
 /// The way to a shard's writer thread. The thread ends, durably, when this is dropped, which does not
 /// wait for it; [`Self::end`] does.
 #[derive(Debug)]
@@ -152,8 +149,8 @@ fn write(
     let mut incoming = Vec::with_capacity(job.events.len());
     let mut last = None;
     let mut damaged = None;
-    for (event, opened) in job.events.iter().zip(open(shard, keyring, &job.events)) {
-        let outcome = match opened {
+    for event in job.events.iter() {
+        let outcome = match keyring.open_event(shard, event) {
             Opened::Event { stored_for, record } => Outcome::Event { stored_for, record },
             Opened::Erased => Outcome::Erased,
             Opened::Undecodable { stored_for, what } => {
@@ -190,28 +187,6 @@ fn write(
         applied,
         anchor,
         damaged,
-    })
-}
-
-/// Opens `events`, in order. Of many, a second thread opens half: that costs about as much as applying
-/// them, and needs nothing of the rows.
-fn open(shard: u16, keyring: &Keyring, events: &[StoredEvent]) -> Vec<Opened> {
-    let open = |events: &[StoredEvent]| -> Vec<Opened> {
-        let opened = events.iter().map(|event| keyring.open_event(shard, event));
-        opened.collect()
-    };
-    if events.len() < OPENED_TOGETHER {
-        return open(events);
-    }
-    let (first, second) = events.split_at(events.len() / 2);
-    std::thread::scope(|threads| {
-        let other = threads.spawn(|| open(second));
-        let mut opened = open(first);
-        match other.join() {
-            Ok(second) => opened.extend(second),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-        opened
     })
 }
 
