@@ -20,7 +20,9 @@ pub struct Check {
     limit: Option<u32>,
     cursor: Option<String>,
     wait: Duration,
-    pub(crate) known_fresh: bool,
+    /// Of a subscription's checks: whether an earlier one included all that the log then held. The first
+    /// has to, since whoever had this reader's place before may just have marked what comes next.
+    pub(crate) known_fresh: Option<bool>,
 }
 
 impl Check {
@@ -153,7 +155,10 @@ impl Client {
             cursor: check.cursor.clone(),
             wait_ms: (wait_ms > 0).then_some(wait_ms),
             position: reading.position,
-            fresh: reading.fresh.filter(|_| !check.known_fresh),
+            fresh: match check.known_fresh {
+                Some(known) => (!known).then_some(true),
+                None => reading.fresh,
+            },
         })
         .await
     }

@@ -197,7 +197,7 @@ impl Pump {
         let wait = if self.drained { WAIT } else { Duration::ZERO };
         let mut check = Check::default().limit(PAGE).wait(wait);
         // What came before the first answer is included from then on, by its position.
-        check.known_fresh = self.answered.is_some();
+        check.known_fresh = Some(self.answered.is_some());
         match &self.cursor {
             Some(cursor) => check.after(cursor.clone()),
             None => check,
