@@ -143,6 +143,7 @@ async fn start(
         writing,
     )
     .await?;
+    nats.shards_made().await;
     start_issuer(&shared, keys, templates).await?;
     let projector_creds = part_creds(keys, templates, Service::Projector)?;
     let projector = start_projector(&shared, &projector_creds, layout.rows_dir()).await?;

@@ -3,10 +3,10 @@
 //! Owns the connection's state and the table of questions that wait for an answer. Never publishes.
 
 use async_nats::{ClientError, ConnectErrorKind, Event, Message, ServerError, StatusCode};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 /// Replies that one question keeps. It needs one; a few more arrive when it was asked repeatedly.
 const REPLIES_KEPT: usize = 8;
@@ -36,7 +36,18 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct Waiting {
     subject: Box<str>,
-    replies: mpsc::Sender<Heard>,
+    replies: VecDeque<Heard>,
+    rung: Arc<Notify>,
+}
+
+impl Waiting {
+    fn hear(&mut self, heard: Heard) {
+        // A full queue already holds an answer.
+        if self.replies.len() < REPLIES_KEPT {
+            self.replies.push_back(heard);
+            self.rung.notify_one();
+        }
+    }
 }
 
 impl Link {
@@ -74,7 +85,9 @@ impl Link {
             }
             Event::Closed => {
                 self.closed.store(true, Ordering::Relaxed);
-                self.waiting().clear();
+                for (_, question) in self.waiting().drain() {
+                    question.rung.notify_one();
+                }
             }
             Event::ServerError(ServerError::AuthorizationViolation) => self.note_refused(),
             Event::ServerError(ServerError::Other(text)) => self.note_server_error(text),
@@ -94,10 +107,10 @@ impl Link {
 
     fn note_server_error(&self, text: &str) {
         if let Some(subject) = denied_publish(text) {
-            let waiting = self.waiting();
-            for question in waiting.values().filter(|asked| *asked.subject == *subject) {
-                // A full queue already holds an answer.
-                let _ = question.replies.try_send(Heard::Denied);
+            let mut waiting = self.waiting();
+            let asked = waiting.values_mut();
+            for question in asked.filter(|asked| *asked.subject == *subject) {
+                question.hear(Heard::Denied);
             }
             return;
         }
@@ -110,16 +123,17 @@ impl Link {
     /// Begins to wait for replies to a question about to be asked at `subject`.
     pub(crate) fn open(self: &Arc<Self>, subject: &str) -> Question {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        let (replies, heard) = mpsc::channel(REPLIES_KEPT);
+        let rung = Arc::new(Notify::new());
         let waiting = Waiting {
             subject: subject.into(),
-            replies,
+            replies: VecDeque::new(),
+            rung: rung.clone(),
         };
         self.waiting().insert(token, waiting);
         Question {
             link: self.clone(),
             token,
-            heard,
+            rung,
         }
     }
 
@@ -131,9 +145,8 @@ impl Link {
             Some(StatusCode::NO_RESPONDERS) => Heard::NobodyThere,
             _ => Heard::Answer(message),
         };
-        if let Some(question) = self.waiting().get(&token) {
-            // A full queue already holds an answer.
-            let _ = question.replies.try_send(heard);
+        if let Some(question) = self.waiting().get_mut(&token) {
+            question.hear(heard);
         }
     }
 
@@ -148,7 +161,7 @@ impl Link {
 pub(crate) struct Question {
     link: Arc<Link>,
     token: u64,
-    heard: mpsc::Receiver<Heard>,
+    rung: Arc<Notify>,
 }
 
 impl Question {
@@ -159,7 +172,20 @@ impl Question {
 
     /// The next reply; none when the connection is closed.
     pub(crate) async fn heard(&mut self) -> Option<Heard> {
-        self.heard.recv().await
+        loop {
+            let next = self
+                .link
+                .waiting()
+                .get_mut(&self.token)
+                .map(|asked| asked.replies.pop_front());
+            match next {
+                // The table was emptied.
+                None => return None,
+                Some(Some(heard)) => return Some(heard),
+                // A ring that came in between is kept.
+                Some(None) => self.rung.notified().await,
+            }
+        }
     }
 }
 
@@ -214,6 +240,21 @@ mod tests {
         assert!(matches!(denied.heard().await, Some(Heard::Denied)));
         link.deliver(&other.token().to_string(), message(None));
         assert!(matches!(other.heard().await, Some(Heard::Answer(_))));
+    }
+
+    #[tokio::test]
+    async fn every_reply_is_kept_up_to_a_bound_and_closing_ends_the_wait() {
+        let link = Arc::new(Link::new());
+        let mut question = link.open("a");
+        for _ in 0..REPLIES_KEPT + 5 {
+            link.deliver(&question.token().to_string(), message(None));
+        }
+        for _ in 0..REPLIES_KEPT {
+            assert!(matches!(question.heard().await, Some(Heard::Answer(_))));
+        }
+        let waits = tokio::spawn(async move { question.heard().await.is_none() });
+        link.note(&Event::Closed);
+        assert!(waits.await.unwrap(), "closed, and no reply left");
     }
 
     #[test]

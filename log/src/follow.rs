@@ -8,7 +8,7 @@ use crate::shard::Shard;
 use crate::stored::{Anchor, StoredEvent};
 use async_nats::jetstream::consumer::pull::{self, Stream as Messages};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use postroad_protocol::limits::{APPLY_MAX_BYTES, APPLY_MAX_EVENTS};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often an idle follower compares its place with the log's end.
 const TAIL_CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How long to wait for events that the server says lie behind those at hand.
+const MORE_WAIT: Duration = Duration::from_millis(2);
+/// Longest that events are kept from whoever applies them.
+const GATHER_MAX: Duration = Duration::from_millis(10);
 /// Pause after a failed attempt, doubled up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -28,6 +32,7 @@ pub struct Follower {
     filter: Vec<String>,
     anchor: Anchor,
     connection: Option<Connection>,
+    gathered: Gathered,
     /// The gap that was already read twice.
     suspect: Option<u64>,
     /// Last sequence of the log when the connection was made.
@@ -39,6 +44,41 @@ pub struct Follower {
 struct Connection {
     messages: Messages,
     connects: u64,
+}
+
+/// Events that arrived and were not handed out. They outlive a call of [`Follower::next`] that is
+/// given up.
+#[derive(Default)]
+struct Gathered {
+    events: Vec<StoredEvent>,
+    bytes: usize,
+    /// When the first of them arrived.
+    since: Option<Instant>,
+    /// Whether more lay behind the last of them when the server sent it.
+    more: bool,
+}
+
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    fn push(&mut self, event: StoredEvent, more: bool) {
+        self.bytes += event.payload.len();
+        self.since.get_or_insert_with(Instant::now);
+        self.more = more;
+        self.events.push(event);
+    }
+
+    /// Whether waiting for more would fill no transaction better, or keep these for too long.
+    fn is_complete(&self) -> bool {
+        let since = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        !self.is_empty()
+            && (!self.more
+                || self.events.len() >= APPLY_MAX_EVENTS
+                || self.bytes >= APPLY_MAX_BYTES
+                || since >= GATHER_MAX)
+    }
 }
 
 impl Follower {
@@ -59,6 +99,7 @@ impl Follower {
             filter,
             anchor,
             connection: None,
+            gathered: Gathered::default(),
             suspect: None,
             end: 0,
             retry: RETRY_MIN,
@@ -80,17 +121,24 @@ impl Follower {
     pub fn skip_to(&mut self, anchor: Anchor) {
         self.anchor = anchor;
         self.connection = None;
+        self.gathered = Gathered::default();
         self.suspect = None;
     }
 
-    /// Waits for events: at most what fits one transaction. Nothing, once, after every connection:
-    /// the log is there, is the one that is known, and reached to [`Self::end`].
+    /// Waits for events: at most what fits one transaction, and while more lie behind them, what comes
+    /// within some milliseconds. Nothing, once, after every connection: the log is there, is the one
+    /// that is known, and reached to [`Self::end`]. May be given up and called again.
     ///
     /// # Errors
     /// [`LogError::Unreachable`] after each failed attempt, so that the caller can say so and call
     /// again; [`LogError::Broken`] when the log is not the one that was followed.
     pub async fn next(&mut self) -> Result<Vec<StoredEvent>, LogError> {
         loop {
+            if self.gathered.is_complete()
+                || (self.connection.is_none() && !self.gathered.is_empty())
+            {
+                return Ok(self.hand_out());
+            }
             let Some(connection) = &mut self.connection else {
                 self.connect().await?;
                 return Ok(Vec::new());
@@ -107,13 +155,15 @@ impl Follower {
                 self.connection = None;
                 continue;
             }
-            match tokio::time::timeout(LOOK_EVERY, connection.messages.next()).await {
-                Err(_idle) => self.check_tail().await?,
-                Ok(Some(Ok(message))) => {
-                    if let Some(events) = self.gather(message)? {
-                        return Ok(events);
-                    }
-                }
+            let wait = if self.gathered.is_empty() {
+                LOOK_EVERY
+            } else {
+                MORE_WAIT
+            };
+            match tokio::time::timeout(wait, connection.messages.next()).await {
+                Err(_idle) if self.gathered.is_empty() => self.check_tail().await?,
+                Err(_nothing_more) => return Ok(self.hand_out()),
+                Ok(Some(Ok(message))) => self.take(&message)?,
                 Ok(Some(Err(_)) | None) => self.connection = None,
             }
         }
@@ -175,51 +225,36 @@ impl Follower {
         Ok((Connection { messages, connects }, extent.last))
     }
 
-    /// Takes `first` and what has already arrived behind it. Nothing when it was all known before.
-    fn gather(
-        &mut self,
-        first: async_nats::jetstream::Message,
-    ) -> Result<Option<Vec<StoredEvent>>, LogError> {
-        let mut events: Vec<StoredEvent> = Vec::new();
-        let mut bytes = 0;
-        let mut reached = self.anchor.sequence;
-        let mut arrived = Some(first);
-        while let Some(message) = arrived.take() {
-            let Some(event) = read(&message) else {
-                self.connection = None;
-                break;
-            };
-            if event.sequence > reached {
-                if self.filter.is_empty() && event.sequence != reached + 1 {
-                    self.connection = None;
-                    if events.is_empty() {
-                        self.suspect_gap(event.sequence - 1)?;
-                    }
-                    break;
-                }
-                bytes += event.payload.len();
-                reached = event.sequence;
-                events.push(event);
-            }
-            if events.len() >= APPLY_MAX_EVENTS || bytes >= APPLY_MAX_BYTES {
-                break;
-            }
-            let Some(connection) = &mut self.connection else {
-                break;
-            };
-            match connection.messages.next().now_or_never() {
-                Some(Some(Ok(message))) => arrived = Some(message),
-                Some(Some(Err(_)) | None) => self.connection = None,
-                None => {}
-            }
-        }
-        // Only the last event is an anchor, so only its digest is taken.
-        let Some(last) = events.last() else {
-            return Ok(None);
+    /// Takes what arrived, unless it is known already.
+    fn take(&mut self, message: &async_nats::jetstream::Message) -> Result<(), Broken> {
+        let Some((event, more)) = read(message) else {
+            self.connection = None;
+            return Ok(());
         };
-        self.anchor = Anchor::after(self.anchor.epoch, last);
-        self.suspect = None;
-        Ok(Some(events))
+        let last = self.gathered.events.last();
+        let reached = last.map_or(self.anchor.sequence, |last| last.sequence);
+        if event.sequence <= reached {
+            return Ok(());
+        }
+        if self.filter.is_empty() && event.sequence != reached + 1 {
+            self.connection = None;
+            if self.gathered.is_empty() {
+                self.suspect_gap(event.sequence - 1)?;
+            }
+            return Ok(());
+        }
+        self.gathered.push(event, more);
+        Ok(())
+    }
+
+    fn hand_out(&mut self) -> Vec<StoredEvent> {
+        let events = std::mem::take(&mut self.gathered).events;
+        // Only the last event is an anchor, so only its digest is taken.
+        if let Some(last) = events.last() {
+            self.anchor = Anchor::after(self.anchor.epoch, last);
+            self.suspect = None;
+        }
+        events
     }
 
     /// The first sight of a gap reads the range again; the second is damage.
@@ -256,12 +291,14 @@ impl Follower {
     }
 }
 
-fn read(message: &async_nats::jetstream::Message) -> Option<StoredEvent> {
-    let sequence = message.info().ok()?.stream_sequence;
-    Some(StoredEvent::new(
-        sequence,
+/// The event in a message, and whether more lay behind it when it was sent.
+fn read(message: &async_nats::jetstream::Message) -> Option<(StoredEvent, bool)> {
+    let info = message.info().ok()?;
+    let event = StoredEvent::new(
+        info.stream_sequence,
         &message.subject,
         message.headers.as_ref(),
         message.payload.clone(),
-    ))
+    );
+    Some((event, info.pending > 0))
 }

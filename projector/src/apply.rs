@@ -16,6 +16,7 @@ use postroad_protocol::id::{Reader, Role, TenantId};
 use postroad_protocol::tenancy::TenantScope;
 use postroad_protocol::tenancy::replay::StoredFor;
 use redb::WriteTransaction;
+use std::borrow::Borrow;
 use std::collections::HashSet;
 
 /// Hot rows held in memory, over batches; beyond that they are written out and read anew. An event
@@ -23,7 +24,8 @@ use std::collections::HashSet;
 const HOT_ROWS_MAX: usize = if cfg!(test) { 16 } else { 16_384 };
 
 /// Bytes of new rows that a batch gathers before it writes them out.
-const APPENDED_MAX_BYTES: usize = if cfg!(test) { 2_000 } else { 8 * 1024 * 1024 };
+/// As much as stays in a core's own cache.
+const APPENDED_MAX_BYTES: usize = if cfg!(test) { 2_000 } else { 1024 * 1024 };
 
 /// One stored event, on its way to the rows.
 #[derive(Clone, Debug)]
@@ -126,21 +128,36 @@ pub fn apply(
     checkpoint: Checkpoint,
     durability: Durability,
 ) -> Result<Applied, ApplyError> {
-    check_order(batch, checkpoint)?;
+    apply_each(store, checkpoint.epoch, batch, || checkpoint, durability)
+}
+
+/// As [`apply`], taking the events of the log's incarnation `epoch` one by one, so that not all of
+/// them are in memory at once. The checkpoint is asked for when the last one was taken.
+///
+/// # Errors
+/// [`ApplyError`]; then nothing was applied.
+pub fn apply_each<I: Borrow<Incoming>>(
+    store: &Store,
+    epoch: u64,
+    batch: impl IntoIterator<Item = I>,
+    checkpoint: impl FnOnce() -> Checkpoint,
+    durability: Durability,
+) -> Result<Applied, ApplyError> {
     // Held to the end: hot rows are those of the last commit only while nobody else commits.
     let mut hot = store.hot();
-    let applied = commit_batch(store, &mut hot, batch, checkpoint, durability);
+    let applied = commit_batch(store, &mut hot, epoch, batch, checkpoint, durability);
     if applied.is_err() {
         hot.forget();
     }
     applied
 }
 
-fn commit_batch(
+fn commit_batch<I: Borrow<Incoming>>(
     store: &Store,
     hot: &mut HotRows,
-    batch: &[Incoming],
-    checkpoint: Checkpoint,
+    epoch: u64,
+    batch: impl IntoIterator<Item = I>,
+    checkpoint: impl FnOnce() -> Checkpoint,
     durability: Durability,
 ) -> Result<Applied, ApplyError> {
     let mut transaction = store.begin_write()?;
@@ -151,19 +168,20 @@ fn commit_batch(
             .set_durability(redb::Durability::None)
             .map_err(StoreError::from)?,
     }
-    let applied = take_batch(&transaction, hot, batch, checkpoint)?;
+    let applied = take_batch(&transaction, hot, epoch, batch, checkpoint)?;
     transaction.commit().map_err(StoreError::from)?;
     Ok(applied)
 }
 
-fn take_batch(
+fn take_batch<I: Borrow<Incoming>>(
     transaction: &WriteTransaction,
     hot: &mut HotRows,
-    batch: &[Incoming],
-    checkpoint: Checkpoint,
+    epoch: u64,
+    batch: impl IntoIterator<Item = I>,
+    checkpoint: impl FnOnce() -> Checkpoint,
 ) -> Result<Applied, ApplyError> {
     let mut open = Batch {
-        tables: BatchTables::open(transaction)?,
+        tables: BatchTables::open(transaction, std::mem::take(&mut hot.new_rows))?,
         hot,
         system: Prefix::system(),
         applied: Applied::default(),
@@ -172,35 +190,35 @@ fn take_batch(
         scratch: Vec::new(),
     };
     let before = open.tables.meta().checkpoint()?;
-    if let Some(before) = before.filter(|before| before.epoch != checkpoint.epoch) {
+    if let Some(before) = before.filter(|before| before.epoch != epoch) {
         return Err(ApplyError::OtherLog {
             rows: before.epoch,
-            log: checkpoint.epoch,
+            log: epoch,
         });
     }
     let known = before.map_or(0, |before| before.sequence);
-    for incoming in batch.iter().filter(|incoming| incoming.sequence > known) {
-        open.take(incoming)?;
+    let mut last = 0;
+    for incoming in batch {
+        let incoming = incoming.borrow();
+        let sequence = incoming.sequence;
+        if sequence <= last {
+            return Err(ApplyError::OutOfOrder { sequence });
+        }
+        last = sequence;
+        if sequence > known {
+            open.take(incoming)?;
+        }
+    }
+    let checkpoint = checkpoint();
+    if last > checkpoint.sequence {
+        return Err(ApplyError::OutOfOrder { sequence: last });
     }
     open.hot.write_out(&mut open.tables)?;
-    open.tables.write_appended()?;
     if checkpoint.sequence >= known {
         open.tables.meta().set_checkpoint(checkpoint)?;
     }
+    open.hot.new_rows = open.tables.close()?;
     Ok(open.applied)
-}
-
-fn check_order(batch: &[Incoming], checkpoint: Checkpoint) -> Result<(), ApplyError> {
-    let mut last = 0;
-    for Incoming { sequence, .. } in batch {
-        if *sequence <= last || *sequence > checkpoint.sequence {
-            return Err(ApplyError::OutOfOrder {
-                sequence: *sequence,
-            });
-        }
-        last = *sequence;
-    }
-    Ok(())
 }
 
 /// A batch while it is applied.

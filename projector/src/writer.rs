@@ -6,6 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::store::Store;
 use postroad_log::{Anchor, Keyring, Opened, StoredEvent};
 use postroad_protocol::tenancy::replay::StoredFor;
+use std::cell::Cell;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -146,48 +147,66 @@ fn write(
     job: &Job,
     durability: Durability,
 ) -> Result<Written, ApplyError> {
-    let mut incoming = Vec::with_capacity(job.events.len());
-    let mut last = None;
-    let mut damaged = None;
-    for event in job.events.iter() {
-        let outcome = match keyring.open_event(shard, event) {
-            Opened::Event { stored_for, record } => Outcome::Event { stored_for, record },
-            Opened::Erased => Outcome::Erased,
-            Opened::Undecodable { stored_for, what } => {
-                let scope = match stored_for {
-                    StoredFor::Tenant(scope) => Some(scope),
-                    StoredFor::System => None,
-                };
-                tracing::warn!(
-                    shard,
-                    sequence = event.sequence,
-                    what,
-                    "an event is unknown to this build"
-                );
-                Outcome::Undecodable {
-                    scope,
-                    reason: format!("unknown to this build: {what}"),
-                }
-            }
-            Opened::Damaged if is_given_up(&job.given_up, event.sequence) => Outcome::Erased,
-            Opened::Damaged => {
-                damaged = Some(event.sequence);
-                break;
-            }
-        };
-        incoming.push(Incoming {
+    let last = Cell::new(None);
+    let damaged = Cell::new(None);
+    let opened = job.events.iter().map_while(|event| {
+        let outcome = open(shard, keyring, event, &job.given_up);
+        match &outcome {
+            Some(_) => last.set(Some(event)),
+            None => damaged.set(Some(event.sequence)),
+        }
+        Some(Incoming {
             sequence: event.sequence,
-            outcome,
-        });
-        last = Some(event);
-    }
-    let anchor = last.map_or(job.after, |event| Anchor::after(job.after.epoch, event));
-    let applied = apply::apply(&job.store, &incoming, Checkpoint::from(anchor), durability)?;
+            outcome: outcome?,
+        })
+    });
+    let anchor = || {
+        let after = |event| Anchor::after(job.after.epoch, event);
+        last.get().map_or(job.after, after)
+    };
+    let applied = apply::apply_each(
+        &job.store,
+        job.after.epoch,
+        opened,
+        || Checkpoint::from(anchor()),
+        durability,
+    )?;
     Ok(Written {
         applied,
-        anchor,
-        damaged,
+        anchor: anchor(),
+        damaged: damaged.get(),
     })
+}
+
+/// What `event` is to the rows; nothing when it is not what was written there.
+fn open(
+    shard: u16,
+    keyring: &Keyring,
+    event: &StoredEvent,
+    given_up: &[(u64, u64)],
+) -> Option<Outcome> {
+    match keyring.open_event(shard, event) {
+        Opened::Event { stored_for, record } => Some(Outcome::Event { stored_for, record }),
+        Opened::Erased => Some(Outcome::Erased),
+        Opened::Undecodable { stored_for, what } => {
+            let scope = match stored_for {
+                StoredFor::Tenant(scope) => Some(scope),
+                StoredFor::System => None,
+            };
+            tracing::warn!(
+                shard,
+                sequence = event.sequence,
+                what,
+                "an event is unknown to this build"
+            );
+            Some(Outcome::Undecodable {
+                scope,
+                reason: format!("unknown to this build: {what}"),
+            })
+        }
+        Opened::Damaged if is_given_up(given_up, event.sequence) => Some(Outcome::Erased),
+        Opened::Damaged => None,
+    }
 }
 
 /// How far a gap from `from` to `to` may be passed: to the end of what an operator gave up there;

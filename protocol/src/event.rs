@@ -5,10 +5,12 @@ use crate::channel::Channel;
 use crate::id::{CommandId, InstanceId, MessageId, Reader, Role, TenantId, TimeMs};
 use crate::subject::{AggregateKey, OPERATOR_ROLE, SYSTEM};
 use crate::tenancy::Scope;
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// What names an event inside its tenant: a hash of who caused it and the command id, so that two
 /// agents that choose the same id never touch each other. Sixteen bytes, hexadecimal in text.
@@ -18,8 +20,10 @@ pub struct EventKey([u8; 16]);
 impl EventKey {
     /// The key of what `by` caused under `id`.
     pub fn of(by: &Actor, id: CommandId) -> Self {
+        static PURPOSE: LazyLock<ContextKey> =
+            LazyLock::new(|| hash_derive_key_context("postroad 2026 event key"));
         let (role, instance) = by.tokens();
-        let mut hasher = blake3::Hasher::new_derive_key("postroad 2026 event key");
+        let mut hasher = blake3::Hasher::new_from_context_key(&PURPOSE);
         hasher.update(&crate::seal::context_of(&[
             role.as_bytes(),
             instance.as_bytes(),
@@ -32,7 +36,9 @@ impl EventKey {
 
     /// The `Nats-Msg-Id`: with the tenant in it, since JetStream deduplicates over a whole stream.
     pub fn message_id_header(&self, owner: crate::subject::Owner<'_>) -> String {
-        let mut hasher = blake3::Hasher::new_derive_key("postroad 2026 nats message id");
+        static PURPOSE: LazyLock<ContextKey> =
+            LazyLock::new(|| hash_derive_key_context("postroad 2026 nats message id"));
+        let mut hasher = blake3::Hasher::new_from_context_key(&PURPOSE);
         hasher.update(&crate::seal::context_of(&[
             owner.token().as_bytes(),
             &self.0,

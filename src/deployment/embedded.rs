@@ -14,6 +14,7 @@ use super::lock::{DirLock, LockError};
 use super::nats_binary::{BinaryError, NatsBinary};
 use super::nats_config::{Durability, ServerConfig};
 use super::nats_server::{NatsServer, ServerError, ServerPlan};
+use super::staging::Staging;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -133,7 +134,7 @@ impl Deployment {
             self.templates.clone(),
         );
         let (durability, wanted, name) = (options.durability, options.listen, server_name.clone());
-        let (listen, carried) =
+        let (listen, carried, staging) =
             tokio::task::spawn_blocking(move || -> Result<_, DeploymentError> {
                 let listen = with_port(wanted)?;
                 let carried = accounts::place(&layout, &keys, &templates)?;
@@ -147,7 +148,8 @@ impl Deployment {
                     system_account: &keys.system_account().public_key(),
                 };
                 write_private(&layout.nats_config(), config.render().as_bytes())?;
-                Ok((listen, carried))
+                let staging = Staging::make(&layout, &name).map(Arc::new);
+                Ok((listen, carried, staging))
             })
             .await??;
         tracing::info!(version = %binary.version, path = %binary.path.display(), "starting nats-server");
@@ -156,6 +158,7 @@ impl Deployment {
             layout: self.layout.clone(),
             listen,
             server_name,
+            staging,
         })
         .await?;
         Ok((server, carried))

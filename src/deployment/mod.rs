@@ -13,6 +13,7 @@
 //! | [`nats_config`] | its configuration |
 //! | [`disk`] | how many bytes the log may take |
 //! | [`nats_server`] | starting, watching, restarting and stopping it |
+//! | [`staging`] | where it keeps batches that are not committed yet |
 //! | [`server_log`] | its last words, when it does not start |
 //! | [`leftover`] | the server of an `up` that was killed |
 //! | [`session`] | credentials for one sitting on this machine |
@@ -35,6 +36,7 @@ pub(crate) mod nats_config;
 pub(crate) mod nats_server;
 mod server_log;
 mod session;
+mod staging;
 
 #[cfg(test)]
 mod tests;

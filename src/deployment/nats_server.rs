@@ -5,6 +5,7 @@
 use super::layout::Layout;
 use super::nats_binary::NatsBinary;
 use super::server_log::LogTail;
+use super::staging::Staging;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -131,6 +132,8 @@ pub(crate) struct ServerPlan {
     /// What it calls itself, as the configuration says too: so that another server on the same
     /// port is not taken for it.
     pub(crate) server_name: String,
+    /// Where batches wait for their commit; on disk without one.
+    pub(crate) staging: Option<Arc<Staging>>,
 }
 
 /// A running server. Dropping it stops the server without waiting.
@@ -140,13 +143,14 @@ pub(crate) struct NatsServer {
     stop: oneshot::Sender<()>,
     supervisor: JoinHandle<()>,
     listen: SocketAddr,
+    staging: Option<Arc<Staging>>,
 }
 
 impl NatsServer {
     /// Starts the server and returns when it accepts connections; from then on it is supervised.
     pub(crate) async fn start(plan: ServerPlan) -> Result<Self, ServerError> {
         let child = launch(&plan).await?;
-        let listen = plan.listen;
+        let (listen, staging) = (plan.listen, plan.staging.clone());
         let (publish, state) = watch::channel(ServerState::Running {
             pid: child.id().unwrap_or_default(),
         });
@@ -157,6 +161,7 @@ impl NatsServer {
             stop,
             supervisor,
             listen,
+            staging,
         })
     }
 
@@ -168,6 +173,11 @@ impl NatsServer {
     /// Where clients on this machine reach it.
     pub(crate) fn url(&self) -> String {
         format!("nats://{}", reachable(self.listen))
+    }
+
+    /// Tells that shards may have been made: their batches are staged where those of the others are.
+    pub(crate) async fn shards_made(&self) {
+        place(self.staging.clone()).await;
     }
 
     /// Ends the server: asks first, kills after a while, and returns when it is gone.
@@ -288,7 +298,10 @@ async fn launch(plan: &ServerPlan) -> Result<Child, ServerError> {
         .spawn()
         .map_err(spawn_error)?;
     match wait_until_ready(plan, &mut child).await? {
-        Ready::Yes => Ok(child),
+        Ready::Yes => {
+            place(plan.staging.clone()).await;
+            Ok(child)
+        }
         Ready::Exited(status) => {
             let words = log.last_words().await;
             let in_use = words
@@ -304,6 +317,13 @@ async fn launch(plan: &ServerPlan) -> Result<Child, ServerError> {
         Ready::TooLate => Err(ServerError::NotReady {
             words: log.last_words().await,
         }),
+    }
+}
+
+async fn place(staging: Option<Arc<Staging>>) {
+    let Some(staging) = staging else { return };
+    if let Err(error) = tokio::task::spawn_blocking(move || staging.place()).await {
+        tracing::warn!(%error, "batches could not be staged in memory");
     }
 }
 

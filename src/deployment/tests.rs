@@ -372,6 +372,7 @@ async fn a_server_that_does_not_start_says_why() {
         layout,
         listen: "127.0.0.1:0".parse().unwrap(),
         server_name: "nobody".to_owned(),
+        staging: None,
     };
     let refused = NatsServer::start(plan).await.unwrap_err();
     assert!(

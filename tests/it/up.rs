@@ -1,8 +1,9 @@
 //! `postroad up`: starts from nothing, refuses what cannot work, keeps its server alive, stops
 //! cleanly, and finds everything again.
 
-use crate::harness::{Deployment, binary, cli, eventually, process};
+use crate::harness::{Deployment, binary, cli, eventually, log as harness_log, process};
 use postroad_client::{Check, Draft};
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -27,6 +28,67 @@ async fn a_stopped_deployment_starts_again_with_everything_still_there() {
     let bob = crate::harness::connect(&deployment.url, &bob, None).await;
     let unread = bob.check(&Check::default()).await.unwrap();
     assert_eq!(unread.messages[0].message_id, sent.message_id);
+}
+
+/// Members of a batch wait for their commit in memory, where the system has a place for that, and a
+/// loss of power takes them along.
+#[tokio::test]
+async fn what_is_acknowledged_does_not_depend_on_where_batches_wait() {
+    let mut deployment = Deployment::start();
+    let alice = deployment.creds("default", "alice", Some("a")).await;
+    deployment.creds("default", "bob", Some("b")).await;
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..3 {
+        let batches = deployment.batches();
+        let in_memory = batches.is_symlink();
+        let is_roomy = cfg!(target_os = "linux")
+            && is_in_memory("/dev/shm")
+            && free_bytes("/dev/shm") > 256 * 1024 * 1024;
+        assert!(in_memory || !is_roomy, "{}", batches.display());
+        let staging = std::fs::read_link(&batches);
+        let client = crate::harness::connect(&deployment.url, &alice, None).await;
+        let sends = (0..300).map(|number| {
+            let client = client.clone();
+            async move {
+                let draft = Draft::new("bob", format!("{round} {number}"));
+                client.send(&draft).await.expect("it is stored").message_id
+            }
+        });
+        let sent = futures_util::future::join_all(sends).await;
+        acknowledged.extend(sent.iter().map(ToString::to_string));
+        // Some that nobody waits for, so that a batch may be open.
+        let unheard = (0..300).map(|number| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let _ = client.send(&Draft::new("bob", number.to_string())).await;
+            })
+        });
+        let unheard: Vec<_> = unheard.collect();
+        tokio::task::yield_now().await;
+        deployment.kill_tree();
+        unheard.iter().for_each(tokio::task::JoinHandle::abort);
+        if let Ok(staging) = staging {
+            std::fs::remove_dir_all(staging).expect("memory is lost");
+        }
+        deployment.restart();
+    }
+    let stored = harness_log::stored(&deployment.operator().await, "default").await;
+    for id in &acknowledged {
+        assert_eq!(stored.get(id), Some(&1), "{id}");
+    }
+    assert_eq!(acknowledged.len(), 900);
+}
+
+fn is_in_memory(folder: &str) -> bool {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    mounts
+        .lines()
+        .any(|mount| mount.split(' ').nth(1) == Some(folder) && mount.contains(" tmpfs "))
+}
+
+fn free_bytes(folder: &str) -> u64 {
+    let stat = nix::sys::statvfs::statvfs(folder).expect("a file system");
+    stat.blocks_available() * stat.fragment_size()
 }
 
 #[tokio::test]

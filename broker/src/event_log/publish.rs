@@ -1,7 +1,7 @@
 //! Puts sealed events on the wire: one alone, or several as an atomic batch. Owns the JetStream
 //! headers and what an answer means; never decides what is sent.
 
-use async_nats::HeaderMap;
+use async_nats::header::{HeaderMap, HeaderName};
 use async_nats::jetstream::context::{Context, PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
@@ -15,10 +15,10 @@ use tokio::time::{Instant, timeout_at};
 /// How long handing one event, or one batch, to the client may take. Its queue is full only when the
 /// connection takes nothing; then whoever waits here keeps everybody's deadlines waiting.
 const SEND_WAIT: Duration = Duration::from_secs(1);
-const BATCH_ID: &str = "Nats-Batch-Id";
-const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
-const BATCH_COMMIT: &str = "Nats-Batch-Commit";
-const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+const BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+const BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
+const BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
+const EXPECTED_LAST: HeaderName = HeaderName::from_static("Nats-Expected-Last-Subject-Sequence");
 
 /// A sealed event with its payload ready for the wire.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Outgoing {
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in self.sealed.headers() {
-            headers.insert(name, value);
+            headers.insert(HeaderName::from_static(name), value);
         }
         headers
     }

@@ -9,9 +9,13 @@ use std::ops::Bound;
 /// Rows from which on they are written in runs: a run of a few costs more than as many descents.
 const RUNS_FROM: usize = if cfg!(test) { 8 } else { 512 };
 
+/// Bytes after which a run ends: redb keeps a run in memory until then, and memory that grows large is
+/// the system's to clear.
+const RUN_MAX_BYTES: usize = if cfg!(test) { 500 } else { 64 * 1024 };
+
 /// New rows of one table. Their keys are not in it, and nobody reads them before they are written.
 #[derive(Default)]
-pub(super) struct Appended {
+pub(crate) struct Appended {
     /// Keys and values, one after the other.
     bytes: Vec<u8>,
     /// Where each key begins and ends, and its value ends.
@@ -68,7 +72,11 @@ fn insert_runs<'r>(
     while let Some((first, value)) = rows.next() {
         let mut cursor = table.upper_bound_mut(Bound::Included(first))?;
         cursor.insert_before(first, value)?;
-        while let Some((key, value)) = rows.peek() {
+        let mut bytes = first.len() + value.len();
+        while let Some((key, value)) = rows.peek()
+            && bytes < RUN_MAX_BYTES
+        {
+            bytes += key.len() + value.len();
             match cursor.insert_before(*key, *value) {
                 Ok(()) => rows.next(),
                 // The run ends at a key of the table: another begins behind that.

@@ -53,6 +53,10 @@ impl From<StoreError> for FoldError {
 
 pub(super) type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
+/// New rows of each table. Kept from batch to batch for its memory: a large piece that is freed goes
+/// back to the system, and comes back page by page.
+pub(crate) type NewRows = [Appended; Table::ALL.len()];
+
 /// The tables of an open write transaction.
 pub(crate) struct BatchTables<'t> {
     transaction: &'t WriteTransaction,
@@ -60,20 +64,30 @@ pub(crate) struct BatchTables<'t> {
     open: [Option<OpenTable<'t>>; Table::ALL.len()],
     meta: Meta<'t>,
     /// New rows that nobody reads before the batch ends.
-    appended: [Appended; Table::ALL.len()],
+    appended: NewRows,
     /// Values are encoded here, so that a batch does not allocate for each.
     encoded: Vec<u8>,
 }
 
 impl<'t> BatchTables<'t> {
-    pub(crate) fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+    /// Gathers new rows in the memory of `appended`, which is empty.
+    pub(crate) fn open(
+        transaction: &'t WriteTransaction,
+        appended: NewRows,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             transaction,
             open: std::array::from_fn(|_| None),
             meta: Meta::open(transaction)?,
-            appended: Default::default(),
+            appended,
             encoded: Vec::new(),
         })
+    }
+
+    /// Writes the rows that are left, and gives back the memory in which they were gathered.
+    pub(crate) fn close(mut self) -> Result<NewRows, StoreError> {
+        self.write_appended()?;
+        Ok(self.appended)
     }
 
     pub(crate) fn meta(&mut self) -> &mut Meta<'t> {
@@ -153,6 +167,8 @@ impl<'t> BatchTables<'t> {
             if appended.len() > 0 {
                 appended.write_out(self.table(table)?)?;
             }
+            // Its memory serves the next rows.
+            self.appended[table as usize] = appended;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! kept for the next batch. Owns which of them were changed; nobody else writes these tables, so
 //! what is held is what is stored, or will be when the batch is committed.
 
-use super::batch::BatchTables;
+use super::batch::{BatchTables, NewRows};
 use super::keys::Prefix;
 use super::lanes::LaneRow;
 use super::marks::Marks;
@@ -136,6 +136,8 @@ pub(crate) struct HotRows {
     touched: Vec<TenantScope>,
     /// Rows of all tenants, as counted.
     held: usize,
+    /// Memory for the next batch.
+    pub(crate) new_rows: NewRows,
 }
 
 impl HotRows {

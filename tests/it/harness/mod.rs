@@ -139,6 +139,18 @@ impl Deployment {
         nats_pid_of(&self.path())
     }
 
+    /// Where nats-server keeps the first shard's batches until they are committed: a link, when that is in
+    /// memory.
+    pub fn batches(&self) -> PathBuf {
+        let store = self.path().join("nats/store/jetstream");
+        let mut accounts = std::fs::read_dir(store).into_iter().flatten();
+        let shard = accounts.find_map(|account| {
+            let shard = account.ok()?.path().join("streams/POSTROAD_0");
+            shard.is_dir().then_some(shard)
+        });
+        shard.unwrap_or_default().join("batches")
+    }
+
     /// The operator's client.
     pub async fn operator(&self) -> Client {
         let creds =
@@ -184,6 +196,10 @@ impl Drop for Deployment {
         // A server may outlive a supervisor that was killed alone.
         drop(self.up.take());
         self.kill_nats();
+        // What a killed supervisor could not remove.
+        if let Ok(staging) = std::fs::read_link(self.batches()) {
+            let _gone = std::fs::remove_dir_all(staging);
+        }
     }
 }
 
