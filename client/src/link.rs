@@ -85,7 +85,7 @@ impl Link {
             }
             Event::Closed => {
                 self.closed.store(true, Ordering::Relaxed);
-                for (_, question) in self.waiting().drain() {
+                for question in self.waiting().values() {
                     question.rung.notify_one();
                 }
             }
@@ -170,21 +170,20 @@ impl Question {
         self.token
     }
 
-    /// The next reply; none when the connection is closed.
+    /// The next reply; none when there is none left and the connection is closed.
     pub(crate) async fn heard(&mut self) -> Option<Heard> {
         loop {
+            let closed = self.link.is_closed();
             let next = self
                 .link
                 .waiting()
                 .get_mut(&self.token)
-                .map(|asked| asked.replies.pop_front());
-            match next {
-                // The table was emptied.
-                None => return None,
-                Some(Some(heard)) => return Some(heard),
-                // A ring that came in between is kept.
-                Some(None) => self.rung.notified().await,
+                .and_then(|asked| asked.replies.pop_front());
+            if next.is_some() || closed {
+                return next;
             }
+            // A ring that came in between is kept.
+            self.rung.notified().await;
         }
     }
 }
@@ -249,12 +248,16 @@ mod tests {
         for _ in 0..REPLIES_KEPT + 5 {
             link.deliver(&question.token().to_string(), message(None));
         }
-        for _ in 0..REPLIES_KEPT {
+        for _ in 1..REPLIES_KEPT {
             assert!(matches!(question.heard().await, Some(Heard::Answer(_))));
         }
-        let waits = tokio::spawn(async move { question.heard().await.is_none() });
+        let mut other = link.open("b");
+        let waits = tokio::spawn(async move { other.heard().await.is_none() });
+        tokio::task::yield_now().await;
         link.note(&Event::Closed);
-        assert!(waits.await.unwrap(), "closed, and no reply left");
+        assert!(waits.await.unwrap(), "it is closed");
+        assert!(matches!(question.heard().await, Some(Heard::Answer(_))));
+        assert!(question.heard().await.is_none(), "no reply is left");
     }
 
     #[test]

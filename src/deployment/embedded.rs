@@ -148,7 +148,7 @@ impl Deployment {
                     system_account: &keys.system_account().public_key(),
                 };
                 write_private(&layout.nats_config(), config.render().as_bytes())?;
-                let staging = Staging::make(&layout, &name).map(Arc::new);
+                let staging = Staging::find(&layout).map(Arc::new);
                 Ok((listen, carried, staging))
             })
             .await??;

@@ -9,6 +9,7 @@ use super::staging::Staging;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Restarts in a row before it is given up; about half a minute.
 const MAX_RESTARTS: u32 = 12;
+/// How often to look whether batches are staged where they should be.
+const PLACE_EVERY: Duration = Duration::from_secs(5);
 /// A server that ran this long begins a new row.
 const SOUND_AFTER: Duration = Duration::from_secs(30);
 
@@ -177,7 +180,7 @@ impl NatsServer {
 
     /// Tells that shards may have been made: their batches are staged where those of the others are.
     pub(crate) async fn shards_made(&self) {
-        place(self.staging.clone()).await;
+        with(self.staging.clone(), Staging::place).await;
     }
 
     /// Ends the server: asks first, kills after a while, and returns when it is gone.
@@ -210,6 +213,7 @@ async fn supervise(
         // A dropped handle counts as a wish to stop.
         let ended = tokio::select! {
             ended = child.wait() => ended,
+            never = keep_placed(plan.staging.as_ref()) => match never {},
             _ = &mut stopped => {
                 terminate(&mut child).await;
                 publish.send_replace(ServerState::Stopped);
@@ -299,7 +303,7 @@ async fn launch(plan: &ServerPlan) -> Result<Child, ServerError> {
         .map_err(spawn_error)?;
     match wait_until_ready(plan, &mut child).await? {
         Ready::Yes => {
-            place(plan.staging.clone()).await;
+            with(plan.staging.clone(), Staging::renew).await;
             Ok(child)
         }
         Ready::Exited(status) => {
@@ -320,9 +324,18 @@ async fn launch(plan: &ServerPlan) -> Result<Child, ServerError> {
     }
 }
 
-async fn place(staging: Option<Arc<Staging>>) {
+/// Sees to it that batches are staged where they should be, as long as it is waited for.
+async fn keep_placed(staging: Option<&Arc<Staging>>) -> Infallible {
+    loop {
+        sleep(PLACE_EVERY).await;
+        with(staging.cloned(), Staging::place).await;
+    }
+}
+
+/// Does something with the staging, where there is one.
+async fn with(staging: Option<Arc<Staging>>, what: fn(&Staging)) {
     let Some(staging) = staging else { return };
-    if let Err(error) = tokio::task::spawn_blocking(move || staging.place()).await {
+    if let Err(error) = tokio::task::spawn_blocking(move || what(&staging)).await {
         tracing::warn!(%error, "batches could not be staged in memory");
     }
 }

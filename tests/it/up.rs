@@ -1,11 +1,14 @@
 //! `postroad up`: starts from nothing, refuses what cannot work, keeps its server alive, stops
 //! cleanly, and finds everything again.
 
-use crate::harness::{Deployment, binary, cli, eventually, log as harness_log, process};
+use crate::harness::{Deployment, binary, cli, eventually, log as harness_log, process, seed};
 use postroad_client::{Check, Draft};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_stopped_deployment_starts_again_with_everything_still_there() {
@@ -38,6 +41,7 @@ async fn what_is_acknowledged_does_not_depend_on_where_batches_wait() {
     let alice = deployment.creds("default", "alice", Some("a")).await;
     deployment.creds("default", "bob", Some("b")).await;
     let mut acknowledged = BTreeSet::new();
+    let mut random = StdRng::seed_from_u64(seed());
     for round in 0..3 {
         let batches = deployment.batches();
         let in_memory = batches.is_symlink();
@@ -64,7 +68,10 @@ async fn what_is_acknowledged_does_not_depend_on_where_batches_wait() {
             })
         });
         let unheard: Vec<_> = unheard.collect();
-        tokio::task::yield_now().await;
+        let instant = random.random_range(3_000..25_000);
+        tokio::time::sleep(Duration::from_micros(instant)).await;
+        // The server first: in the middle of a commit, if it can be.
+        deployment.kill_nats();
         deployment.kill_tree();
         unheard.iter().for_each(tokio::task::JoinHandle::abort);
         if let Ok(staging) = staging {
