@@ -6,7 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::store::Store;
 use postroad_log::{Anchor, Keyring, Opened, StoredEvent};
 use postroad_protocol::tenancy::replay::StoredFor;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -160,20 +160,22 @@ fn write(
             outcome: outcome?,
         })
     });
-    let anchor = || {
+    // Known when the last event was taken, and a digest to make.
+    let anchor = OnceCell::new();
+    let reached = || {
         let after = |event| Anchor::after(job.after.epoch, event);
-        last.get().map_or(job.after, after)
+        *anchor.get_or_init(|| last.get().map_or(job.after, after))
     };
     let applied = apply::apply_each(
         &job.store,
         job.after.epoch,
         opened,
-        || Checkpoint::from(anchor()),
+        || Checkpoint::from(reached()),
         durability,
     )?;
     Ok(Written {
         applied,
-        anchor: anchor(),
+        anchor: reached(),
         damaged: damaged.get(),
     })
 }

@@ -5,6 +5,7 @@
 use super::layout::{LayoutError, at};
 use nix::sys::statvfs::statvfs;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 /// Left free for rows, logs and everybody else on the disk.
@@ -15,14 +16,20 @@ const RESERVE_BYTES: u64 = 1024 * 1024 * 1024;
 /// Left to itself the server takes three quarters of the space that is free when it starts, what
 /// it already holds not counted, so a log that has outgrown that refuses to be written to.
 pub(crate) fn log_bytes_available(store: &Path) -> Result<u64, LayoutError> {
-    let disk = statvfs(store).map_err(|errno| at("measure", store)(errno.into()))?;
+    let free = free_bytes(store).map_err(at("measure", store))?;
+    let reserve = RESERVE_BYTES.min(free / 10);
+    Ok(bytes_below(store)?.saturating_add(free - reserve))
+}
+
+/// What is free where `path` lies, to somebody without privileges.
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let disk = statvfs(path)?;
     // The types of these differ between systems.
     #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
     let free = u64::try_from(disk.blocks_available())
         .unwrap_or(u64::MAX)
         .saturating_mul(u64::try_from(disk.fragment_size()).unwrap_or(1));
-    let reserve = RESERVE_BYTES.min(free / 10);
-    Ok(bytes_below(store)?.saturating_add(free - reserve))
+    Ok(free)
 }
 
 fn bytes_below(dir: &Path) -> Result<u64, LayoutError> {

@@ -107,10 +107,9 @@ impl Drop for Staging {
 fn memory() -> Option<PathBuf> {
     use nix::sys::statfs::{TMPFS_MAGIC, statfs};
     let path = Path::new("/dev/shm");
-    let stat = statfs(path).ok()?;
-    let block = u64::try_from(stat.block_size()).ok()?;
-    let is_roomy = stat.blocks_available().saturating_mul(block) >= WANTED_BYTES;
-    (stat.filesystem_type() == TMPFS_MAGIC && is_roomy).then(|| path.to_owned())
+    let is_in_memory = statfs(path).ok()?.filesystem_type() == TMPFS_MAGIC;
+    let is_roomy = super::disk::free_bytes(path).ok()? >= WANTED_BYTES;
+    (is_in_memory && is_roomy).then(|| path.to_owned())
 }
 
 /// Other systems have no such place.
