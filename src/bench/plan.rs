@@ -40,7 +40,7 @@ impl Plan {
         pushes: 150,
         checks: 300,
         backlog: 100_000,
-        folds: 3,
+        folds: 5,
     };
 
     /// For a first look: the same figures with fewer samples, in less than a minute.

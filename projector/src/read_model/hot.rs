@@ -11,8 +11,8 @@ use super::roster::RoleRow;
 use super::table::Row;
 use super::tenants::TenantRow;
 use crate::store::StoreError;
+use foldhash::{HashMap, HashMapExt as _};
 use postroad_protocol::tenancy::TenantScope;
-use std::collections::HashMap;
 use std::hash::Hash;
 
 /// A kind of row that many events of a batch read and write.
