@@ -5,6 +5,8 @@ use crate::deployment::grant::Templates;
 use crate::deployment::keys::DeploymentKeys;
 use crate::deployment::nats_config::Durability;
 use crate::issuer::Issuer;
+use crate::issuer::account::Account;
+use crate::issuer::follow::Following;
 use crate::link::{connect_part, part_creds};
 use anyhow::Context as _;
 use async_nats::jetstream;
@@ -118,12 +120,11 @@ pub(crate) async fn start_issuer(
 ) -> anyhow::Result<()> {
     let creds = part_creds(keys, templates, Service::Issuer)?;
     let client = connect_part(&shared.url, Service::Issuer, &creds).await?;
-    let keyring = Keyring::open(
-        &jetstream::new(client.clone()),
-        shared.subjects.clone(),
-        shared.master.clone(),
-    )
-    .await?;
+    let context = jetstream::new(client.clone());
+    let subjects = shared.subjects.clone();
+    let keyring = Keyring::open(&context, subjects.clone(), shared.master.clone()).await?;
+    let account = Account::connect(&shared.url, keys, templates).await?;
+    let following = Following::start(context, subjects, keyring.clone()).await?;
     let issuer = Issuer {
         client,
         subjects: shared.subjects.clone(),
@@ -131,6 +132,8 @@ pub(crate) async fn start_issuer(
         keyring,
         keys: Arc::clone(keys),
         templates: Arc::clone(templates),
+        account,
+        following,
     };
     issuer.start().await.context("the issuer did not start")
 }

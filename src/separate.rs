@@ -4,12 +4,13 @@
 use crate::cli::output::say;
 use crate::deployment::accounts;
 use crate::deployment::grant::Templates;
+use crate::deployment::jwt::Revocations;
 use crate::deployment::keys::DeploymentKeys;
 use crate::deployment::layout::{Layout, write_private};
 use crate::deployment::lock::DirLock;
 use crate::deployment::nats_config::{Durability, ServerConfig};
 use crate::deployment::{disk, jwt, leftover};
-use crate::issuer::account;
+use crate::issuer::account::Account;
 use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
 use crate::stop::StopSignal;
@@ -247,10 +248,11 @@ pub(crate) async fn broker(
     };
     let started = async {
         // First the account: a broker that connects on yesterday's permissions is refused without a word.
-        if let Some((keys, templates)) = &part.keys
-            && account::bring_up_to_date(&part.shared.url, keys, templates).await?
-        {
-            tracing::info!("the server's account has today's permissions now");
+        if let Some((keys, templates)) = &part.keys {
+            let account = Account::connect(&part.shared.url, keys, templates).await?;
+            if account.enforce(Revocations::new()).await? {
+                tracing::info!("the server's account has today's permissions now");
+            }
         }
         start_broker(&part.shared, &part.creds, writing).await
     };

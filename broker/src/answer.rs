@@ -4,7 +4,7 @@
 use async_nats::client::Client;
 use async_nats::{HeaderMap, Subject};
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
-use postroad_protocol::command::{Done, Issued, Marked, Sent, TenantMade};
+use postroad_protocol::command::{Done, Issued, Marked, Revoked, Sent, TenantMade};
 use postroad_protocol::error::Refusal;
 use serde::Serialize;
 
@@ -20,8 +20,10 @@ pub(crate) enum Answer {
     Done(Done),
     /// To `create_tenant`.
     TenantMade(TenantMade),
-    /// To `issue_credential`.
+    /// To `issue_credential` and `renew_credential`.
     Issued(Issued),
+    /// To `revoke_credential` and `end_credential`.
+    Revoked(Revoked),
 }
 
 /// Where one request is answered, and how it is written.

@@ -95,6 +95,7 @@ impl Arrival {
         Ok(Request {
             context,
             id: identified.id,
+            asked: verb.scope,
             command: identified.command,
             time,
             position,

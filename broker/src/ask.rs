@@ -10,7 +10,7 @@ use postroad_protocol::id::{MessageId, Reader};
 use postroad_protocol::limits::POSITION_WAIT_MS;
 use postroad_protocol::position::Position;
 use postroad_protocol::service::{
-    Finding, LOOK_UP, Lookup, MarkState, Question, SIGN, Sign, Signed,
+    ENFORCE, Enforce, Enforced, Finding, LOOK_UP, Lookup, MarkState, Question, SIGN, Sign, Signed,
 };
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::tenancy::TenantScope;
@@ -100,6 +100,21 @@ impl Ask {
             .request(subject, &Sign { position }, "the issuer")
             .await?;
         Ok(signed.jwt)
+    }
+
+    /// Has nats-server refuse whom the log revokes up to `position`.
+    pub(crate) async fn enforce(
+        &self,
+        scope: &TenantScope,
+        position: Position,
+    ) -> Result<(), Refusal> {
+        let subject = self
+            .subjects
+            .service(Service::Issuer, scope.owner(), ENFORCE);
+        let _: Enforced = self
+            .request(subject, &Enforce { position }, "the issuer")
+            .await?;
+        Ok(())
     }
 
     async fn look_up(

@@ -6,6 +6,7 @@ use crate::aggregate::roster::Roster;
 use crate::error::StartError;
 use postroad_log::{Follower, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent};
 use postroad_protocol::error::Refusal;
+use postroad_protocol::id::TimeMs;
 use postroad_protocol::limits::POSITION_WAIT_MS;
 use postroad_protocol::position::Position;
 use postroad_protocol::subject::{AggregateKey, Subjects};
@@ -102,6 +103,19 @@ impl Directory {
         }
     }
 
+    /// Whether a credential of another tenant than `scope` is for `public_key`.
+    pub(crate) fn is_key_elsewhere(&self, scope: &TenantScope, public_key: &str) -> bool {
+        let rosters = self.rosters.read().unwrap_or_else(PoisonError::into_inner);
+        let mut others = rosters.iter().filter(|(owner, _)| *owner != scope);
+        others.any(|(_, roster)| roster.holder(public_key).is_some())
+    }
+
+    /// Revoked keys of all tenants whose credentials have not expired at `now`.
+    pub(crate) fn revoked(&self, now: TimeMs) -> usize {
+        let rosters = self.rosters.read().unwrap_or_else(PoisonError::into_inner);
+        rosters.values().map(|roster| roster.revoked(now)).sum()
+    }
+
     /// How far `shard` is folded.
     pub(crate) fn position(&self, shard: u16) -> Option<Position> {
         let folds = self.folds.read().unwrap_or_else(PoisonError::into_inner);
@@ -130,6 +144,15 @@ impl Directory {
         }
     }
 
+    /// Waits until everything is folded that the log holds now of every role in `shard`.
+    ///
+    /// # Errors
+    /// As [`Self::catch_up`].
+    pub(crate) async fn catch_up_all(&self, shard: u16) -> Result<(), Refusal> {
+        let every_role = self.subjects.shard_aggregate(shard, "agent");
+        self.catch_up_with(shard, &every_role).await.map(drop)
+    }
+
     /// Waits until everything is folded that the log holds now of one aggregate; says where that ends.
     ///
     /// # Errors
@@ -140,15 +163,19 @@ impl Directory {
         shard: u16,
         aggregate: &AggregateKey,
     ) -> Result<u64, Refusal> {
+        let subject = self.subjects.event(scope.owner(), shard, aggregate);
+        self.catch_up_with(shard, &subject).await
+    }
+
+    async fn catch_up_with(&self, shard: u16, subject: &str) -> Result<u64, Refusal> {
         let handle = {
             let folds = self.folds.read().unwrap_or_else(PoisonError::into_inner);
             folds.get(&shard).map(|fold| fold.shard.clone())
         };
         let unreachable = || Refusal::unavailable(format!("shard {shard} cannot be read now"));
         let handle = handle.ok_or_else(unreachable)?;
-        let subject = self.subjects.event(scope.owner(), shard, aggregate);
         let last = handle
-            .leader_last_on_subject(&subject)
+            .leader_last_on_subject(subject)
             .await
             .map_err(|_| unreachable())?;
         let Some(last) = last else {

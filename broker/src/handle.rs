@@ -6,10 +6,12 @@
 //! | this | what every command needs: homes, registration, first attempts |
 //! | [`ordered`] | sends and summaries, kept in order |
 //! | [`mark`] | `mark_as_read` |
-//! | [`admin`] | tenants, credentials, retirements, damage |
+//! | [`admin`] | tenants and damage |
+//! | [`credential`] | credentials and retirements |
 //! | [`observe`] | what projectors saw |
 
 mod admin;
+mod credential;
 mod mark;
 mod observe;
 mod ordered;
@@ -32,7 +34,7 @@ use postroad_protocol::id::{CommandId, Reader, TimeMs};
 use postroad_protocol::limits::FRESH_ID_MS;
 use postroad_protocol::position::Position;
 use postroad_protocol::subject::AggregateKey;
-use postroad_protocol::tenancy::{RequestContext, TenantScope};
+use postroad_protocol::tenancy::{RequestContext, Scope, TenantScope};
 use std::sync::Arc;
 
 /// Attempts to win over others that change the same aggregate.
@@ -58,6 +60,8 @@ pub(crate) struct Request {
     pub(crate) context: RequestContext,
     /// Under which a retry is recognised.
     pub(crate) id: CommandId,
+    /// The scope that NATS checked.
+    pub(crate) asked: Scope,
     /// What is asked.
     pub(crate) command: Command,
     /// When it came.
@@ -89,6 +93,9 @@ impl Handler {
             Command::AcceptDamage { shard, range } => {
                 self.accept_damage(&request, shard, range).await
             }
+            Command::RevokeCredential(command) => self.revoke_credential(&request, &command).await,
+            Command::RenewCredential(command) => self.renew_credential(&request, command).await,
+            Command::EndCredential(command) => self.end_credential(&request, &command).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }
@@ -144,20 +151,22 @@ impl Handler {
         self.log.open(shard).await.map_err(|_| unreachable())
     }
 
-    /// Registers `reader` where it has to be, and waits until that is folded.
+    /// Lets `reader` act in the scope `asked`: registers it where it has to be, and waits until that is
+    /// folded.
     ///
     /// # Errors
-    /// `permission_denied` for one that was retired.
+    /// `permission_denied` for one that was retired or revoked, or lacks the scope.
     async fn ensure_reader(
         &self,
         scope: &TenantScope,
         shard: u16,
         reader: &Reader,
+        asked: Scope,
         time: TimeMs,
     ) -> Result<(), Refusal> {
         let look = || {
             self.directory
-                .with(scope, |roster| standing(roster, reader))
+                .with(scope, |roster| standing(roster, reader, asked))
         };
         if let Ok(Standing::Registered) = look() {
             return Ok(());

@@ -5,9 +5,10 @@ use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::exchange::{Ask, Asking, Exchange};
 use crate::seen::Seen;
+use crate::wallet::Wallet;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
-use postroad_protocol::command::{Done, Issued, Marked, Sent, TenantMade};
+use postroad_protocol::command::{Done, Issued, Marked, Revoked, Sent, TenantMade};
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
     Tenants, WhoAmI, wire,
@@ -17,7 +18,7 @@ use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{CommandId, ErrorCode, Position, Reader, Refusal, Subjects, TenantId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A connected agent or operator. Cheap to clone; every clone shares the connection and what was seen.
@@ -34,6 +35,13 @@ pub(crate) struct Inner {
     pub(crate) timeout: Duration,
     pub(crate) fresh: bool,
     pub(crate) seen: Seen,
+    pub(crate) wallet: Arc<Wallet>,
+}
+
+impl From<Arc<Inner>> for Client {
+    fn from(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
 }
 
 impl From<Inner> for Client {
@@ -90,6 +98,16 @@ impl Client {
             scope,
             name,
         })
+    }
+
+    /// The credential that it signs in with.
+    pub(crate) fn wallet(&self) -> &Wallet {
+        &self.inner.wallet
+    }
+
+    /// What it is, without keeping it alive.
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
     }
 
     pub(crate) fn nats(&self) -> &async_nats::Client {
@@ -233,6 +251,7 @@ positioned! {
     Done: this => Some(this.position),
     TenantMade: this => Some(this.position),
     Issued: this => Some(this.position),
+    Revoked: this => Some(this.position),
     Messages: this => Some(this.position),
     OneMessage: this => Some(this.position),
     MessageStatus: this => Some(this.position),

@@ -9,6 +9,7 @@ use crate::error::ClientError;
 use crate::exchange::Exchange;
 use crate::link::Link;
 use crate::seen::Seen;
+use crate::wallet::Wallet;
 use async_nats::{ConnectError, ConnectErrorKind, ServerAddr};
 use postroad_protocol::subject::{ALL_TENANTS, OPERATOR_ROLE, inbox_prefix};
 use postroad_protocol::tenancy::Scope;
@@ -268,10 +269,10 @@ impl Client {
         let link = Arc::new(Link::new());
         let mut connects = link.connects();
         let events = link.clone();
-        let mut nats = async_nats::ConnectOptions::with_credentials(options.credential.expose())
-            .map_err(|_| CredentialError::Malformed {
-                reason: "NATS cannot read it",
-            })?
+        let wallet = Arc::new(Wallet::new(options.credential));
+        let signing_in = Arc::clone(&wallet);
+        let sign_in = move |nonce: Vec<u8>| std::future::ready(signing_in.sign_in(&nonce));
+        let mut nats = async_nats::ConnectOptions::with_auth_callback(sign_in)
             .name(&options.name)
             .custom_inbox_prefix(inbox_prefix(tenant, role, instance))
             .connection_timeout(options.timeout.min(CONNECT_TIMEOUT))
@@ -289,15 +290,18 @@ impl Client {
             .map_err(|error| connect_error(error, &servers))?;
         // The first connection is no reconnection: questions asked from now on are not lost by it.
         let _ = tokio::time::timeout(options.timeout, connects.wait_for(|count| *count > 0)).await;
-        let exchange = Exchange::open(nats, link, options.credential, servers).await?;
-        Ok(Self::from(Inner {
+        let exchange = Exchange::open(nats, link, Arc::clone(&wallet), servers).await?;
+        let client = Self::from(Inner {
             exchange,
             identity,
             subjects: options.subjects,
             timeout: options.timeout,
             fresh: options.fresh,
             seen: Seen::default(),
-        }))
+            wallet,
+        });
+        client.keep_credential();
+        Ok(client)
     }
 }
 
@@ -318,7 +322,7 @@ fn connect_error(error: ConnectError, servers: &str) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credential::UserKey;
+    use crate::user_key::UserKey;
     use base64::Engine as _;
 
     fn credential(tags: &[&str]) -> Credential {

@@ -3,6 +3,8 @@
 //! Owns reading and writing `.creds` text. Believes nothing on its own account: the nats-server
 //! checks signatures, and what is read here only tells which subjects to use.
 
+use crate::private;
+use crate::user_key::UserKey;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use nkeys::{KeyPair, KeyPairType};
@@ -24,6 +26,14 @@ pub enum CredentialError {
     /// The file cannot be read.
     #[error("the credential {} cannot be read", path.display())]
     Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file cannot be written, though a new credential is at hand.
+    #[error("the credential {} cannot be written", path.display())]
+    Unwritable {
         /// Which file.
         path: PathBuf,
         /// The system's reason.
@@ -68,6 +78,7 @@ impl CredentialError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "check the path and that the file is yours to read",
+            Self::Unwritable { .. } => "let the file and its folder be yours to write",
             Self::Malformed { .. } => {
                 "use the .creds file that `postroad agent issue` wrote, as it is"
             }
@@ -112,7 +123,10 @@ pub enum Holder {
 pub struct Credential {
     text: Zeroizing<String>,
     holder: Holder,
+    issued_at: Option<TimeMs>,
     expires_at: Option<TimeMs>,
+    /// The file that it came from.
+    file: Option<PathBuf>,
 }
 
 impl fmt::Debug for Credential {
@@ -141,7 +155,11 @@ impl Credential {
         file.take(CREDS_MAX_BYTES)
             .read_to_string(&mut text)
             .map_err(unreadable)?;
-        Self::parse(&text)
+        let credential = Self::parse(&text)?;
+        Ok(Self {
+            file: Some(path.to_owned()),
+            ..credential
+        })
     }
 
     /// Reads the text of a `.creds` file. An expired one is refused.
@@ -155,9 +173,9 @@ impl Credential {
 
     fn parse_at(text: &str, now: TimeMs) -> Result<Self, CredentialError> {
         let malformed = |reason| CredentialError::Malformed { reason };
-        let jwt = armoured(text, "NATS USER JWT")
+        let jwt = armoured(text, JWT_ARMOUR)
             .ok_or_else(|| malformed("it holds no user JWT between its dashed lines"))?;
-        let seed = armoured(text, "USER NKEY SEED")
+        let seed = armoured(text, SEED_ARMOUR)
             .ok_or_else(|| malformed("it holds no user seed between its dashed lines"))?;
         let key = KeyPair::from_seed(seed)
             .ok()
@@ -170,7 +188,9 @@ impl Credential {
         let credential = Self {
             text: Zeroizing::new(text.to_owned()),
             holder: claims.holder()?,
+            issued_at: claims.issued_at(),
             expires_at: claims.expires_at(),
+            file: None,
         };
         match credential.expires_at {
             Some(at) if at <= now => Err(CredentialError::Expired { at }),
@@ -201,11 +221,67 @@ impl Credential {
         }
     }
 
-    /// The text, for the one who connects with it.
-    pub(crate) fn expose(&self) -> &str {
-        &self.text
+    /// When a third of its life is left, which is when it should be renewed; none for one that never
+    /// ends, or does not say when it began.
+    pub(crate) fn due_at(&self) -> Option<TimeMs> {
+        let (from, to) = (self.issued_at?, self.expires_at?);
+        let life = to.0.saturating_sub(from.0);
+        Some(TimeMs(to.0.saturating_sub(life / 3)))
+    }
+
+    /// Its JWT.
+    pub(crate) fn jwt(&self) -> &str {
+        armoured(&self.text, JWT_ARMOUR).unwrap_or_default()
+    }
+
+    /// Its key pair, to sign with.
+    pub(crate) fn key(&self) -> Result<KeyPair, CredentialError> {
+        let seed = armoured(&self.text, SEED_ARMOUR).unwrap_or_default();
+        KeyPair::from_seed(seed).map_err(|_| CredentialError::Malformed {
+            reason: "its seed is not the seed of a user",
+        })
+    }
+
+    /// The public user nkey that it is for.
+    ///
+    /// # Errors
+    /// [`CredentialError::Malformed`].
+    pub fn public_key(&self) -> Result<String, CredentialError> {
+        Ok(self.key()?.public_key())
+    }
+
+    /// The same key with another JWT.
+    pub(crate) fn with_jwt(&self, jwt: &str) -> Result<Self, CredentialError> {
+        self.with_key(&UserKey::from(self.key()?), jwt)
+    }
+
+    /// Another key with its JWT, to be kept where this one is.
+    pub(crate) fn with_key(&self, key: &UserKey, jwt: &str) -> Result<Self, CredentialError> {
+        let other = Self::parse(&key.creds(jwt))?;
+        Ok(Self {
+            file: self.file.clone(),
+            ..other
+        })
+    }
+
+    /// Writes it to the file that it came from, if it came from one: whole or not at all, for its owner
+    /// only.
+    pub(crate) fn store(&self) -> Result<(), CredentialError> {
+        let Some(path) = &self.file else {
+            return Ok(());
+        };
+        let unwritable = |source| CredentialError::Unwritable {
+            path: path.clone(),
+            source,
+        };
+        // A link stays one: what it leads to is replaced.
+        let target = std::fs::canonicalize(path).map_err(unwritable)?;
+        private::replace(&target, self.text.as_bytes()).map_err(unwritable)
     }
 }
+
+const JWT_ARMOUR: &str = "NATS USER JWT";
+const SEED_ARMOUR: &str = "USER NKEY SEED";
 
 /// The line between `-----BEGIN {what}-----` and its end, as every NATS client reads it.
 fn armoured<'a>(text: &'a str, what: &str) -> Option<&'a str> {
@@ -225,6 +301,8 @@ struct Claims {
     sub: String,
     #[serde(default)]
     exp: i64,
+    #[serde(default)]
+    iat: i64,
     nats: NatsClaims,
 }
 
@@ -245,12 +323,13 @@ impl Claims {
         serde_json::from_slice(&body).ok()
     }
 
+    fn issued_at(&self) -> Option<TimeMs> {
+        time_of(self.iat)
+    }
+
     fn expires_at(&self) -> Option<TimeMs> {
         // NATS writes no `exp`, or 0, for a credential that never ends.
-        let seconds = u64::try_from(self.exp)
-            .ok()
-            .filter(|seconds| *seconds > 0)?;
-        Some(TimeMs(seconds.saturating_mul(1000)))
+        time_of(self.exp)
     }
 
     fn holder(&self) -> Result<Holder, CredentialError> {
@@ -299,44 +378,9 @@ impl Claims {
     }
 }
 
-/// A fresh user key. The seed never leaves whoever made it: only the public half is sent to be signed.
-pub struct UserKey(KeyPair);
-
-impl fmt::Debug for UserKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UserKey")
-            .field(&self.0.public_key())
-            .finish()
-    }
-}
-
-impl UserKey {
-    /// Makes one.
-    pub fn generate() -> Self {
-        Self(KeyPair::new_user())
-    }
-
-    /// The public half, for `issue_credential`.
-    pub fn public_key(&self) -> String {
-        self.0.public_key()
-    }
-
-    /// The text of the `.creds` file that this key and its signed JWT make.
-    pub fn creds(&self, jwt: &str) -> Zeroizing<String> {
-        let seed = Zeroizing::new(
-            self.0
-                .seed()
-                .expect("a key that was generated has its seed"),
-        );
-        Zeroizing::new(format!(
-            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
-             ************************* IMPORTANT *************************\n\
-             Whoever holds the seed below is this user. Keep it secret.\n\n\
-             -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n\n\
-             *************************************************************\n",
-            seed.as_str()
-        ))
-    }
+fn time_of(seconds: i64) -> Option<TimeMs> {
+    let seconds = u64::try_from(seconds).ok().filter(|s| *s > 0)?;
+    Some(TimeMs(seconds.saturating_mul(1000)))
 }
 
 #[cfg(test)]

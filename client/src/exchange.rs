@@ -3,10 +3,10 @@
 //! Owns publishing questions, the inbox that answers come to, and what may be concluded when none
 //! comes. Never looks into a question.
 
-use crate::credential::Credential;
 use crate::error::ClientError;
 use crate::link::{Heard, Link, Question};
 use crate::retry::Backoff;
+use crate::wallet::Wallet;
 use async_nats::connection::State;
 use async_nats::{Message, PublishErrorKind, Subscriber};
 use bytes::Bytes;
@@ -56,7 +56,7 @@ pub(crate) struct Exchange {
     nats: async_nats::Client,
     link: Arc<Link>,
     inbox: String,
-    credential: Credential,
+    wallet: Arc<Wallet>,
     servers: String,
     reader: tokio::task::JoinHandle<()>,
 }
@@ -72,7 +72,7 @@ impl Exchange {
     pub(crate) async fn open(
         nats: async_nats::Client,
         link: Arc<Link>,
-        credential: Credential,
+        wallet: Arc<Wallet>,
         servers: String,
     ) -> Result<Self, ClientError> {
         // The last token but one is random, so nobody else can guess where answers go.
@@ -86,7 +86,7 @@ impl Exchange {
             nats,
             link,
             inbox,
-            credential,
+            wallet,
             servers,
             reader,
         })
@@ -131,6 +131,9 @@ impl Exchange {
                 () = sleep_until(deadline) => {
                     return Err(self.verdict(&trail, ask, started.elapsed()));
                 }
+                () = self.link.stays_refused() => {
+                    return Err(self.verdict(&trail, ask, started.elapsed()));
+                }
                 // What was asked over the former connection, or its answer, may be lost.
                 Ok(()) = connects.changed() => next = Instant::now(),
                 () = sleep_until(next) => {
@@ -159,7 +162,7 @@ impl Exchange {
             return Err(ClientError::Closed);
         }
         if self.nats.connection_state() != State::Connected {
-            self.credential.check_alive()?;
+            self.wallet.current().check_alive()?;
             return Ok(false);
         }
         let reply = format!("{}.{}", self.inbox, question.token());

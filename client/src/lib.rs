@@ -24,7 +24,8 @@
 //! |---|---|
 //! | `connect`, `client` | settings and identity; what all calls have in common |
 //! | `credential`, `context` | `.creds` files; files that say where a deployment is |
-//! | `commands`, `queries`, `operator` | what can be asked |
+//! | `user_key`, `wallet`, `renew` | a key pair; the credential of now, and the next |
+//! | `commands`, `queries`, `roster`, `operator` | what can be asked |
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
 //! | `presence` | heartbeats |
 //! | `exchange`, `link`, `retry`, `seen` | one question, one answer |
@@ -41,21 +42,28 @@ mod exchange;
 mod link;
 mod operator;
 mod presence;
+mod private;
 mod queries;
+mod renew;
 mod retry;
+mod roster;
 mod seen;
 mod subscribe;
+mod user_key;
+mod wallet;
 
 pub use client::Client;
 pub use commands::Draft;
 pub use connect::{ConnectOptions, DEFAULT_TIMEOUT, Identity};
 pub use context::{Context, NatsContext};
-pub use credential::{Credential, CredentialError, Holder, UserKey};
+pub use credential::{Credential, CredentialError, Holder};
 pub use error::{Advice, ClientError};
 pub use operator::{NewAgent, Operator, Replay, ReplayOf, ReplayRange};
 pub use presence::Presence;
 pub use queries::{Check, History, Page};
+pub use roster::{Revoke, Roster};
 pub use subscribe::Subscription;
+pub use user_key::UserKey;
 
 /// The vocabulary that requests and answers are made of.
 pub use postroad_protocol as protocol;

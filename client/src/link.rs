@@ -6,8 +6,12 @@ use async_nats::{ClientError, ConnectErrorKind, Event, Message, ServerError, Sta
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
+/// How long a credential is refused before whoever asks is told so.
+const REFUSED_PATIENCE: Duration = Duration::from_secs(2);
 /// Replies that one question keeps. It needs one; a few more arrive when it was asked repeatedly.
 const REPLIES_KEPT: usize = 8;
 
@@ -27,7 +31,8 @@ pub(crate) enum Heard {
 pub(crate) struct Link {
     /// How often the connection has come up. What was asked before the last time may be lost.
     connects: watch::Sender<u64>,
-    refused: AtomicBool,
+    /// Since when the credential is refused, if it is.
+    refused: watch::Sender<Option<Instant>>,
     closed: AtomicBool,
     next_token: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiting>>,
@@ -54,7 +59,7 @@ impl Link {
     pub(crate) fn new() -> Self {
         Self {
             connects: watch::Sender::new(0),
-            refused: AtomicBool::new(false),
+            refused: watch::Sender::new(None),
             closed: AtomicBool::new(false),
             next_token: AtomicU64::new(1),
             waiting: Mutex::default(),
@@ -68,7 +73,27 @@ impl Link {
 
     /// Whether the last attempt to connect was refused for the credential's sake.
     pub(crate) fn is_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+        self.refused.borrow().is_some()
+    }
+
+    /// Waits until the credential has been refused for so long that this is no restart of a server, nor
+    /// a moment between two credentials: only another one will help.
+    pub(crate) async fn stays_refused(&self) {
+        let mut refused = self.refused.subscribe();
+        loop {
+            let since = *refused.borrow_and_update();
+            let lasting = async {
+                match since {
+                    Some(since) => sleep_until(since + REFUSED_PATIENCE).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = lasting => return,
+                // The sender lives as long as this.
+                _ = refused.changed() => {}
+            }
+        }
     }
 
     /// Whether the connection was closed for good.
@@ -80,7 +105,7 @@ impl Link {
     pub(crate) fn note(&self, event: &Event) {
         match event {
             Event::Connected => {
-                self.refused.store(false, Ordering::Relaxed);
+                self.refused.send_replace(None);
                 self.connects.send_modify(|count| *count += 1);
             }
             Event::Closed => {
@@ -102,7 +127,11 @@ impl Link {
     }
 
     fn note_refused(&self) {
-        self.refused.store(true, Ordering::Relaxed);
+        self.refused.send_if_modified(|since| {
+            let is_first = since.is_none();
+            since.get_or_insert_with(Instant::now);
+            is_first
+        });
     }
 
     fn note_server_error(&self, text: &str) {

@@ -79,6 +79,23 @@ impl NewAgent {
         self.ttl = Some(ttl);
         self
     }
+
+    /// The body that asks for it.
+    pub(crate) fn wire(&self, public_key: &str, id: CommandId) -> command::IssueCredential {
+        let tokens = |scopes: &Vec<Scope>| {
+            let tokens = scopes.iter().map(|scope| scope.token().to_owned());
+            tokens.collect()
+        };
+        let seconds = |ttl: Duration| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+        command::IssueCredential {
+            role: self.role.to_string(),
+            instance_id: self.instance.as_ref().map(ToString::to_string),
+            public_key: public_key.to_owned(),
+            scopes: self.scopes.as_ref().map(tokens),
+            ttl_s: self.ttl.map(seconds),
+            command_id: Some(id.to_string()),
+        }
+    }
 }
 
 impl<'a> Operator<'a> {
@@ -100,8 +117,7 @@ impl<'a> Operator<'a> {
         self.client.command(verb, id, &body).await
     }
 
-    /// Puts a credential on the roster and has it signed. The seed stays with the caller:
-    /// [`crate::UserKey::creds`] makes the file.
+    /// Puts a credential on a tenant's roster: [`crate::Roster::issue`].
     ///
     /// # Errors
     /// [`ClientError`].
@@ -111,28 +127,11 @@ impl<'a> Operator<'a> {
         agent: &NewAgent,
         public_key: &str,
     ) -> Result<Issued, ClientError> {
-        let id = CommandId::generate();
-        let body = command::IssueCredential {
-            role: agent.role.to_string(),
-            instance_id: agent.instance.as_ref().map(ToString::to_string),
-            public_key: public_key.to_owned(),
-            scopes: agent.scopes.as_ref().map(|scopes| {
-                scopes
-                    .iter()
-                    .map(|scope| scope.token().to_owned())
-                    .collect()
-            }),
-            ttl_s: agent
-                .ttl
-                .map(|ttl| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
-            command_id: Some(id.to_string()),
-        };
-        let verb = admin(Some(tenant), "issue_credential");
-        self.client.command(verb, id, &body).await
+        let roster = self.client.roster(Some(tenant))?;
+        roster.issue(agent, public_key).await
     }
 
-    /// Takes a role, or one instance of it, off the roster: it is refused from then on, and gets no
-    /// new receipts. What is connected stays so until its credential expires.
+    /// Takes a role, or one instance of it, off a tenant's roster: [`crate::Roster::retire`].
     ///
     /// # Errors
     /// [`ClientError`].
@@ -142,14 +141,8 @@ impl<'a> Operator<'a> {
         role: &Role,
         instance: Option<&InstanceId>,
     ) -> Result<Done, ClientError> {
-        let id = CommandId::generate();
-        let body = command::RetireAgent {
-            role: role.to_string(),
-            instance_id: instance.map(ToString::to_string),
-            command_id: Some(id.to_string()),
-        };
-        let verb = admin(Some(tenant), "retire_agent");
-        self.client.command(verb, id, &body).await
+        let roster = self.client.roster(Some(tenant))?;
+        roster.retire(role, instance).await
     }
 
     /// Lets a damaged shard go on without the events `from` to `to`, which the log has lost.
@@ -191,15 +184,12 @@ impl<'a> Operator<'a> {
             .await
     }
 
-    /// The roster of a tenant: its credentials and readers.
+    /// The roster of a tenant: [`crate::Roster::agents`].
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn list_agents(&self, tenant: &TenantId, page: &Page) -> Result<Agents, ClientError> {
-        let verb = admin(Some(tenant), "list_agents");
-        self.client
-            .query(verb, Duration::ZERO, |reading| page.wire(&reading))
-            .await
+        self.client.roster(Some(tenant))?.agents(page).await
     }
 
     /// How every shard is doing.

@@ -12,7 +12,7 @@ use crate::turns::Ticket;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{read_claims, unknown_verb};
-use postroad_protocol::error::Refusal;
+use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::EventKey;
 use postroad_protocol::id::{MessageId, Reader, TimeMs};
 use postroad_protocol::position::Position;
@@ -94,7 +94,7 @@ impl Call<'_> {
     }
 
     /// The place that a cursor of this caller's names.
-    fn place(&self, text: Option<&str>, kind: Kind) -> Result<Option<Cursor>, Refusal> {
+    pub(crate) fn place(&self, text: Option<&str>, kind: Kind) -> Result<Option<Cursor>, Refusal> {
         let epoch = self.host.progress().epoch;
         text.map(|text| Cursor::decode(text, kind, epoch, self.scope, self.reader))
             .transpose()
@@ -158,7 +158,7 @@ impl Answerer {
             host: &host,
             encoding,
         };
-        self.register(&call, ticket).await?;
+        self.let_in(&call, asked.scope, ticket).await?;
         match query {
             Query::CheckMessages {
                 limit,
@@ -179,15 +179,23 @@ impl Answerer {
         }
     }
 
-    /// A reader's first call registers it, and the call waits until that is applied.
-    async fn register(&self, call: &Call<'_>, ticket: &mut Ticket) -> Result<(), Refusal> {
+    /// Lets in whose role has a credential with the scope that stands. NATS has checked the caller's own;
+    /// this is the second wall. A reader's first call registers it, and waits until that is applied.
+    async fn let_in(
+        &self,
+        call: &Call<'_>,
+        asked: Scope,
+        ticket: &mut Ticket,
+    ) -> Result<(), Refusal> {
         let reader = call.reader.clone();
-        match call
-            .rows(move |rows, _| rows.reader_state(&reader))
-            .await?
-            .0
-        {
-            ReaderState::Registered => Ok(()),
+        let look = move |rows: &TenantReader<'_>, _: Seen| -> Result<_, StoreError> {
+            let grants = rows.role_grants(&reader.role, asked)?;
+            Ok((rows.reader_state(&reader)?, grants))
+        };
+        let (state, grants) = call.rows(look.clone()).await?.0;
+        match state {
+            ReaderState::Registered if grants => Ok(()),
+            ReaderState::Registered => Err(lacks(asked)),
             // The broker knows whether one that was retired has been issued a new credential since.
             ReaderState::Unknown | ReaderState::Retired => {
                 let observation = Observation::FirstCall {
@@ -197,7 +205,8 @@ impl Answerer {
                 let position = self.brokers.observe(call.scope, &observation).await?;
                 call.host.wait_for(position).await?;
                 ticket.work().await;
-                Ok(())
+                let ((_, grants), _) = call.rows(look).await?;
+                if grants { Ok(()) } else { Err(lacks(asked)) }
             }
         }
     }
@@ -206,6 +215,7 @@ impl Answerer {
         match query {
             Query::WhoAmI => self.who_am_i(call).await,
             Query::ListPeers(page) => self.list_peers(call, page).await,
+            Query::ListAgents(page) => self.list_own_agents(call, page).await,
             Query::GetMessage { message } => self.get_message(call, message).await,
             Query::MessageStatus { message, page } => {
                 self.message_status(call, message, page).await
@@ -353,6 +363,18 @@ impl Answerer {
             }
         }
     }
+}
+
+/// The refusal of a caller whose role has no credential with the scope.
+fn lacks(scope: Scope) -> Refusal {
+    Refusal::new(
+        ErrorCode::PermissionDenied,
+        format!(
+            "no credential of the role that stands has the scope `{}`",
+            scope.token()
+        ),
+        "have one issued with that scope: `postroad agent issue --scope`",
+    )
 }
 
 /// Waits for what the caller must see.

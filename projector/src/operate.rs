@@ -1,7 +1,7 @@
 //! What the operator asks: the register of tenants, one tenant's roster and log, the state of the
 //! shards, a rebuild. Every read of tenant data waits for its own event in that tenant's log.
 
-use crate::answer::{Answer, Answerer, Asked};
+use crate::answer::{Answer, Answerer, Asked, Call};
 use crate::audit;
 use crate::cursor::{Cursor, Kind};
 use crate::hosts::Host;
@@ -198,6 +198,28 @@ impl Answerer {
             next_cursor,
             position: seen.position,
         })
+    }
+
+    /// The roster of the caller's own tenant, for its administrator.
+    pub(crate) async fn list_own_agents(
+        &self,
+        call: &Call<'_>,
+        page: Page,
+    ) -> Result<Answer, Refusal> {
+        let after = call.place(page.cursor.as_deref(), Kind::Roster)?;
+        let limit = page.limit;
+        let (listed, seen) = call
+            .rows(move |rows, _| {
+                let after = after.as_ref().map(Cursor::place);
+                rows.roster(PageOf { limit, after })
+            })
+            .await?;
+        let next_cursor = call.cursor(Kind::Roster, seen, listed.next.as_deref());
+        Ok(call.answer(&query::Agents {
+            agents: listed.rows,
+            next_cursor,
+            position: seen.position,
+        }))
     }
 
     async fn replay(

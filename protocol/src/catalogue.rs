@@ -99,14 +99,14 @@ pub const VERBS: &[Verb] = &[
     command(
         Scope::Admin,
         "issue_credential",
-        Who::Operator,
+        Who::Both,
         "role, publicKey, instanceId?, scopes?, ttlS?, commandId?",
         "jwt, expiresAt, position",
     ),
     command(
         Scope::Admin,
         "retire_agent",
-        Who::Operator,
+        Who::Both,
         "role, instanceId?, commandId?",
         "position",
     ),
@@ -176,7 +176,7 @@ pub const VERBS: &[Verb] = &[
     query(
         Scope::Admin,
         "list_agents",
-        Who::Operator,
+        Who::Both,
         "limit?, cursor?",
         "agents, nextCursor?, position",
     ),
@@ -194,6 +194,27 @@ pub const VERBS: &[Verb] = &[
         Who::Operator,
         "shard?, fromSequence?, fromTime?, toSequence?, toTime?, limit?",
         "events, nextSequence?, end",
+    ),
+    command(
+        Scope::Admin,
+        "revoke_credential",
+        Who::Both,
+        "role?, instanceId?, publicKey?, commandId?",
+        "publicKeys, position",
+    ),
+    command(
+        Scope::Own,
+        "renew_credential",
+        Who::Agent,
+        "publicKey, proof, newPublicKey?, ttlS?, commandId?",
+        "jwt, expiresAt, position",
+    ),
+    command(
+        Scope::Own,
+        "end_credential",
+        Who::Agent,
+        "publicKey, proof, commandId?",
+        "publicKeys, position",
     ),
 ];
 

@@ -254,6 +254,16 @@ pub struct DamageAccepted {
     pub ranges: Vec<(u64, u64)>,
 }
 
+/// Credentials ended before their time. The role keeps its mail: another credential may serve it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialRevoked {
+    /// Of this role.
+    pub role: Role,
+    /// The user nkeys that end, in order.
+    pub public_keys: Vec<String>,
+}
+
 macro_rules! events {
     ($($variant:ident = $name:literal v $schema:literal),* $(,)?) => {
         /// Any event.
@@ -303,6 +313,7 @@ events! {
     MessagesDelivered = "messages_delivered" v 1,
     OperatorRead = "operator_read" v 1,
     DamageAccepted = "damage_accepted" v 1,
+    CredentialRevoked = "credential_revoked" v 1,
 }
 
 #[derive(Serialize)]
@@ -348,6 +359,7 @@ impl Event {
             Self::MessagesRead(data) => AggregateKey::Receipt(data.reader.role.clone()),
             Self::MessagesDelivered(data) => AggregateKey::Receipt(data.reader.role.clone()),
             Self::DamageAccepted(_) => AggregateKey::Shard,
+            Self::CredentialRevoked(data) => AggregateKey::Agent(data.role.clone()),
         }
     }
 }

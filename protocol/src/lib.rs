@@ -16,6 +16,7 @@
 //! | [`position`] | where an append landed |
 //! | [`push`] | hints and heartbeats |
 //! | [`service`] | what Postroad's parts say to each other |
+//! | [`possession`] | proof that a caller holds the seed of a key |
 //! | [`error`] | stable codes |
 
 pub mod body;
@@ -29,6 +30,7 @@ pub mod id;
 pub mod limits;
 pub mod permission;
 pub mod position;
+pub mod possession;
 pub mod push;
 pub mod query;
 pub mod seal;

@@ -141,3 +141,7 @@ pub const DELIVERED_WAITING_MAX: usize = 200_000;
 pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
 /// Events that one replay answer carries at most.
 pub const REPLAY_MAX_EVENTS: usize = 200;
+/// Revoked keys of one tenant whose credentials have not expired; with more, none is issued to it.
+pub const REVOKED_PER_TENANT: usize = 500;
+/// The same for all tenants: 10,000 fit one account JWT, 15,000 do not (measured).
+pub const REVOKED_MAX: usize = 8_000;

@@ -15,6 +15,8 @@ pub const LOOK_UP: &str = "look_up";
 pub const ANNOUNCE: &str = "announce";
 /// Issuer verb: sign what a [`Sign`] points at.
 pub const SIGN: &str = "sign";
+/// Issuer verb: have nats-server refuse whom the log revokes, up to an [`Enforce`].
+pub const ENFORCE: &str = "enforce";
 
 /// What a projector saw that has to become an event. Ids derive from cause and kind, so any
 /// number of projectors may report the same thing.
@@ -133,4 +135,18 @@ pub struct Sign {
 pub struct Signed {
     /// The user JWT.
     pub jwt: String,
+}
+
+/// Asks the issuer to see to it that nats-server refuses whoever the log revokes up to this position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforce {
+    /// Where the revoking event is stored.
+    pub position: Position,
+}
+
+/// Answer to an [`Enforce`]: their connections are cut, and they are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforced {
+    /// Keys that are revoked now, in the whole deployment.
+    pub revoked: u64,
 }

@@ -10,9 +10,9 @@
 )]
 
 use postroad_protocol::event::{
-    Actor, AgentRetired, CredentialIssued, DamageAccepted, Event, EventKey, MessageSent,
-    MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered, SummarySet,
-    TenantCreated,
+    Actor, AgentRetired, CredentialIssued, CredentialRevoked, DamageAccepted, Event, EventKey,
+    MessageSent, MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered,
+    SummarySet, TenantCreated,
 };
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{Channel, CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
@@ -107,9 +107,19 @@ fn samples() -> Vec<(Actor, Event)> {
             .into(),
         ),
         (
-            operator,
+            operator.clone(),
             DamageAccepted {
                 ranges: vec![(32_305, 40_000)],
+            }
+            .into(),
+        ),
+        (
+            operator,
+            CredentialRevoked {
+                role: Role::parse("tau").unwrap(),
+                public_keys: vec![
+                    "UA6KOMQ67XOE3FHE37W4OXADVXVYISBNLTBUT2LSY5VFKAIJ7CRDR2RZ".into(),
+                ],
             }
             .into(),
         ),

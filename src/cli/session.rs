@@ -112,7 +112,12 @@ impl Session {
             let state = user_state();
             options = options.instance(default_instance(&self.environment, state.as_deref())?);
         }
-        Ok(Client::connect(options).await?)
+        let client = Client::connect(options).await?;
+        if let Holder::Agent { .. } = credential.holder() {
+            // The command comes first: what cannot be renewed now is tried again by the next.
+            let _not_renewed = client.renew_if_due().await;
+        }
+        Ok(client)
     }
 
     fn options(&self, settings: &Settings, credential: &Credential) -> ConnectOptions {
@@ -162,8 +167,8 @@ impl Session {
     ) -> Result<(), Failure> {
         let operator = Credential::from_file(layout.operator_creds()).map_err(ClientError::from)?;
         let operator = Client::connect(self.options(settings, &operator)).await?;
-        let rows = roster(&operator, &agent.tenant).await?;
-        let live = |row: &&Agent| row.kind == AgentKind::Credential && !row.retired;
+        let rows = roster(&operator, Some(&agent.tenant)).await?;
+        let live = |row: &&Agent| row.kind == AgentKind::Credential && !row.retired && !row.revoked;
         let live: Vec<&Agent> = rows.iter().filter(live).collect();
         let instances: Vec<&InstanceId> = live
             .iter()
@@ -193,11 +198,14 @@ fn is_of_the_name(error: &ClientError) -> bool {
 }
 
 /// Every row of a tenant's roster.
-pub(crate) async fn roster(operator: &Client, tenant: &TenantId) -> Result<Vec<Agent>, Failure> {
+pub(crate) async fn roster(
+    client: &Client,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<Agent>, Failure> {
     let mut rows = Vec::new();
     let mut page = Page::default().limit(PAGE_LIMIT);
     loop {
-        let answer = operator.operator()?.list_agents(tenant, &page).await?;
+        let answer = client.roster(tenant)?.agents(&page).await?;
         rows.extend(answer.agents);
         match answer.next_cursor {
             Some(cursor) => page = page.after(cursor),

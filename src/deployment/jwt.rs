@@ -126,7 +126,15 @@ pub(crate) fn user_jwt(
     sign(&claims, keys.signing(grant.kind))
 }
 
-/// The issuer's user in the system account: it may look account JWTs up and replace them, no more.
+/// Where account JWTs are pushed to a nats-server, by whoever has a user in the system account.
+pub(crate) const ACCOUNT_PUSHES: [&str; 3] = [
+    "$SYS.REQ.CLAIMS.UPDATE",
+    "$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE",
+    "$SYS.ACCOUNT.*.CLAIMS.UPDATE",
+];
+
+/// The issuer's user in the system account: it may look account JWTs up, replace them and hear them
+/// replaced, no more.
 pub(crate) fn system_user_jwt(keys: &DeploymentKeys) -> Result<String, JwtError> {
     let mut claims = User::new_claims("issuer".to_owned(), keys.system_user().public_key());
     claims.nats.permissions.permissions = Permissions {
@@ -138,7 +146,10 @@ pub(crate) fn system_user_jwt(keys: &DeploymentKeys) -> Result<String, JwtError>
             deny: Vec::new(),
         },
         subscribe: Permission {
-            allow: vec!["_INBOX.>".to_owned()],
+            allow: std::iter::once("_INBOX.>")
+                .chain(ACCOUNT_PUSHES)
+                .map(str::to_owned)
+                .collect(),
             deny: Vec::new(),
         },
         resp: None,

@@ -47,7 +47,8 @@ pub(crate) fn mint_session(
         Tag::new(TagKey::Tenant, tenant.as_str())?,
         Tag::new(TagKey::Role, role.as_str())?,
     ];
-    for scope in Scope::AGENT_DEFAULT {
+    // Which of them the role has is checked by broker and projector.
+    for scope in Scope::ALL {
         tags.push(Tag::new(TagKey::Scope, scope.token())?);
     }
     let kind = match instance {

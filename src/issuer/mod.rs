@@ -1,23 +1,37 @@
-//! Signs credentials. It alone uses the signing keys while a deployment runs, and it signs nothing
-//! but what an event in the log says was issued: a broker names the event, not the credential.
+//! Signs credentials, and has nats-server refuse those that ended. It alone uses the signing keys while a
+//! deployment runs, and it does nothing but what the log says: a broker names the event, not the
+//! credential.
 
 pub(crate) mod account;
+pub(crate) mod follow;
+mod ledger;
+#[cfg(test)]
+mod tests;
 
+use self::account::{Account, AccountError};
+use self::follow::Following;
 use crate::deployment::grant::{Grant, GrantError, Tag, TagKey, Templates};
 use crate::deployment::jwt::{self, JwtError};
 use crate::deployment::keys::{CredentialKind, DeploymentKeys};
 use async_nats::jetstream;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use postroad_log::{Keyring, Opened, streams};
 use postroad_protocol::body::{ERROR_CODE_HEADER, Encoding};
 use postroad_protocol::command::unknown_verb;
 use postroad_protocol::error::Refusal;
 use postroad_protocol::event::{CredentialIssued, Event};
-use postroad_protocol::service::{SIGN, Sign, Signed};
+use postroad_protocol::id::TimeMs;
+use postroad_protocol::service::{ENFORCE, Enforce, Enforced, SIGN, Sign, Signed};
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::tenancy::replay::StoredFor;
 use postroad_protocol::tenancy::{Admission, TenantScope};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often the server's account is compared with the log, whether or not anything was heard.
+const COMPARE_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether the connection to the server is still the same one.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Signs for one deployment.
 pub(crate) struct Issuer {
@@ -33,6 +47,22 @@ pub(crate) struct Issuer {
     pub(crate) keys: Arc<DeploymentKeys>,
     /// What each kind of credential may do.
     pub(crate) templates: Arc<Templates>,
+    /// The server's account.
+    pub(crate) account: Account,
+    /// What the log says of credentials.
+    pub(crate) following: Following,
+}
+
+/// Why an issuer does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum IssuerError {
+    /// The server's account could not be brought up to date.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The client is closed.
+    #[error("the issuer cannot subscribe")]
+    Subscribe(#[from] async_nats::SubscribeError),
 }
 
 /// Why an event is not signed.
@@ -45,19 +75,75 @@ enum SignError {
 }
 
 impl Issuer {
-    /// Subscribes, and answers until the process stops.
-    pub(crate) async fn start(self) -> Result<(), async_nats::SubscribeError> {
+    /// Sees to it that nats-server refuses whom the log revokes, subscribes, and answers until the
+    /// process stops.
+    ///
+    /// # Errors
+    /// [`IssuerError`].
+    pub(crate) async fn start(self) -> Result<(), IssuerError> {
+        let pushes = self.account.pushes().await?;
+        self.enforce_all().await?;
         let group = Service::Issuer.token().to_owned();
         let requests = self
             .client
             .queue_subscribe(self.subjects.services(Service::Issuer), group)
             .await?;
-        tokio::spawn(self.serve(requests));
+        let issuer = Arc::new(self);
+        tokio::spawn(Arc::clone(&issuer).keep_enforced(pushes));
+        tokio::spawn(issuer.serve(requests));
         Ok(())
     }
 
+    /// Compares the server's account with the log whenever the log revokes somebody, whenever anybody
+    /// pushes an account, after every reconnect, and now and then.
+    async fn keep_enforced(
+        self: Arc<Self>,
+        mut heard: impl Stream<Item = async_nats::Message> + Unpin,
+    ) {
+        let mut connects = self.account.connects();
+        let mut compared = Instant::now();
+        loop {
+            let is_due = tokio::select! {
+                () = self.following.changed() => true,
+                pushed = heard.next() => {
+                    if pushed.is_none() {
+                        return;
+                    }
+                    true
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    let before = std::mem::replace(&mut connects, self.account.connects());
+                    connects != before || compared.elapsed() >= COMPARE_EVERY
+                }
+            };
+            if !is_due {
+                continue;
+            }
+            compared = Instant::now();
+            if let Err(error) = self.following.follow_new().await {
+                tracing::debug!(%error, "the issuer cannot look for new shards now");
+            }
+            if let Err(error) = self.enforce_all().await {
+                tracing::warn!(%error, "nats-server's account could not be compared with the log; it is tried again");
+            }
+        }
+    }
+
+    /// Has nats-server refuse whom the log revokes; says how many keys that are.
+    async fn enforce_all(&self) -> Result<u64, AccountError> {
+        let revoked = self.following.ledger().revocations(TimeMs::now());
+        let count = revoked.len() as u64;
+        if self.account.enforce(revoked).await? {
+            tracing::info!(
+                revoked = count,
+                "nats-server has the account that the log says"
+            );
+        }
+        Ok(count)
+    }
+
     /// One request at a time: issuing is rare, and the queue group spreads it over all issuers.
-    async fn serve(self, mut requests: async_nats::Subscriber) {
+    async fn serve(self: Arc<Self>, mut requests: async_nats::Subscriber) {
         while let Some(message) = requests.next().await {
             let reply = message.reply.as_deref();
             let request = self.admission.admit_service(
@@ -70,15 +156,18 @@ impl Issuer {
                 continue;
             };
             let answer = match (request.verb, &request.scope) {
-                (SIGN, Some(scope)) => self.sign(scope, &message.payload).await,
+                (SIGN, Some(scope)) => {
+                    let signed = self.sign(scope, &message.payload).await;
+                    signed.map(|signed| Encoding::MessagePack.encode(&signed))
+                }
+                (ENFORCE, _) => {
+                    let enforced = self.enforce(&message.payload).await;
+                    enforced.map(|enforced| Encoding::MessagePack.encode(&enforced))
+                }
                 _ => Err(unknown_verb()),
             };
             let sent = match answer {
-                Ok(signed) => {
-                    self.client
-                        .publish(reply, Encoding::MessagePack.encode(&signed).into())
-                        .await
-                }
+                Ok(body) => self.client.publish(reply, body.into()).await,
                 Err(refusal) => {
                     let mut headers = async_nats::HeaderMap::new();
                     headers.insert(ERROR_CODE_HEADER, refusal.code.as_str());
@@ -89,13 +178,24 @@ impl Issuer {
                 }
             };
             if let Err(error) = sent {
-                tracing::debug!(%error, "a signature could not be sent; the broker asks again");
+                tracing::debug!(%error, "an answer could not be sent; the broker asks again");
             }
         }
     }
 
+    async fn enforce(&self, body: &[u8]) -> Result<Enforced, Refusal> {
+        let enforce: Enforce = Encoding::MessagePack.decode(body)?;
+        self.following.wait_for(enforce.position).await?;
+        let revoked = self.enforce_all().await.map_err(|error| {
+            tracing::error!(%error, "nats-server could not be told whom to refuse; it is tried again");
+            Refusal::unavailable("nats-server cannot be told whom to refuse now")
+        })?;
+        Ok(Enforced { revoked })
+    }
+
     async fn sign(&self, scope: &TenantScope, body: &[u8]) -> Result<Signed, Refusal> {
         let sign: Sign = Encoding::MessagePack.decode(body)?;
+        self.following.wait_for(sign.position).await?;
         let unreachable = |_| Refusal::unavailable("the log is not reachable");
         let context = jetstream::new(self.client.clone());
         let shards = streams::list_shards(&context).await.map_err(unreachable)?;
@@ -115,6 +215,12 @@ impl Issuer {
         loaded.map_err(|_| Refusal::unavailable("the data keys are not reachable"))?;
         match self.keyring.open_event(shard.number(), &stored) {
             Opened::Event { stored_for: StoredFor::Tenant(owner), record } if owner == *scope => match record.event {
+                // Ended since, or another's: a JWT of it would be refused, and must not be made.
+                Event::CredentialIssued(issued)
+                    if !self.following.ledger().may_sign(scope, &issued.public_key) =>
+                {
+                    Err(missing())
+                }
                 Event::CredentialIssued(issued) => self.sign_issued(scope, &issued).map_err(|error| {
                     tracing::error!(%error, "a credential that the log says was issued could not be signed");
                     Refusal::internal(&record.id.to_string())

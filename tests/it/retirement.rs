@@ -1,8 +1,9 @@
 //! Who was retired stays out: its instance, and every other name under which its credential could call.
 
-use crate::harness::{Deployment, connect, issue};
-use postroad_client::{Check, ClientError, Draft};
+use crate::harness::{Deployment, issue, options};
+use postroad_client::{Check, Client, ClientError, Draft};
 use postroad_protocol::{ErrorCode, InstanceId, Role};
+use std::time::Duration;
 
 fn code(error: &ClientError) -> Option<ErrorCode> {
     match error {
@@ -20,7 +21,9 @@ async fn a_retired_credential_comes_back_under_no_other_instance_name() {
     let alice = deployment.agent("default", "alice", "a").await;
     // A credential that serves any instance, and is retired with its role.
     let creds = issue(&operator, "default", "tau", None).await;
-    let old = connect(&deployment.url, &creds, Some("desk")).await;
+    let quick = options(&deployment.url, &creds).timeout(Duration::from_secs(2));
+    let old = Client::connect(quick.always_fresh().instance("desk".parse().unwrap()));
+    let old = old.await.unwrap();
     alice.send(&Draft::new("tau", "for tau")).await.unwrap();
     assert_eq!(old.check(&Check::default()).await.unwrap().unread_total, 1);
     operator
@@ -42,19 +45,32 @@ async fn a_retired_credential_comes_back_under_no_other_instance_name() {
         "it inherits what nobody read"
     );
     for name in ["desk", "ghost"] {
-        let ghost = connect(&deployment.url, &creds, Some(name)).await;
-        let read = ghost.check(&Check::default()).await.unwrap_err();
-        assert_eq!(
-            code(&read),
-            Some(ErrorCode::PermissionDenied),
-            "{name}: {read:?}"
+        let ghost =
+            Client::connect(options(&deployment.url, &creds).instance(name.parse().unwrap()));
+        let refused = ghost.await.unwrap_err();
+        assert!(
+            matches!(refused, ClientError::Unauthorized { .. }),
+            "{name}: {refused:?}"
         );
-        let sent = ghost.send(&Draft::new("alice", "boo")).await.unwrap_err();
-        assert_eq!(
-            code(&sent),
-            Some(ErrorCode::PermissionDenied),
-            "{name}: {sent:?}"
-        );
+    }
+    // Its standing connection was cut, too.
+    let refused = old.check(&Check::default()).await.unwrap_err();
+    assert!(
+        matches!(refused, ClientError::Unauthorized { .. }),
+        "{refused:?}"
+    );
+    // And behind that wall there is another: whoever got past it would be refused all the same.
+    for name in ["desk", "ghost"] {
+        let args = ["--as", &format!("default/tau/{name}"), "check"];
+        deployment.run(&args).expect(4);
+        let args = [
+            "--as",
+            &format!("default/tau/{name}"),
+            "send",
+            "alice",
+            "boo",
+        ];
+        deployment.run(&args).expect(4);
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::nearest::{hint, nearest};
 use super::roster::{ReaderState, Roster};
-use postroad_protocol::command::IssueCredential;
 use postroad_protocol::error::{ErrorCode, Refusal};
-use postroad_protocol::event::{AgentRetired, CredentialIssued, ReaderRegistered};
-use postroad_protocol::id::{CommandId, InstanceId, Reader, Role, TimeMs};
+use postroad_protocol::event::{AgentRetired, ReaderRegistered};
+use postroad_protocol::id::{CommandId, InstanceId, Reader, Role};
 use postroad_protocol::limits;
+use postroad_protocol::tenancy::Scope;
 
 /// What a calling reader is to the roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +27,16 @@ pub(crate) struct Registration {
     pub(crate) event: ReaderRegistered,
 }
 
-/// Whether `reader` may act, and whether it has to be registered first.
+/// Whether `reader` may act in the scope `asked`, and whether it has to be registered first.
 ///
 /// # Errors
-/// `permission_denied` for one that was retired, `quota_exceeded` for one too many.
-pub(crate) fn standing(roster: &Roster, reader: &Reader) -> Result<Standing, Refusal> {
+/// `permission_denied` for one that was retired, whose credentials were revoked, or none of whose has
+/// the scope; `quota_exceeded` for one too many.
+pub(crate) fn standing(
+    roster: &Roster,
+    reader: &Reader,
+    asked: Scope,
+) -> Result<Standing, Refusal> {
     let Some(member) = roster.live(&reader.role) else {
         return Err(Refusal::new(
             ErrorCode::PermissionDenied,
@@ -53,6 +58,16 @@ pub(crate) fn standing(roster: &Roster, reader: &Reader) -> Result<Standing, Ref
             "ask the operator to issue one for it, or use another instance",
         ));
     }
+    if !member.grants(&reader.instance, retired_at, asked) {
+        return Err(Refusal::new(
+            ErrorCode::PermissionDenied,
+            format!(
+                "no credential that stands gives {reader} the scope `{}`",
+                asked.token()
+            ),
+            "have one issued with that scope: `postroad agent issue --scope`",
+        ));
+    }
     if known == Some(ReaderState::Live) {
         return Ok(Standing::Registered);
     }
@@ -71,7 +86,7 @@ pub(crate) fn standing(roster: &Roster, reader: &Reader) -> Result<Standing, Ref
     Ok(Standing::Registers(Registration { id, event }))
 }
 
-fn too_many_readers(role: &Role) -> Refusal {
+pub(super) fn too_many_readers(role: &Role) -> Refusal {
     Refusal::new(
         ErrorCode::QuotaExceeded,
         format!(
@@ -81,56 +96,6 @@ fn too_many_readers(role: &Role) -> Refusal {
         "retire instances that are gone, or give each a fixed name",
     )
     .at("instanceId")
-}
-
-/// Decides that a credential is issued at `now`.
-///
-/// # Errors
-/// `quota_exceeded`, with the quantity that is full.
-pub(crate) fn issue(
-    roster: &Roster,
-    command: IssueCredential,
-    now: TimeMs,
-) -> Result<CredentialIssued, Refusal> {
-    let member = roster.member(&command.role);
-    if member.is_none() && roster.role_count() >= limits::ROLES_PER_TENANT {
-        return Err(Refusal::new(
-            ErrorCode::QuotaExceeded,
-            format!(
-                "the tenant has {} roles, which is the limit",
-                limits::ROLES_PER_TENANT
-            ),
-            "use a role that exists, with instances, or another tenant",
-        )
-        .at("role"));
-    }
-    if let Some(member) = member {
-        if member.credentials_beside(&command, now) >= limits::CREDENTIALS_PER_ROLE {
-            return Err(Refusal::new(
-                ErrorCode::QuotaExceeded,
-                format!(
-                    "role `{}` has {} live credentials, which is the limit",
-                    command.role,
-                    limits::CREDENTIALS_PER_ROLE
-                ),
-                "retire those that are not used",
-            )
-            .at("role"));
-        }
-        if let Some(instance) = &command.instance
-            && member.reader(instance) != Some(ReaderState::Live)
-            && member.live_readers().count() >= limits::READERS_PER_ROLE
-        {
-            return Err(too_many_readers(&command.role));
-        }
-    }
-    Ok(CredentialIssued {
-        role: command.role,
-        instance: command.instance,
-        scopes: command.scopes,
-        public_key: command.public_key,
-        expires_at: TimeMs(now.0.saturating_add(command.ttl_s.saturating_mul(1_000))),
-    })
 }
 
 /// Decides that a role, or one instance of it, is retired. One that already is may be retired
@@ -174,23 +139,12 @@ pub(crate) fn retire(
 mod tests {
     use super::super::roster::given::*;
     use super::*;
-    use postroad_protocol::event::Event;
-    use postroad_protocol::tenancy::Scope;
+    use postroad_protocol::event::{CredentialIssued, Event};
 
     fn registration(roster: &Roster, who: &Reader) -> Registration {
-        match standing(roster, who).unwrap() {
+        match standing(roster, who, Scope::Own).unwrap() {
             Standing::Registers(registration) => registration,
             Standing::Registered => panic!("{who} is registered already"),
-        }
-    }
-
-    fn wish(name: &str, only: Option<&str>, key: &str) -> IssueCredential {
-        IssueCredential {
-            role: role(name),
-            instance: only.map(instance),
-            public_key: key.into(),
-            scopes: vec![Scope::Own],
-            ttl_s: 60,
         }
     }
 
@@ -202,7 +156,7 @@ mod tests {
         assert_ne!(due.id, registration(&before, &reader("tau", "pi2")).id);
         let after = roster(&[issued("tau", None, "A"), Event::from(due.event)]);
         assert_eq!(
-            standing(&after, &reader("tau", "pi")).unwrap(),
+            standing(&after, &reader("tau", "pi"), Scope::Own).unwrap(),
             Standing::Registered
         );
     }
@@ -214,9 +168,9 @@ mod tests {
             registered("tau", "pi"),
             retired("tau", Some("pi")),
         ];
-        let refusal = standing(&roster(&events), &reader("tau", "pi")).unwrap_err();
+        let refusal = standing(&roster(&events), &reader("tau", "pi"), Scope::Own).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::PermissionDenied);
-        assert!(standing(&roster(&events), &reader("tau", "laptop")).is_ok());
+        assert!(standing(&roster(&events), &reader("tau", "laptop"), Scope::Own).is_ok());
         let first = registration(&roster(&events[..1]), &reader("tau", "pi"));
         events.push(issued("tau", None, "B"));
         let again = registration(&roster(&events), &reader("tau", "pi"));
@@ -226,7 +180,7 @@ mod tests {
         );
         events.push(issued("tau", Some("pi"), "C"));
         assert_eq!(
-            standing(&roster(&events), &reader("tau", "pi")).unwrap(),
+            standing(&roster(&events), &reader("tau", "pi"), Scope::Own).unwrap(),
             Standing::Registered
         );
     }
@@ -234,7 +188,7 @@ mod tests {
     #[test]
     fn a_role_without_credential_may_do_nothing() {
         for events in [vec![], vec![issued("tau", None, "A"), retired("tau", None)]] {
-            let refusal = standing(&roster(&events), &reader("tau", "pi")).unwrap_err();
+            let refusal = standing(&roster(&events), &reader("tau", "pi"), Scope::Own).unwrap_err();
             assert_eq!(refusal.code, ErrorCode::PermissionDenied);
         }
     }
@@ -245,56 +199,39 @@ mod tests {
         events.extend((0..limits::READERS_PER_ROLE).map(|n| registered("tau", &format!("i{n}"))));
         let full = roster(&events);
         assert_eq!(
-            standing(&full, &reader("tau", "one-more"))
+            standing(&full, &reader("tau", "one-more"), Scope::Own)
                 .unwrap_err()
                 .code,
             ErrorCode::QuotaExceeded
         );
-        assert!(standing(&full, &reader("tau", "i0")).is_ok());
-        assert_eq!(
-            issue(&full, wish("tau", Some("one-more"), "B"), TimeMs(5))
-                .unwrap_err()
-                .field
-                .as_deref(),
-            Some("instanceId")
-        );
-        assert!(issue(&full, wish("tau", Some("i0"), "B"), TimeMs(5)).is_ok());
+        assert!(standing(&full, &reader("tau", "i0"), Scope::Own).is_ok());
         events.push(retired("tau", Some("i0")));
-        assert!(standing(&roster(&events), &reader("tau", "one-more")).is_ok());
+        assert!(standing(&roster(&events), &reader("tau", "one-more"), Scope::Own).is_ok());
     }
 
     #[test]
-    fn credentials_and_roles_are_bounded_and_a_retry_at_the_limit_passes() {
-        let many: Vec<_> = (0..limits::CREDENTIALS_PER_ROLE)
-            .map(|n| issued("tau", None, &format!("K{n}")))
-            .collect();
-        let full = roster(&many);
-        assert_eq!(
-            issue(&full, wish("tau", None, "new"), TimeMs(5))
-                .unwrap_err()
-                .code,
-            ErrorCode::QuotaExceeded
-        );
-        assert!(issue(&full, wish("tau", None, "K7"), TimeMs(5)).is_ok());
-        assert!(issue(&full, wish("tau", None, "new"), TimeMs(2_000_000)).is_ok());
-        let roles: Vec<_> = (0..limits::ROLES_PER_TENANT)
-            .map(|n| issued(&format!("r{n}"), None, "K"))
-            .collect();
-        let full = roster(&roles);
-        assert_eq!(
-            issue(&full, wish("new", None, "K"), TimeMs(5))
-                .unwrap_err()
-                .field
-                .as_deref(),
-            Some("role")
-        );
-        assert!(issue(&full, wish("r7", None, "K"), TimeMs(5)).is_ok());
-    }
-
-    #[test]
-    fn a_credential_ends_its_life_after_now() {
-        let issued = issue(&Roster::default(), wish("tau", None, "K"), TimeMs(1_000)).unwrap();
-        assert_eq!(issued.expires_at, TimeMs(61_000));
+    fn a_scope_is_had_by_a_credential_that_serves_the_instance() {
+        let with = |bound, key: &str, scopes: &[Scope]| match issued("tau", bound, key) {
+            Event::CredentialIssued(data) => Event::from(CredentialIssued {
+                scopes: scopes.to_vec(),
+                ..data
+            }),
+            _ => unreachable!(),
+        };
+        let events = [
+            with(None, "A", &[Scope::Own, Scope::Messages]),
+            with(Some("pi"), "B", &[Scope::Own, Scope::Admin]),
+        ];
+        let both = roster(&events);
+        let allows = |roster: &Roster, name: &str, asked| {
+            standing(roster, &reader("tau", name), asked).is_ok()
+        };
+        assert!(allows(&both, "pi", Scope::Admin) && allows(&both, "pi", Scope::Messages));
+        assert!(allows(&both, "mac", Scope::Messages) && !allows(&both, "mac", Scope::Admin));
+        assert!(!allows(&both, "pi", Scope::Audit) && allows(&both, "mac", Scope::Own));
+        let [wide, bound] = events;
+        let after = roster(&[wide, bound, revoked("tau", &["B"])]);
+        assert!(!allows(&after, "pi", Scope::Admin) && allows(&after, "pi", Scope::Messages));
     }
 
     #[test]

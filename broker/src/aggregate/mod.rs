@@ -4,13 +4,17 @@
 //! | module | owns |
 //! |---|---|
 //! | [`roster`] | the fold: roles, credentials and readers of one tenant |
-//! | [`agent`] | deciding issues, retirements and registrations |
+//! | [`agent`] | deciding who may act, registrations and retirements |
+//! | [`credential`] | deciding what is issued, renewed and revoked |
+//! | [`member`] | the fold of one role |
 //! | [`message`] | deciding a send: whom it reaches, or why not |
 //! | [`tenant`] | deciding a creation, and what damage is given up |
 //! | [`nearest`] | known names that resemble an unknown one |
 //! | [`repeat`] | whether a stored event is what a repeated command asks for |
 
 pub(crate) mod agent;
+pub(crate) mod credential;
+pub(crate) mod member;
 pub(crate) mod message;
 pub(crate) mod nearest;
 pub(crate) mod repeat;

@@ -39,6 +39,10 @@ pub(crate) fn is_repeat(stored: Taken<'_>, asked: Taken<'_>) -> bool {
         (Event::DamageAccepted(first), Event::DamageAccepted(second)) => {
             covers(&second.ranges, &first.ranges)
         }
+        // Which credentials stood is for the roster to say, and the first attempt has ended them.
+        (Event::CredentialRevoked(first), Event::CredentialRevoked(second)) => {
+            first.role == second.role
+        }
         (first, second) => first == second,
     }
 }

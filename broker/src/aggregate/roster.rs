@@ -1,10 +1,11 @@
 //! The roster of one tenant: which roles there are, who holds credentials for them and which
 //! instances read. Owns the fold; never decides.
 
-use postroad_protocol::command::IssueCredential;
+use super::member::Member;
+pub(crate) use super::member::ReaderState;
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::{CredentialIssued, Event, EventKey};
-use postroad_protocol::id::{InstanceId, Reader, Role, TimeMs};
+use postroad_protocol::event::{Event, EventKey};
+use postroad_protocol::id::{Reader, Role, TimeMs};
 use std::collections::BTreeMap;
 
 /// One tenant's roster, as far as its log was folded.
@@ -27,38 +28,6 @@ pub(crate) struct Creation {
     pub(crate) sequence: u64,
 }
 
-/// One role.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Member {
-    credentials: Vec<Credential>,
-    /// What expired without being retired: for which instance, and when one was last issued. It keeps
-    /// the role's mail coming, since it may be renewed; all that is forgotten is how many there were.
-    lapsed: BTreeMap<Option<InstanceId>, u64>,
-    readers: BTreeMap<InstanceId, ReaderState>,
-}
-
-/// A credential that was issued and neither retired nor found expired.
-#[derive(Clone, Debug)]
-struct Credential {
-    public_key: Box<str>,
-    instance: Option<InstanceId>,
-    expires_at: TimeMs,
-    /// Sequence of its event.
-    issued: u64,
-}
-
-/// Whether a reader takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReaderState {
-    /// Gets receipts.
-    Live,
-    /// Ended by the retirement at this sequence.
-    Retired {
-        /// Sequence of the retirement.
-        at: u64,
-    },
-}
-
 impl Roster {
     /// Takes in what was stored at `sequence`. Events that are not about the roster change nothing.
     pub(crate) fn apply(&mut self, sequence: u64, record: &Record) {
@@ -74,12 +43,13 @@ impl Roster {
                 member.issue(sequence, record.time, data);
             }),
             Event::AgentRetired(data) => self.change(&data.role, |member| {
-                member.retire(sequence, data.instance.as_ref());
+                member.retire(sequence, record.time, data.instance.as_ref());
+            }),
+            Event::CredentialRevoked(data) => self.change(&data.role, |member| {
+                member.revoke(record.time, &data.public_keys);
             }),
             Event::ReaderRegistered(data) => self.change(&data.reader.role, |member| {
-                member
-                    .readers
-                    .insert(data.reader.instance.clone(), ReaderState::Live);
+                member.register(data.reader.instance.clone());
             }),
             _ => {}
         }
@@ -113,6 +83,18 @@ impl Roster {
         self.roles.len()
     }
 
+    /// The role whose credential `public_key` is or was, and that credential, until it expires.
+    pub(crate) fn holder(&self, public_key: &str) -> Option<(&Role, &Member)> {
+        let mut roles = self.roles.iter();
+        roles.find(|(_, member)| member.knows_key(public_key))
+    }
+
+    /// Revoked keys whose credentials have not expired at `now`.
+    pub(crate) fn revoked(&self, now: TimeMs) -> usize {
+        let members = self.roles.values();
+        members.map(|member| member.revoked_keys(now).count()).sum()
+    }
+
     /// Readers that a broadcast of nobody in particular is meant for.
     pub(crate) fn broadcast_slots(&self) -> u64 {
         self.broadcast_slots
@@ -131,115 +113,15 @@ impl Roster {
     }
 }
 
-impl Member {
-    /// Whether a credential of it was issued and not retired. One that merely expired keeps the
-    /// role's mail coming: it may be renewed.
-    pub(crate) fn is_live(&self) -> bool {
-        !self.credentials.is_empty() || !self.lapsed.is_empty()
-    }
-
-    /// The state of a reader that ever registered.
-    pub(crate) fn reader(&self, instance: &InstanceId) -> Option<ReaderState> {
-        self.readers.get(instance).copied()
-    }
-
-    /// Instances that get receipts, in order of name.
-    pub(crate) fn live_readers(&self) -> impl Iterator<Item = &InstanceId> {
-        self.readers
-            .iter()
-            .filter(|(_, state)| **state == ReaderState::Live)
-            .map(|(instance, _)| instance)
-    }
-
-    /// Whether a credential is bound to `instance`, or a reader of that name ever registered.
-    pub(crate) fn knows_instance(&self, instance: &InstanceId) -> bool {
-        let mut bound = self.served().map(|(bound, _)| bound);
-        self.readers.contains_key(instance) || bound.any(|bound| bound == Some(instance))
-    }
-
-    /// Whether a credential that serves `instance` was issued after `sequence`.
-    pub(crate) fn serves_since(&self, instance: &InstanceId, sequence: u64) -> bool {
-        self.served()
-            .any(|(bound, issued)| issued > sequence && bound.is_none_or(|bound| bound == instance))
-    }
-
-    /// Of every credential that was not retired: the instance it is bound to, and when it was issued.
-    fn served(&self) -> impl Iterator<Item = (Option<&InstanceId>, u64)> {
-        let held = self.credentials.iter();
-        held.map(|held| (held.instance.as_ref(), held.issued))
-            .chain(self.lapsed.iter().map(|(bound, at)| (bound.as_ref(), *at)))
-    }
-
-    /// Credentials that are valid at `now`, not counting the one that `renewal` would replace.
-    pub(crate) fn credentials_beside(&self, renewal: &IssueCredential, now: TimeMs) -> usize {
-        self.credentials
-            .iter()
-            .filter(|held| held.expires_at > now)
-            .filter(|held| {
-                *held.public_key != *renewal.public_key || held.instance != renewal.instance
-            })
-            .count()
-    }
-
-    /// Readers that a message to the role is meant for; one without a reader yet counts as one.
-    fn slots(&self) -> u64 {
-        if self.is_live() {
-            (self.live_readers().count() as u64).max(1)
-        } else {
-            0
-        }
-    }
-
-    fn issue(&mut self, sequence: u64, time: TimeMs, data: &CredentialIssued) {
-        // Renewing replaces; what has expired is folded together here, so the list stays bounded.
-        let lapsed = &mut self.lapsed;
-        self.credentials.retain(|held| {
-            // The same key for another instance is another credential: both of their JWTs stand.
-            let renewed = *held.public_key == *data.public_key && held.instance == data.instance;
-            if !renewed && held.expires_at <= time {
-                let last = lapsed.entry(held.instance.clone()).or_default();
-                *last = held.issued.max(*last);
-            }
-            !renewed && held.expires_at > time
-        });
-        self.credentials.push(Credential {
-            public_key: data.public_key.as_str().into(),
-            instance: data.instance.clone(),
-            expires_at: data.expires_at,
-            issued: sequence,
-        });
-        if let Some(instance) = &data.instance {
-            self.readers.insert(instance.clone(), ReaderState::Live);
-        }
-    }
-
-    fn retire(&mut self, sequence: u64, instance: Option<&InstanceId>) {
-        let retired = ReaderState::Retired { at: sequence };
-        match instance {
-            None => {
-                self.credentials.clear();
-                self.lapsed.clear();
-                self.readers.values_mut().for_each(|state| *state = retired);
-            }
-            Some(instance) => {
-                self.credentials
-                    .retain(|held| held.instance.as_ref() != Some(instance));
-                self.lapsed.remove(&Some(instance.clone()));
-                if let Some(state) = self.readers.get_mut(instance) {
-                    *state = retired;
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod given {
     //! Rosters for tests, told as the events that made them.
 
     use super::*;
-    use postroad_protocol::event::{Actor, AgentRetired, ReaderRegistered, TenantCreated};
-    use postroad_protocol::id::{CommandId, TenantId};
+    use postroad_protocol::event::{
+        Actor, AgentRetired, CredentialIssued, CredentialRevoked, ReaderRegistered, TenantCreated,
+    };
+    use postroad_protocol::id::{CommandId, InstanceId, TenantId};
     use postroad_protocol::subject::{RequestKind, Subjects};
     use postroad_protocol::tenancy::{Admission, Scope, TenantScope};
 
@@ -278,17 +160,6 @@ pub(crate) mod given {
         })
     }
 
-    /// A command that would replace the credential for `public_key` that is bound to no instance.
-    pub(crate) fn renewal(public_key: &str) -> IssueCredential {
-        IssueCredential {
-            role: role("tau"),
-            instance: None,
-            public_key: public_key.into(),
-            scopes: vec![Scope::Own],
-            ttl_s: 1,
-        }
-    }
-
     pub(crate) fn registered(role_name: &str, instance_name: &str) -> Event {
         Event::from(ReaderRegistered {
             reader: reader(role_name, instance_name),
@@ -299,6 +170,13 @@ pub(crate) mod given {
         Event::from(AgentRetired {
             role: role(role_name),
             instance: only.map(instance),
+        })
+    }
+
+    pub(crate) fn revoked(role_name: &str, keys: &[&str]) -> Event {
+        Event::from(CredentialRevoked {
+            role: role(role_name),
+            public_keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         })
     }
 
@@ -389,10 +267,10 @@ mod tests {
         let late = TimeMs(2_000_000);
         roster.change(&role("tau"), |member| member.issue(2, late, &bound));
         roster.change(&role("tau"), |member| {
-            member.retire(3, Some(&instance("pi")));
+            member.retire(3, late, Some(&instance("pi")));
         });
         assert!(roster.live(&role("tau")).is_some());
-        roster.change(&role("tau"), |member| member.retire(4, None));
+        roster.change(&role("tau"), |member| member.retire(4, late, None));
         assert!(roster.live(&role("tau")).is_none());
     }
 
@@ -400,16 +278,10 @@ mod tests {
     fn a_renewed_key_is_held_once_and_expired_ones_are_folded_together() {
         let mut roster = roster(&[issued("tau", None, "A"), issued("tau", None, "A")]);
         let member = |roster: &Roster| roster.member(&role("tau")).unwrap().clone();
+        assert_eq!(member(&roster).credentials_beside("A", TimeMs(5)), 0);
+        assert_eq!(member(&roster).credentials_beside("B", TimeMs(5)), 1);
         assert_eq!(
-            member(&roster).credentials_beside(&renewal("A"), TimeMs(5)),
-            0
-        );
-        assert_eq!(
-            member(&roster).credentials_beside(&renewal("B"), TimeMs(5)),
-            1
-        );
-        assert_eq!(
-            member(&roster).credentials_beside(&renewal("B"), TimeMs(1_000_000)),
+            member(&roster).credentials_beside("B", TimeMs(1_000_000)),
             0
         );
         let Event::CredentialIssued(later) = issued("tau", None, "C") else {
@@ -418,7 +290,7 @@ mod tests {
         roster.change(&role("tau"), |member| {
             member.issue(9, TimeMs(2_000_000), &later);
         });
-        assert_eq!(member(&roster).credentials.len(), 1);
+        assert_eq!(member(&roster).valid_keys(None, TimeMs(0)).count(), 1);
     }
 
     #[test]

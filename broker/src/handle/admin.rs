@@ -1,17 +1,15 @@
-//! What only the operator does: tenants, credentials, retirements, damage. Each waits until its
-//! event is folded, so that the next command already sees it.
+//! What only the operator does: tenants and damage. Each waits until its event is folded, so that the
+//! next command already sees it.
 
 use super::{ATTEMPTS, Handler, Request};
-use crate::aggregate::agent::{issue, retire};
 use crate::aggregate::tenant::{Creating, accept_damage, choose_shard, create, exists};
 use crate::answer::Answer;
 use crate::error::{AppendError, no_tenant};
-use crate::event_log::{Appended, Draft};
+use crate::event_log::Draft;
 use postroad_log::{Home, Opened};
-use postroad_protocol::command::{Done, IssueCredential, Issued, TenantMade};
+use postroad_protocol::command::{Done, TenantMade};
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::{Actor, Event, EventKey};
-use postroad_protocol::id::{InstanceId, Role};
 use postroad_protocol::limits::{DAMAGE_MAX_EVENTS, TENANTS_MAX};
 use postroad_protocol::subject::{AggregateKey, Owner};
 use postroad_protocol::tenancy::TenantScope;
@@ -96,85 +94,6 @@ impl Handler {
         })?;
         self.open_shard(home.shard).await?;
         Ok(home)
-    }
-
-    pub(super) async fn issue_credential(
-        &self,
-        request: &Request,
-        command: IssueCredential,
-    ) -> Result<Answer, Refusal> {
-        let scope = request.context.scope()?;
-        let role = command.role.clone();
-        let decide = || {
-            self.directory
-                .with(scope, |roster| issue(roster, command.clone(), request.time))
-        };
-        let appended = self.change_roster(request, scope, role, decide).await?;
-        let Event::CredentialIssued(issued) = &*appended.event else {
-            return Err(AppendError::Conflict.refusal("commandId"));
-        };
-        Ok(Answer::Issued(Issued {
-            jwt: self
-                .ask
-                .sign(scope, appended.position)
-                .await
-                .map_err(stored)?,
-            expires_at: issued.expires_at,
-            position: appended.position,
-        }))
-    }
-
-    pub(super) async fn retire_agent(
-        &self,
-        request: &Request,
-        role: &Role,
-        instance: Option<&InstanceId>,
-    ) -> Result<Answer, Refusal> {
-        let scope = request.context.scope()?;
-        let decide = || {
-            self.directory
-                .with(scope, |roster| retire(roster, role, instance))
-        };
-        let appended = self
-            .change_roster(request, scope, role.clone(), decide)
-            .await?;
-        Ok(Answer::Done(Done {
-            position: appended.position,
-        }))
-    }
-
-    /// Decides over a role on what the log holds of it now, appends, and waits until it is folded.
-    async fn change_roster<E: Into<Event>>(
-        &self,
-        request: &Request,
-        scope: &TenantScope,
-        role: Role,
-        decide: impl Fn() -> Result<E, Refusal>,
-    ) -> Result<Appended, Refusal> {
-        let by = Actor::Operator(request.context.require_operator()?.clone());
-        let shard = self.home(scope).await?;
-        let aggregate = AggregateKey::Agent(role);
-        for _ in 0..ATTEMPTS {
-            let last = self.directory.catch_up(scope, shard, &aggregate).await?;
-            let mut draft = draft(request, Some(scope), shard, by.clone(), decide()?);
-            if let Some(appended) = self.first_attempt(&draft, "commandId").await? {
-                return Ok(appended);
-            }
-            // What was decided holds only while nobody else has changed the role.
-            draft.expected_last = Some(last);
-            match self.append(draft).await {
-                Ok(appended) => {
-                    self.directory
-                        .wait_for(appended.position)
-                        .await
-                        .map_err(stored)?;
-                    return Ok(appended);
-                }
-                Err(AppendError::Superseded) => {}
-                Err(error) => return Err(error.refusal("commandId")),
-            }
-        }
-        Err(AppendError::Superseded.refusal("commandId"))
     }
 
     pub(super) async fn accept_damage(
@@ -289,7 +208,7 @@ fn too_much_damage() -> Refusal {
 
 /// What went wrong after the event was stored leaves the outcome open to the caller: a retry under the
 /// same id finds it.
-fn stored(refusal: Refusal) -> Refusal {
+pub(super) fn stored(refusal: Refusal) -> Refusal {
     if !refusal.code.is_retryable() {
         return refusal;
     }
@@ -301,7 +220,7 @@ fn stored(refusal: Refusal) -> Refusal {
     .retry_after_ms(refusal.retry_after_ms.unwrap_or(500))
 }
 
-fn draft(
+pub(super) fn draft(
     request: &Request,
     owner: Option<&TenantScope>,
     shard: u16,

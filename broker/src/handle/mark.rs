@@ -21,7 +21,7 @@ impl Handler {
         let scope = request.context.scope()?;
         let reader = request.context.reader()?;
         let shard = self.home(scope).await?;
-        self.ensure_reader(scope, shard, reader, request.time)
+        self.ensure_reader(scope, shard, reader, request.asked, request.time)
             .await?;
         let targets = command.targets;
         let ask = |currency| {

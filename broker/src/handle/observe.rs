@@ -9,7 +9,7 @@ use postroad_protocol::id::{CommandId, Reader, TimeMs};
 use postroad_protocol::limits::DELIVERED_MAX_IDS;
 use postroad_protocol::position::Position;
 use postroad_protocol::service::{Observation, Observed};
-use postroad_protocol::tenancy::TenantScope;
+use postroad_protocol::tenancy::{Scope, TenantScope};
 use std::sync::Arc;
 
 impl Handler {
@@ -26,7 +26,8 @@ impl Handler {
         let shard = self.home(scope).await?;
         let (id, by, event) = match observation {
             Observation::FirstCall { reader } => {
-                self.ensure_reader(scope, shard, &reader, time).await?;
+                self.ensure_reader(scope, shard, &reader, Scope::Own, time)
+                    .await?;
                 // Wherever it is stored, it is not behind what is folded.
                 let position = self.directory.position(shard);
                 return position

@@ -12,7 +12,7 @@ use postroad_protocol::error::Refusal;
 use postroad_protocol::event::{Actor, Event, MessageSent, SummarySet};
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
 use postroad_protocol::subject::AggregateKey;
-use postroad_protocol::tenancy::TenantScope;
+use postroad_protocol::tenancy::{Scope, TenantScope};
 use std::sync::Arc;
 
 /// A command of an agent that is stored in the order in which it came. Its event follows from the
@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub(crate) struct Ordered {
     pub(crate) scope: TenantScope,
     pub(crate) reader: Reader,
+    asked: Scope,
     id: CommandId,
     time: TimeMs,
     traceparent: Option<Box<str>>,
@@ -89,6 +90,7 @@ impl Request {
         Ok(Ok(Ordered {
             scope: self.context.scope()?.clone(),
             reader: self.context.reader()?.clone(),
+            asked: self.asked,
             id: self.id,
             time: self.time,
             traceparent: self.context.traceparent().map(Into::into),
@@ -143,7 +145,7 @@ impl Handler {
         let home = self.keyring.home(request.scope.owner())?;
         self.log.is_open(home.shard).then_some(())?;
         let audience = self.directory.with(&request.scope, |roster| {
-            let standing = standing(roster, &request.reader).ok()?;
+            let standing = standing(roster, &request.reader, request.asked).ok()?;
             (standing == Standing::Registered).then_some(())?;
             match request.message() {
                 Some(message) if message.reply_to.is_some() => None,
@@ -165,7 +167,8 @@ impl Handler {
     /// The refusal.
     pub(crate) async fn decide_in_order(&self, request: &Ordered) -> Result<Decision, Refusal> {
         let shard = self.home(&request.scope).await?;
-        self.ensure_reader(&request.scope, shard, &request.reader, request.time)
+        let (scope, reader) = (&request.scope, &request.reader);
+        self.ensure_reader(scope, shard, reader, request.asked, request.time)
             .await?;
         let draft = request.draft(shard);
         let stored = |appended, audience| Decision {

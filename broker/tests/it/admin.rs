@@ -1,6 +1,6 @@
 //! What operators do: tenants, credentials, damage; retries and conflicts of each.
 
-use crate::harness::{Caller, PUBLIC_KEY, Town, sequence};
+use crate::harness::{Caller, Town, public_key, sequence};
 use futures_util::future::join_all;
 use postroad_broker::Durability;
 use postroad_protocol::ErrorCode;
@@ -62,7 +62,8 @@ async fn an_issue_that_is_repeated_is_the_same_credential() {
     let town = Town::new(Durability::PowerSafe).await;
     town.tenant("acme", &[]).await;
     let id = CommandId::generate().to_string();
-    let body = json!({"role": "tau", "publicKey": PUBLIC_KEY, "commandId": id});
+    let key = public_key();
+    let body = json!({"role": "tau", "publicKey": key, "commandId": id});
     let issue = || {
         town.operator
             .command("acme", "admin.issue_credential", &body)
@@ -75,7 +76,7 @@ async fn an_issue_that_is_repeated_is_the_same_credential() {
         tokio::task::yield_now().await;
     }
     assert_eq!(issue().await.unwrap(), first);
-    let other = json!({"role": "tau", "publicKey": PUBLIC_KEY, "commandId": id, "ttlS": 60});
+    let other = json!({"role": "tau", "publicKey": key, "commandId": id, "ttlS": 60});
     let refusal = town
         .operator
         .command("acme", "admin.issue_credential", &other)
@@ -99,7 +100,7 @@ async fn what_does_not_exist_is_not_found() {
             .unwrap_err();
         (refusal.code, refusal.field.unwrap())
     };
-    let credential = json!({"role": "tau", "publicKey": PUBLIC_KEY});
+    let credential = json!({"role": "tau", "publicKey": public_key()});
     assert_eq!(
         ask("nobody", "admin.issue_credential", credential).await,
         (ErrorCode::NotFound, "tenantId".into())

@@ -8,7 +8,9 @@ use super::marks::Via;
 use super::table::{Row, Table, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::{CredentialIssued, DamageAccepted, Event, EventKey, MessagesRead};
+use postroad_protocol::event::{
+    CredentialIssued, CredentialRevoked, DamageAccepted, Event, EventKey, MessagesRead,
+};
 use postroad_protocol::id::{Reader, TimeMs};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
@@ -62,6 +64,13 @@ pub(crate) fn content_of(record: &Record, scratch: &mut Vec<u8>) -> u64 {
             MessagesRead {
                 reader: data.reader.clone(),
                 messages: Vec::new(),
+            }
+            .into(),
+        ),
+        Event::CredentialRevoked(data) => Some(
+            CredentialRevoked {
+                role: data.role.clone(),
+                public_keys: Vec::new(),
             }
             .into(),
         ),

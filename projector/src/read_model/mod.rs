@@ -60,6 +60,7 @@ pub(crate) fn fold(
         Event::MessagesDelivered(data) => rows.messages_delivered(time, data),
         Event::CredentialIssued(data) => rows.credential_issued(time, data),
         Event::AgentRetired(data) => rows.agent_retired(data),
+        Event::CredentialRevoked(data) => rows.credential_revoked(data),
         Event::ReaderRegistered(data) => rows.reader_registered(time, data),
         Event::SummarySet(data) => rows.summary_set(time, data),
         Event::TenantCreated(data) => rows.tenant_created(time, data),

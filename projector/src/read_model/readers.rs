@@ -96,7 +96,8 @@ impl Standing {
 pub enum ReaderState {
     /// It gets receipts.
     Registered,
-    /// It was retired, or its role was; what it got before is kept.
+    /// It was retired, or its role was, or no credential of the role stands any more; what it got
+    /// before is kept.
     Retired,
     /// It never registered.
     Unknown,
@@ -266,7 +267,7 @@ impl TenantReader<'_> {
         let role = self.get::<RoleRow>(&reader.role)?;
         Ok(match row.filter(ReaderRow::is_known) {
             None => ReaderState::Unknown,
-            Some(row) if row.live && role.is_some_and(|role| role.is_live()) => {
+            Some(row) if row.live && role.is_some_and(|role| role.is_served()) => {
                 ReaderState::Registered
             }
             Some(_) => ReaderState::Retired,

@@ -8,7 +8,9 @@ use super::lanes::Lane;
 use super::readers::ReaderRow;
 use super::table::{Listed, PageOf, Row, Table, TenantReader};
 use crate::store::StoreError;
-use postroad_protocol::event::{AgentRetired, CredentialIssued, ReaderRegistered, SummarySet};
+use postroad_protocol::event::{
+    AgentRetired, CredentialIssued, CredentialRevoked, ReaderRegistered, SummarySet,
+};
 use postroad_protocol::id::{InstanceId, Reader, Role, TimeMs};
 use postroad_protocol::query::{Agent, AgentKind};
 use postroad_protocol::tenancy::Scope;
@@ -23,6 +25,10 @@ pub(crate) struct RoleRow {
     pub(super) broadcast_end: Option<u64>,
     /// Credentials that were not retired.
     credentials: u64,
+    /// Those of them that were not revoked: they serve the role's instances.
+    standing: u64,
+    /// What those may touch, all together: a bit for each place in [`Scope::ALL`].
+    scopes: u8,
     /// Readers that were not retired.
     pub(super) readers: u64,
 }
@@ -43,6 +49,22 @@ impl RoleRow {
     pub(super) fn is_live(&self) -> bool {
         self.credentials > 0
     }
+
+    /// Whether a credential of it stands: revoked ones keep its mail coming and serve nobody.
+    pub(super) fn is_served(&self) -> bool {
+        self.standing > 0
+    }
+
+    /// Whether a credential that stands gives the scope to one of its instances.
+    fn grants(&self, scope: Scope) -> bool {
+        scope == Scope::Own || self.scopes & bits(&[scope]) != 0
+    }
+}
+
+fn bits(scopes: &[Scope]) -> u8 {
+    let places = Scope::ALL.iter().enumerate();
+    let had = places.filter(|(_, scope)| scopes.contains(scope));
+    had.fold(0, |bits, (place, _)| bits | 1 << place)
 }
 
 /// A credential. A renewal for the same key and instance replaces it.
@@ -52,6 +74,13 @@ pub(super) struct CredentialRow {
     issued_at: TimeMs,
     expires_at: TimeMs,
     retired: bool,
+    revoked: bool,
+}
+
+impl CredentialRow {
+    fn stands(&self) -> bool {
+        !self.retired && !self.revoked
+    }
 }
 
 impl Row for CredentialRow {
@@ -107,18 +136,23 @@ impl TenantWriter<'_, '_> {
             public_key: data.public_key.clone(),
         };
         let before = self.get::<CredentialRow>(&key)?;
-        let is_more = before.is_none_or(|before| before.retired);
+        let is_more = before.as_ref().is_none_or(|before| before.retired);
+        let stands_anew = before.is_none_or(|before| !before.stands());
         let role = self
             .edit::<RoleRow>(&data.role)?
             .get_or_insert_with(|| RoleRow {
                 broadcast_start,
                 broadcast_end: None,
                 credentials: 0,
+                standing: 0,
+                scopes: 0,
                 readers: 0,
             });
         let comes = !role.is_live();
         role.broadcast_end = None;
         role.credentials += u64::from(is_more);
+        role.standing += u64::from(stands_anew);
+        role.scopes |= bits(&data.scopes);
         if comes {
             self.tenant_row()?.roles += 1;
         }
@@ -127,6 +161,7 @@ impl TenantWriter<'_, '_> {
             issued_at: time,
             expires_at: data.expires_at,
             retired: false,
+            revoked: false,
         };
         self.put(&key, &row)?;
         if let Some(instance) = &data.instance {
@@ -171,6 +206,7 @@ impl TenantWriter<'_, '_> {
                 self.end_reader(&reader)?;
             }
         }
+        self.count_standing(&data.role)?;
         let broadcast_end = self.lane_count(&Lane::Broadcast)?;
         if let Some(role) = self.edit::<RoleRow>(&data.role)? {
             role.credentials -= gone;
@@ -178,6 +214,38 @@ impl TenantWriter<'_, '_> {
                 role.broadcast_end = Some(broadcast_end);
                 self.tenant_row()?.roles -= 1;
             }
+        }
+        Ok(())
+    }
+
+    /// Ends credentials. Their role keeps its mail, since another may take their place.
+    pub(super) fn credential_revoked(&mut self, data: &CredentialRevoked) -> Result<(), FoldError> {
+        if self.see::<RoleRow>(&data.role)?.is_none() {
+            return Err(Refused::UnknownRole.into());
+        }
+        for key in self.keys::<CredentialRow>(&data.role)? {
+            if let Some(row) = self.get::<CredentialRow>(&key)?
+                && data.public_keys.contains(&key.public_key)
+            {
+                let revoked = true;
+                self.put(&key, &CredentialRow { revoked, ..row })?;
+            }
+        }
+        Ok(self.count_standing(&data.role)?)
+    }
+
+    /// Counts the credentials of a role that stand, after some of them ended.
+    fn count_standing(&mut self, role: &Role) -> Result<(), StoreError> {
+        let (mut standing, mut scopes) = (0, 0);
+        for key in self.keys::<CredentialRow>(role)? {
+            let row = self.get::<CredentialRow>(&key)?;
+            if let Some(row) = row.filter(CredentialRow::stands) {
+                standing += 1;
+                scopes |= bits(&row.scopes);
+            }
+        }
+        if let Some(role) = self.edit::<RoleRow>(role)? {
+            (role.standing, role.scopes) = (standing, scopes);
         }
         Ok(())
     }
@@ -218,6 +286,12 @@ const CREDENTIAL: u8 = b'c';
 const READER: u8 = b'r';
 
 impl TenantReader<'_> {
+    /// Whether a credential of `role` that stands has `scope`.
+    pub fn role_grants(&self, role: &Role, scope: Scope) -> Result<bool, StoreError> {
+        let row = self.get::<RoleRow>(role)?;
+        Ok(row.is_some_and(|row| row.grants(scope)))
+    }
+
     /// Every credential and reader, retired ones too, in order of role.
     pub fn roster(&self, page: PageOf<'_>) -> Result<Listed<Agent>, StoreError> {
         let mut place = page.after.unwrap_or_default();
@@ -275,6 +349,7 @@ fn credential(key: CredentialKey, row: CredentialRow) -> Agent {
         since: row.issued_at,
         expires_at: Some(row.expires_at),
         retired: row.retired,
+        revoked: row.revoked,
     }
 }
 
@@ -288,6 +363,7 @@ fn reader(key: Reader, row: &ReaderRow) -> Agent {
         since: row.registered_at,
         expires_at: None,
         retired: !row.live,
+        revoked: false,
     }
 }
 

@@ -67,3 +67,13 @@ pub struct Issued {
     /// Where the issue is stored.
     pub position: Position,
 }
+
+/// Answer of `revoke_credential` and `end_credential`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revoked {
+    /// The keys that have no credential any more.
+    pub public_keys: Vec<String>,
+    /// Where it is stored.
+    pub position: Position,
+}

@@ -11,12 +11,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod answer;
+mod credential;
 mod read;
 mod receipt;
 pub mod wire;
 
-pub use answer::{Done, Issued, Marked, Sent, TenantMade};
-use read::{identify, read_instance, read_issue, read_mark, read_send, read_summary};
+pub use answer::{Done, Issued, Marked, Revoked, Sent, TenantMade};
+pub use credential::no_such_credential;
+use credential::read_issue;
+use read::{identify, read_instance, read_mark, read_send, read_summary};
 
 pub use read::read_claims;
 pub use receipt::{parse_receipt_id, receipt_id};
@@ -55,6 +58,12 @@ pub enum Command {
         /// First and last sequence.
         range: (u64, u64),
     },
+    /// End credentials before their time.
+    RevokeCredential(RevokeCredential),
+    /// Have one's own credential signed anew, or one for another key of one's own.
+    RenewCredential(RenewCredential),
+    /// End a credential of one's own.
+    EndCredential(Possessed),
 }
 
 /// A checked `send_message`.
@@ -116,6 +125,40 @@ pub struct IssueCredential {
     pub ttl_s: u64,
 }
 
+/// Whose credentials a checked `revoke_credential` ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RevokeCredential {
+    /// The one for this key.
+    Key(String),
+    /// Every one of the role, or those bound to one of its instances.
+    Of {
+        /// The role.
+        role: Role,
+        /// Only this instance.
+        instance: Option<InstanceId>,
+    },
+}
+
+/// A public key, and the proof that the caller holds its seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Possessed {
+    /// The public user nkey.
+    pub public_key: String,
+    /// What [`crate::possession::prove`] signed.
+    pub proof: String,
+}
+
+/// A checked `renew_credential`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenewCredential {
+    /// The credential that the caller has.
+    pub held: Possessed,
+    /// The key that the new one is for; without one, the same.
+    pub new_public_key: Option<String>,
+    /// Life in seconds; without one, as long as the former's.
+    pub ttl_s: Option<u64>,
+}
+
 /// A command with the id under which a retry is recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identified {
@@ -174,6 +217,9 @@ impl Command {
                 };
                 identify(wire.command_id.as_deref(), "commandId", command)
             }
+            (Scope::Admin, "revoke_credential") => credential::read_revoke(&encoding.decode(body)?),
+            (Scope::Own, "renew_credential") => credential::read_renew(&encoding.decode(body)?),
+            (Scope::Own, "end_credential") => credential::read_end(&encoding.decode(body)?),
             _ => Err(unknown_verb()),
         }
     }

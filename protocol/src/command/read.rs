@@ -1,13 +1,13 @@
 //! Reads each command's body, field by field; the only place where a command's fields are checked.
 
-use super::{Command, Identified, IssueCredential, MarkAsRead, MarkTarget, SendMessage, wire};
+use super::{Command, Identified, MarkAsRead, MarkTarget, SendMessage, wire};
 use crate::body::Encoding;
 use crate::channel::Channel;
 use crate::error::{ErrorCode, Refusal};
 use crate::event::Priority;
-use crate::id::{CommandId, InstanceId, Role};
+use crate::id::{CommandId, InstanceId};
 use crate::limits;
-use crate::tenancy::{Claims, Scope};
+use crate::tenancy::Claims;
 use std::collections::BTreeMap;
 
 pub(super) fn identify(
@@ -223,64 +223,6 @@ pub(super) fn read_summary(wire: wire::SetSummary) -> Result<Identified, Refusal
     )
 }
 
-pub(super) fn read_issue(wire: &wire::IssueCredential) -> Result<Identified, Refusal> {
-    let role = Role::parse(&wire.role).map_err(|error| error.at("role"))?;
-    let instance = read_instance(wire.instance_id.as_deref())?;
-    let is_key = wire.public_key.len() == 56
-        && wire.public_key.starts_with('U')
-        && wire
-            .public_key
-            .bytes()
-            .all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b));
-    if !is_key {
-        return Err(Refusal::invalid(
-            "publicKey",
-            "this is no public user nkey",
-            "give the 56 characters that begin with U",
-        ));
-    }
-    let mut scopes = match &wire.scopes {
-        None => Scope::AGENT_DEFAULT.to_vec(),
-        Some(texts) => texts
-            .iter()
-            .map(|text| {
-                Scope::parse(text).ok_or_else(|| {
-                    Refusal::invalid(
-                        "scopes",
-                        "there is no such scope",
-                        "use messages, memory, tasks, audit or admin",
-                    )
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?,
-    };
-    scopes.push(Scope::Own);
-    scopes.sort_by_key(|scope| Scope::ALL.iter().position(|known| known == scope));
-    scopes.dedup();
-    let longest = 365 * 24 * 3600;
-    let ttl_s = match wire.ttl_s {
-        None => limits::CREDENTIAL_TTL_S,
-        Some(seconds) => u64::try_from(seconds)
-            .ok()
-            .filter(|s| (1..=longest).contains(s))
-            .ok_or_else(|| {
-                Refusal::invalid(
-                    "ttlS",
-                    "a credential lives between 1 second and 365 days",
-                    "name a life within that",
-                )
-            })?,
-    };
-    let command = Command::IssueCredential(IssueCredential {
-        role,
-        instance,
-        public_key: wire.public_key.clone(),
-        scopes,
-        ttl_s,
-    });
-    identify(wire.command_id.as_deref(), "commandId", command)
-}
-
 /// What a request says of its caller, to be compared with the credential.
 ///
 /// # Errors
@@ -292,6 +234,7 @@ pub fn read_claims(encoding: Encoding, body: &[u8]) -> Result<Claims, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tenancy::Scope;
 
     fn read(verb: &str, body: &serde_json::Value) -> Result<Identified, Refusal> {
         Command::read(

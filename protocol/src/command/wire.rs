@@ -114,3 +114,53 @@ pub struct AcceptDamage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_id: Option<String>,
 }
+
+/// `admin.revoke_credential`: by key, or by role with or without an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RevokeCredential {
+    /// The role whose credentials end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Only those bound to this instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Only the credential for this user nkey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// UUID made by the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `self.renew_credential`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RenewCredential {
+    /// The user nkey of the credential that the caller has.
+    pub public_key: String,
+    /// Signed with its seed: see subjects.md.
+    pub proof: String,
+    /// The key that the new credential is for; by default the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_public_key: Option<String>,
+    /// Life in seconds, at most 365 days and not longer than the former's; by default as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<i64>,
+    /// UUID made by the client; signed with the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `self.end_credential`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndCredential {
+    /// The user nkey of the credential that ends.
+    pub public_key: String,
+    /// Signed with its seed: see subjects.md.
+    pub proof: String,
+    /// UUID made by the client; signed with the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}

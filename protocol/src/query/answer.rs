@@ -227,6 +227,9 @@ pub struct Agent {
     pub expires_at: Option<TimeMs>,
     /// Whether it was retired.
     pub retired: bool,
+    /// Whether the credential was revoked.
+    #[serde(default)]
+    pub revoked: bool,
 }
 
 /// What a roster row is.

@@ -117,12 +117,7 @@ impl Query {
     pub fn is_operators(&self) -> bool {
         matches!(
             self,
-            Self::ListTenants(_)
-                | Self::GetTenant
-                | Self::ListAgents(_)
-                | Self::Status
-                | Self::Rebuild
-                | Self::Replay(_)
+            Self::ListTenants(_) | Self::GetTenant | Self::Status | Self::Rebuild | Self::Replay(_)
         )
     }
 

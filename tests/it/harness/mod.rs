@@ -253,7 +253,8 @@ pub async fn connect_by_position(url: &str, creds: &str) -> Client {
     connected.expect("the client connects")
 }
 
-fn options(url: &str, creds: &str) -> ConnectOptions {
+/// How tests connect with the text of a `.creds` file.
+pub fn options(url: &str, creds: &str) -> ConnectOptions {
     let credential = Credential::parse(creds).expect("the credential reads");
     ConnectOptions::new(url, credential).timeout(Duration::from_secs(30))
 }

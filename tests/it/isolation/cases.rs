@@ -1,6 +1,6 @@
 //! One case a verb: what the stranger tries, and that the owner is served all the same.
 
-use super::{CANARY, Stage};
+use super::{CANARY, Stage, credentials};
 use crate::harness::eventually;
 use serde_json::json;
 
@@ -21,6 +21,10 @@ pub(super) async fn case(name: &str, stage: &Stage) {
                 (&json!("acme-two"), &json!("tau"))
             );
         }
+        "issue_credential" | "retire_agent" | "list_agents" | "revoke_credential" => {
+            credentials::of_the_roster(stage, name).await;
+        }
+        "renew_credential" | "end_credential" => credentials::of_ones_own(stage, name).await,
         operators => operators_only(stage, operators).await,
     }
 }
@@ -210,18 +214,6 @@ async fn operators_only(stage: &Stage, verb: &str) {
         "create_tenant" => road
             .run(&["--json", "tenant", "create", "acme-three"])
             .expect(0),
-        "issue_credential" => {
-            let out = road.folder().join("new.creds").display().to_string();
-            road.run(&[
-                "--json", "agent", "issue", "--tenant", "acme", "--role", "temp", "--out", &out,
-            ])
-            .expect(0)
-        }
-        "retire_agent" => road
-            .run(&[
-                "--json", "agent", "retire", "--tenant", "acme", "--role", "temp",
-            ])
-            .expect(0),
         "accept_damage" => {
             // Nothing is damaged: what can be read cannot be given up, nor what is not there yet.
             let args = ["shard", "accept-damage", "--shard", "0", "--from", "1"];
@@ -232,9 +224,6 @@ async fn operators_only(stage: &Stage, verb: &str) {
         }
         "list_tenants" => road.run(&["--json", "tenant", "list"]).expect(0),
         "get_tenant" => road.run(&["--json", "tenant", "show", "acme"]).expect(0),
-        "list_agents" => road
-            .run(&["--json", "agent", "list", "--tenant", "acme"])
-            .expect(0),
         "status" => road.run(&["--json", "status"]).expect(0),
         "rebuild" => {
             road.run(&["--json", "rebuild"]).expect(0);
@@ -260,18 +249,21 @@ async fn operators_only(stage: &Stage, verb: &str) {
             ran.stdout
         );
     }
-    // An operator's read of tenant data is an event in that tenant's own log.
-    if verb == "get_tenant" || verb == "list_agents" {
-        let trail = road
-            .run(&["--json", "replay", "--tenant", "acme"])
-            .expect(0);
-        assert!(
-            trail
-                .stdout
-                .lines()
-                .any(|line| line.contains("operator_read") && line.contains(verb)),
-            "{}",
-            trail.stdout
-        );
+    if verb == "get_tenant" {
+        expect_in_the_trail(stage, verb);
     }
+}
+
+/// An operator's read of tenant data is an event in that tenant's own log.
+pub(super) fn expect_in_the_trail(stage: &Stage, verb: &str) {
+    let trail = stage
+        .road
+        .run(&["--json", "replay", "--tenant", "acme"])
+        .expect(0);
+    let mut lines = trail.stdout.lines();
+    assert!(
+        lines.any(|line| line.contains("operator_read") && line.contains(verb)),
+        "{}",
+        trail.stdout
+    );
 }

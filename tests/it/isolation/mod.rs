@@ -9,6 +9,7 @@ use postroad_protocol::subject::inbox_prefix;
 use serde_json::{Value, json};
 
 mod cases;
+mod credentials;
 
 promised_by_both_kinds!(the_stranger_is_refused_and_the_owner_is_served_for_every_verb);
 
@@ -33,6 +34,9 @@ const CASES: &[&str] = &[
     "status",
     "rebuild",
     "replay",
+    "revoke_credential",
+    "renew_credential",
+    "end_credential",
 ];
 
 #[test]
@@ -206,10 +210,11 @@ async fn the_stranger_is_refused_and_the_owner_is_served_for_every_verb(road: Ro
         cases::case(name, &stage).await;
     }
     let after = stage.events_of_owner();
-    // The owner's own calls in the cases: one send, one mark, one summary, one credential, one retirement.
+    // The owner's own calls in the cases: one send, one mark, one summary; three credentials, two
+    // retirements, one revocation; one renewal, and one exchange of keys, which renews and ends.
     assert_eq!(
         after - before,
-        5,
+        12,
         "nothing but the owner's own commands was stored"
     );
 }

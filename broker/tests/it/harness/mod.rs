@@ -26,7 +26,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A public user nkey, well formed and nobody's.
-pub(crate) const PUBLIC_KEY: &str = "UABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQRSTUVW";
+pub(crate) fn public_key() -> String {
+    nkeys::KeyPair::new_user().public_key()
+}
 
 /// A deployment: server, one broker, and stand-ins for the parts that a broker asks.
 pub(crate) struct Town {
@@ -76,7 +78,7 @@ impl Town {
 
     /// Issues a credential.
     pub(crate) async fn issue(&self, tenant: &str, role: &str, instance: Option<&str>) -> Value {
-        let body = json!({"role": role, "instanceId": instance, "publicKey": PUBLIC_KEY});
+        let body = json!({"role": role, "instanceId": instance, "publicKey": public_key()});
         self.operator
             .command(tenant, "admin.issue_credential", &body)
             .await

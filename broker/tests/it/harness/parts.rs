@@ -11,7 +11,9 @@ use postroad_protocol::command::{MarkTarget, parse_receipt_id};
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::Event;
 use postroad_protocol::id::Reader;
-use postroad_protocol::service::{Finding, Lookup, MarkState, Question, Sign, Signed};
+use postroad_protocol::service::{
+    ENFORCE, Enforced, Finding, Lookup, MarkState, Question, Sign, Signed,
+};
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::tenancy::replay::StoredFor;
 use tokio::task::JoinHandle;
@@ -58,9 +60,13 @@ impl Parts {
             }),
             issuer: tokio::spawn(async move {
                 while let Some(message) = signs.next().await {
-                    let sign: Sign = Encoding::MessagePack.decode(&message.payload).unwrap();
-                    let jwt = format!("signed {}", sign.position.sequence);
-                    let body = Encoding::MessagePack.encode(&Signed { jwt });
+                    let body = if message.subject.ends_with(ENFORCE) {
+                        Encoding::MessagePack.encode(&Enforced { revoked: 0 })
+                    } else {
+                        let sign: Sign = Encoding::MessagePack.decode(&message.payload).unwrap();
+                        let jwt = format!("signed {}", sign.position.sequence);
+                        Encoding::MessagePack.encode(&Signed { jwt })
+                    };
                     issuer
                         .publish(message.reply.unwrap(), body.into())
                         .await

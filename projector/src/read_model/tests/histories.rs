@@ -7,8 +7,8 @@ use crate::testing::{checkpoint, fold_one_by_one, incoming, instance, role, scop
 use postroad_protocol::channel::Channel;
 use postroad_protocol::command::MarkTarget;
 use postroad_protocol::event::{
-    Actor, AgentRetired, CredentialIssued, Event, EventKey, MessageSent, MessagesDelivered,
-    MessagesRead, Priority, ReaderRegistered, SummarySet,
+    Actor, AgentRetired, CredentialIssued, CredentialRevoked, Event, EventKey, MessageSent,
+    MessagesDelivered, MessagesRead, Priority, ReaderRegistered, SummarySet,
 };
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
 use postroad_protocol::query::{ListMessages, Page};
@@ -25,6 +25,8 @@ const INSTANCES: u8 = 3;
 enum Step {
     Issue(u8, Option<u8>, u8),
     Retire(u8, Option<u8>),
+    /// Of a role, the credentials for a key.
+    Revoke(u8, u8),
     Register(u8, u8),
     /// Sent as often as the last number says.
     Send(u8, u8, To, usize),
@@ -55,6 +57,7 @@ fn step(burst: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = St
     prop_oneof![
         2 => (r.clone(), some.clone(), 0..2_u8).prop_map(|(r, i, k)| Step::Issue(r, i, k)),
         1 => (r.clone(), some).prop_map(|(r, i)| Step::Retire(r, i)),
+        1 => (r.clone(), 0..2_u8).prop_map(|(r, k)| Step::Revoke(r, k)),
         2 => (r.clone(), i.clone()).prop_map(|(r, i)| Step::Register(r, i)),
         8 => (r.clone(), i.clone(), to, burst).prop_map(|(r, i, to, n)| Step::Send(r, i, to, n)),
         5 => run.clone().prop_map(|(r, i, from, length)| Step::Read(r, i, from, length)),
@@ -115,6 +118,13 @@ impl Script<'_> {
                 let event = AgentRetired {
                     role: role(&format!("r{r}")),
                     instance: i.map(|i| reader(*r, i).instance),
+                };
+                self.put(Actor::System, event);
+            }
+            Step::Revoke(r, key) => {
+                let event = CredentialRevoked {
+                    role: role(&format!("r{r}")),
+                    public_keys: vec![format!("U{key}")],
                 };
                 self.put(Actor::System, event);
             }
@@ -267,7 +277,7 @@ fn compare_reader(
     let role = model.roles.get(&reader.role);
     let state = match known {
         None => ReaderState::Unknown,
-        Some(known) if known.live && role.is_some_and(RoleModel::is_live) => {
+        Some(known) if known.live && role.is_some_and(RoleModel::is_served) => {
             ReaderState::Registered
         }
         Some(_) => ReaderState::Retired,

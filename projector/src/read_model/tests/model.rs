@@ -3,7 +3,9 @@
 
 use postroad_protocol::channel::Channel;
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::{AgentRetired, CredentialIssued, Event, EventKey, MessageSent};
+use postroad_protocol::event::{
+    AgentRetired, CredentialIssued, CredentialRevoked, Event, EventKey, MessageSent,
+};
 use postroad_protocol::id::{InstanceId, MessageId, Reader, Role, TimeMs};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,14 +29,21 @@ pub(super) struct Message {
     pub(super) sent: MessageSent,
 }
 
+/// How a credential ended.
+#[derive(Default)]
+struct Ended {
+    retired: bool,
+    revoked: bool,
+}
+
 #[derive(Default)]
 pub(super) struct RoleModel {
     /// Messages that came before its first credential.
     since: Number,
     /// Messages there were when its last credential was retired.
     left: Option<Number>,
-    /// By key and instance, and whether it was retired.
-    credentials: BTreeMap<(String, Option<InstanceId>), bool>,
+    /// By key and instance.
+    credentials: BTreeMap<(String, Option<InstanceId>), Ended>,
     /// What any instance read, but for mail of one instance alone.
     read: BTreeSet<Number>,
 }
@@ -63,7 +72,12 @@ impl Receipt {
 
 impl RoleModel {
     pub(super) fn is_live(&self) -> bool {
-        self.credentials.values().any(|retired| !retired)
+        self.credentials.values().any(|state| !state.retired)
+    }
+
+    pub(super) fn is_served(&self) -> bool {
+        let mut states = self.credentials.values();
+        states.any(|state| !state.retired && !state.revoked)
     }
 }
 
@@ -75,6 +89,7 @@ impl Model {
         let accepted = match &record.event {
             Event::CredentialIssued(data) => self.issue(data),
             Event::AgentRetired(data) => self.retire(data),
+            Event::CredentialRevoked(data) => self.revoke(data),
             Event::ReaderRegistered(data) => {
                 self.roles.contains_key(&data.reader.role) && self.register(&data.reader)
             }
@@ -99,8 +114,10 @@ impl Model {
             ..RoleModel::default()
         });
         role.left = None;
-        role.credentials
-            .insert((data.public_key.clone(), data.instance.clone()), false);
+        role.credentials.insert(
+            (data.public_key.clone(), data.instance.clone()),
+            Ended::default(),
+        );
         if let Some(instance) = &data.instance {
             self.register(&Reader {
                 role: data.role.clone(),
@@ -116,8 +133,8 @@ impl Model {
             return false;
         };
         let was_live = role.is_live();
-        for ((_, instance), retired) in &mut role.credentials {
-            *retired |= data.instance.is_none() || *instance == data.instance;
+        for ((_, instance), state) in &mut role.credentials {
+            state.retired |= data.instance.is_none() || *instance == data.instance;
         }
         if was_live && !role.is_live() {
             role.left = Some(now);
@@ -127,6 +144,16 @@ impl Model {
             if reader.role == data.role && meant && model.live {
                 (model.live, model.ended) = (false, Some(now));
             }
+        }
+        true
+    }
+
+    fn revoke(&mut self, data: &CredentialRevoked) -> bool {
+        let Some(role) = self.roles.get_mut(&data.role) else {
+            return false;
+        };
+        for ((key, _), state) in &mut role.credentials {
+            state.revoked |= data.public_keys.contains(key);
         }
         true
     }
