@@ -9,6 +9,7 @@ use crate::link::{connect_part, part_creds};
 use anyhow::Context as _;
 use async_nats::jetstream;
 use postroad_broker::{Broker, BrokerConfig};
+use postroad_client::Trust;
 use postroad_log::Keyring;
 use postroad_projector::{Projector, ProjectorConfig};
 use postroad_protocol::seal::MasterKey;
@@ -25,6 +26,8 @@ const CLUSTER_REPLICAS: usize = 3;
 pub(crate) struct Shared {
     /// Where NATS is.
     pub(crate) url: String,
+    /// By what it is known.
+    pub(crate) trust: Trust,
     /// The deployment's subjects.
     pub(crate) subjects: Subjects,
     /// The one door of this process.
@@ -39,10 +42,11 @@ impl Shared {
         clippy::disallowed_methods,
         reason = "this is where a process that holds service credentials opens its door"
     )]
-    pub(crate) fn new(url: String, subjects: Subjects, master: MasterKey) -> Self {
+    pub(crate) fn new(url: String, trust: Trust, subjects: Subjects, master: MasterKey) -> Self {
         let admission = Arc::new(Admission::new(subjects.clone()));
         Self {
             url,
+            trust,
             subjects,
             admission,
             master,
@@ -67,7 +71,7 @@ pub(crate) async fn start_broker(
     creds: &str,
     writing: Writing,
 ) -> anyhow::Result<Broker> {
-    let client = connect_part(&shared.url, Service::Broker, creds).await?;
+    let client = connect_part(&shared.url, &shared.trust, Service::Broker, creds).await?;
     // A server alone can hold one copy only; a cluster must not lose its log with one of its servers.
     let is_in_cluster = client.server_info().cluster.is_some();
     let of_surroundings = if is_in_cluster { CLUSTER_REPLICAS } else { 1 };
@@ -96,7 +100,7 @@ pub(crate) async fn start_projector(
     creds: &str,
     rows: PathBuf,
 ) -> anyhow::Result<Projector> {
-    let client = connect_part(&shared.url, Service::Projector, creds).await?;
+    let client = connect_part(&shared.url, &shared.trust, Service::Projector, creds).await?;
     let config = ProjectorConfig {
         client,
         subjects: shared.subjects.clone(),
@@ -117,7 +121,7 @@ pub(crate) async fn start_issuer(
     templates: &Arc<Templates>,
 ) -> anyhow::Result<()> {
     let creds = part_creds(keys, templates, Service::Issuer)?;
-    let client = connect_part(&shared.url, Service::Issuer, &creds).await?;
+    let client = connect_part(&shared.url, &shared.trust, Service::Issuer, &creds).await?;
     let keyring = Keyring::open(
         &jetstream::new(client.clone()),
         shared.subjects.clone(),

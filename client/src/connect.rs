@@ -9,6 +9,7 @@ use crate::error::ClientError;
 use crate::exchange::Exchange;
 use crate::link::Link;
 use crate::seen::Seen;
+use crate::trust::{Trust, tls_refusal};
 use async_nats::{ConnectError, ConnectErrorKind, ServerAddr};
 use postroad_protocol::subject::{ALL_TENANTS, OPERATOR_ROLE, inbox_prefix};
 use postroad_protocol::tenancy::Scope;
@@ -37,7 +38,7 @@ pub struct ConnectOptions {
     timeout: Duration,
     fresh: bool,
     name: String,
-    ca: Option<PathBuf>,
+    trust: Trust,
 }
 
 impl ConnectOptions {
@@ -56,7 +57,7 @@ impl ConnectOptions {
             timeout: DEFAULT_TIMEOUT,
             fresh: false,
             name: "postroad-client".to_owned(),
-            ca: None,
+            trust: Trust::System,
         }
     }
 
@@ -76,7 +77,7 @@ impl ConnectOptions {
             .at("server")
         })?;
         let mut options = Self::new(&context.url, credential);
-        options.ca = context.ca;
+        options.trust = context.trust();
         Ok(options)
     }
 
@@ -101,7 +102,7 @@ impl ConnectOptions {
             .as_ref()
             .ok_or_else(|| lacks("server", "server"))?;
         let mut options = Self::new(url, Credential::from_file(creds)?);
-        options.ca.clone_from(&context.ca);
+        options.trust = context.ca.clone().map_or(Trust::System, Trust::File);
         Ok(options)
     }
 
@@ -142,10 +143,16 @@ impl ConnectOptions {
         self
     }
 
-    /// Certificates to trust besides the system's, in PEM.
+    /// File of the certificates to trust instead of the system's, in PEM.
     #[must_use]
-    pub fn root_certificates(mut self, pem: PathBuf) -> Self {
-        self.ca = Some(pem);
+    pub fn root_certificates(self, pem: PathBuf) -> Self {
+        self.trust(Trust::File(pem))
+    }
+
+    /// Which nats-server to believe; by default one that the system's authorities vouch for.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
         self
     }
 
@@ -257,8 +264,9 @@ impl Client {
     /// Connects. Afterwards the connection restores itself whenever it is lost.
     ///
     /// # Errors
-    /// [`ClientError::Credential`], [`ClientError::Unreachable`], [`ClientError::Unauthorized`], or
-    /// [`ClientError::Refused`] for an address that is none.
+    /// [`ClientError::Credential`], [`ClientError::Unreachable`], [`ClientError::Unauthorized`],
+    /// [`ClientError::Untrusted`], or [`ClientError::Refused`] for an address that is none or
+    /// certificates that cannot be read.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ClientError> {
         options.credential.check_alive()?;
         let identity = options.identity()?;
@@ -268,7 +276,7 @@ impl Client {
         let link = Arc::new(Link::new());
         let mut connects = link.connects();
         let events = link.clone();
-        let mut nats = async_nats::ConnectOptions::with_credentials(options.credential.expose())
+        let nats = async_nats::ConnectOptions::with_credentials(options.credential.expose())
             .map_err(|_| CredentialError::Malformed {
                 reason: "NATS cannot read it",
             })?
@@ -280,11 +288,9 @@ impl Client {
                 events.note(&event);
                 std::future::ready(())
             });
-        if let Some(pem) = options.ca {
-            nats = nats.add_root_certificates(pem);
-        }
-        let nats = nats
-            .connect(addresses)
+        let nats = options.trust.apply(nats, &servers)?;
+        // On the heap: it is large, and rare, and callers hold this future inside theirs.
+        let nats = Box::pin(nats.connect(addresses))
             .await
             .map_err(|error| connect_error(error, &servers))?;
         // The first connection is no reconnection: questions asked from now on are not lost by it.
@@ -302,6 +308,10 @@ impl Client {
 }
 
 fn connect_error(error: ConnectError, servers: &str) -> ClientError {
+    if let Some(refusal) = tls_refusal(&error, servers) {
+        let (refusal, source) = (Box::new(refusal), Some(error));
+        return ClientError::Untrusted { refusal, source };
+    }
     let servers = servers.to_owned();
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {

@@ -24,6 +24,7 @@
 //! |---|---|
 //! | `connect`, `client` | settings and identity; what all calls have in common |
 //! | `credential`, `context` | `.creds` files; files that say where a deployment is |
+//! | `trust` | which nats-server is believed, over TLS |
 //! | `commands`, `queries`, `operator` | what can be asked |
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
 //! | `presence` | heartbeats |
@@ -45,6 +46,7 @@ mod queries;
 mod retry;
 mod seen;
 mod subscribe;
+mod trust;
 
 pub use client::Client;
 pub use commands::Draft;
@@ -56,6 +58,7 @@ pub use operator::{NewAgent, Operator, Replay, ReplayOf, ReplayRange};
 pub use presence::Presence;
 pub use queries::{Check, History, Page};
 pub use subscribe::Subscription;
+pub use trust::{Trust, tls_refusal};
 
 /// The vocabulary that requests and answers are made of.
 pub use postroad_protocol as protocol;

@@ -30,7 +30,8 @@ pub(crate) enum AgentCommand {
 /// Issue a credential, which puts the role on the tenant's roster.
 ///
 /// The file lets its holder speak as that role and as nobody else; treat it like a password. Beside it
-/// goes a context.json that says where the deployment is, unless there is one. With
+/// goes a context.json that says where the deployment is, unless there is one: on another machine, these
+/// two files are all that is needed (`postroad up --help` shows how others reach it). With
 /// --instance it serves that one machine, which gets its mail from this moment on; without, it
 /// serves any machine, which gets the role's mail from its first call.
 #[derive(Args, Debug)]

@@ -7,6 +7,8 @@ use crate::deployment::jwt::{self, JwtError};
 use crate::deployment::keys::DeploymentKeys;
 use crate::link::servers;
 use async_nats::ConnectOptions;
+use postroad_client::{Trust, tls_refusal};
+use postroad_protocol::Refusal;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -34,6 +36,9 @@ pub(crate) enum AccountError {
         #[source]
         source: async_nats::ConnectError,
     },
+    /// The server's certificate is not the one that is trusted, or the certificates to trust cannot be read.
+    #[error("the issuer does not trust the server")]
+    Untrusted(#[source] Refusal),
     /// The resolver did not answer.
     #[error("the server's resolver did not answer")]
     Resolver(#[source] async_nats::Error),
@@ -56,20 +61,29 @@ struct UpdateError {
 /// where they differ. Whoever the server's revokes stays revoked. Says whether it was replaced.
 pub(crate) async fn bring_up_to_date(
     url: &str,
+    trust: &Trust,
     keys: &DeploymentKeys,
     templates: &Templates,
 ) -> Result<bool, AccountError> {
     let creds = jwt::creds_file(&jwt::system_user_jwt(keys)?, keys.system_user());
-    let client = ConnectOptions::with_credentials(&creds)
+    let options = ConnectOptions::with_credentials(&creds)
         .map_err(AccountError::Credential)?
         .name("postroad-issuer-account")
-        .request_timeout(Some(ANSWER_WAIT))
+        .request_timeout(Some(ANSWER_WAIT));
+    let connected = trust
+        .apply(options, url)
+        .map_err(AccountError::Untrusted)?
         .connect(servers(url))
-        .await
-        .map_err(|source| AccountError::Connect {
-            url: url.to_owned(),
-            source,
-        })?;
+        .await;
+    let client = connected.map_err(|source| {
+        tls_refusal(&source, url).map_or_else(
+            || AccountError::Connect {
+                url: url.to_owned(),
+                source,
+            },
+            AccountError::Untrusted,
+        )
+    })?;
     let account = keys.account().public_key();
     let found = client
         .request(
