@@ -6,6 +6,8 @@ use crate::deployment::jwt::{self, JwtError};
 use crate::deployment::keys::{CredentialKind, DeploymentKeys};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use nkeys::KeyPair;
+use postroad_client::{Trust, tls_refusal};
+use postroad_protocol::Refusal;
 use postroad_protocol::limits::APPLY_MAX_EVENTS;
 use postroad_protocol::subject::{Service, service_inbox_prefix};
 use std::time::{Duration, Instant};
@@ -41,6 +43,15 @@ pub(crate) enum LinkError {
         /// What the client said.
         #[source]
         source: std::io::Error,
+    },
+    /// The server's certificate is not the one that is trusted, or the certificates to trust cannot be read.
+    #[error("the {part} does not trust the server")]
+    Untrusted {
+        /// Who.
+        part: &'static str,
+        /// What is wrong, and what to do about it.
+        #[source]
+        refusal: Refusal,
     },
     /// NATS does not take it.
     #[error("the {part} cannot connect to {url}: {source}")]
@@ -124,6 +135,7 @@ pub(crate) fn sign_creds(
 /// Connects a part, and refuses a server that is too old.
 pub(crate) async fn connect_part(
     url: &str,
+    trust: &Trust,
     service: Service,
     creds: &str,
 ) -> Result<Client, LinkError> {
@@ -137,13 +149,18 @@ pub(crate) async fn connect_part(
         .subscription_capacity(SUBSCRIPTION_BUFFER)
         .reconnect_delay_callback(|_| RECONNECT_EVERY)
         .event_callback(move |event| async move { tracing::debug!(part, %event, "connection") });
-    let client = connect_patiently(options, url)
-        .await
-        .map_err(|source| LinkError::Connect {
-            part,
-            url: url.to_owned(),
-            source,
-        })?;
+    let untrusted = |refusal| LinkError::Untrusted { part, refusal };
+    let options = trust.apply(options, url).map_err(untrusted)?;
+    let client = connect_patiently(options, url).await.map_err(|source| {
+        tls_refusal(&source, url).map_or_else(
+            || LinkError::Connect {
+                part,
+                url: url.to_owned(),
+                source,
+            },
+            untrusted,
+        )
+    })?;
     let found = client.server_info().version;
     if !is_new_enough(&found) {
         return Err(LinkError::TooOld {
@@ -169,7 +186,8 @@ async fn connect_patiently(
             error.kind(),
             ConnectErrorKind::Io | ConnectErrorKind::TimedOut
         );
-        if !may_come || Instant::now() >= deadline {
+        let is_untrusted = tls_refusal(&error, url).is_some();
+        if !may_come || is_untrusted || Instant::now() >= deadline {
             return Err(error);
         }
         tokio::time::sleep(RECONNECT_EVERY).await;

@@ -6,6 +6,7 @@ mod deployment;
 mod issuer;
 mod link;
 mod parts;
+mod reach;
 mod separate;
 mod stop;
 mod tour;

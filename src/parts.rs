@@ -11,6 +11,7 @@ use crate::link::{connect_part, part_creds};
 use anyhow::Context as _;
 use async_nats::jetstream;
 use postroad_broker::{Broker, BrokerConfig};
+use postroad_client::Trust;
 use postroad_log::Keyring;
 use postroad_projector::{Projector, ProjectorConfig};
 use postroad_protocol::seal::MasterKey;
@@ -27,6 +28,8 @@ const CLUSTER_REPLICAS: usize = 3;
 pub(crate) struct Shared {
     /// Where NATS is.
     pub(crate) url: String,
+    /// By what it is known.
+    pub(crate) trust: Trust,
     /// The deployment's subjects.
     pub(crate) subjects: Subjects,
     /// The one door of this process.
@@ -41,10 +44,11 @@ impl Shared {
         clippy::disallowed_methods,
         reason = "this is where a process that holds service credentials opens its door"
     )]
-    pub(crate) fn new(url: String, subjects: Subjects, master: MasterKey) -> Self {
+    pub(crate) fn new(url: String, trust: Trust, subjects: Subjects, master: MasterKey) -> Self {
         let admission = Arc::new(Admission::new(subjects.clone()));
         Self {
             url,
+            trust,
             subjects,
             admission,
             master,
@@ -69,7 +73,7 @@ pub(crate) async fn start_broker(
     creds: &str,
     writing: Writing,
 ) -> anyhow::Result<Broker> {
-    let client = connect_part(&shared.url, Service::Broker, creds).await?;
+    let client = connect_part(&shared.url, &shared.trust, Service::Broker, creds).await?;
     // A server alone can hold one copy only; a cluster must not lose its log with one of its servers.
     let is_in_cluster = client.server_info().cluster.is_some();
     let of_surroundings = if is_in_cluster { CLUSTER_REPLICAS } else { 1 };
@@ -98,7 +102,7 @@ pub(crate) async fn start_projector(
     creds: &str,
     rows: PathBuf,
 ) -> anyhow::Result<Projector> {
-    let client = connect_part(&shared.url, Service::Projector, creds).await?;
+    let client = connect_part(&shared.url, &shared.trust, Service::Projector, creds).await?;
     let config = ProjectorConfig {
         client,
         subjects: shared.subjects.clone(),
@@ -119,11 +123,11 @@ pub(crate) async fn start_issuer(
     templates: &Arc<Templates>,
 ) -> anyhow::Result<()> {
     let creds = part_creds(keys, templates, Service::Issuer)?;
-    let client = connect_part(&shared.url, Service::Issuer, &creds).await?;
+    let client = connect_part(&shared.url, &shared.trust, Service::Issuer, &creds).await?;
     let context = jetstream::new(client.clone());
     let subjects = shared.subjects.clone();
     let keyring = Keyring::open(&context, subjects.clone(), shared.master.clone()).await?;
-    let account = Account::connect(&shared.url, keys, templates).await?;
+    let account = Account::connect(&shared.url, &shared.trust, keys, templates).await?;
     let following = Following::start(context, subjects, keyring.clone()).await?;
     let issuer = Issuer {
         client,

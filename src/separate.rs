@@ -3,19 +3,22 @@
 
 use crate::cli::output::say;
 use crate::deployment::accounts;
+use crate::deployment::certificate;
 use crate::deployment::grant::Templates;
 use crate::deployment::jwt::Revocations;
 use crate::deployment::keys::DeploymentKeys;
 use crate::deployment::layout::{Layout, write_private};
 use crate::deployment::lock::DirLock;
-use crate::deployment::nats_config::{Durability, ServerConfig};
+use crate::deployment::nats_config::{Durability, ServerConfig, TlsFiles};
 use crate::deployment::{disk, jwt, leftover};
 use crate::issuer::account::Account;
 use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
+use crate::reach::{self, Reach, ReachArgs};
 use crate::stop::StopSignal;
 use crate::up::{LOCAL_OPERATOR, STOPPING, STOPPING_NOW};
 use anyhow::Context as _;
+use postroad_client::{Context, Trust};
 use postroad_protocol::Refusal;
 use postroad_protocol::limits::SHARDS_MAX;
 use postroad_protocol::seal::MasterKey;
@@ -31,7 +34,12 @@ use std::sync::Arc;
 /// Then run nats-server with that configuration, and `postroad broker` and `postroad projector` as
 /// often as you like. A machine that runs only one part needs its .creds file and the master key.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  postroad --dir /etc/postroad init --listen 127.0.0.1:4222")]
+#[command(after_help = format!("\
+Examples:
+  postroad --dir /etc/postroad init --listen 127.0.0.1:4222
+  postroad --dir /etc/postroad init --listen 0.0.0.0:4222 --tls-cert cert.pem --tls-key key.pem
+
+{}", reach::TLS_HELP))]
 pub(crate) struct InitArgs {
     /// Where nats-server will listen.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4222")]
@@ -39,6 +47,8 @@ pub(crate) struct InitArgs {
     /// What an acknowledgement promises.
     #[arg(long, value_enum, default_value = "power-safe")]
     pub(crate) durability: Durability,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
 }
 
 /// How a separate part finds its deployment.
@@ -50,6 +60,9 @@ pub(crate) struct PartArgs {
     /// File with the deployment's master key; otherwise the one in DIR/keys.
     #[arg(long, value_name = "FILE", env = "POSTROAD_MASTER_KEY_FILE")]
     pub(crate) master_key: Option<PathBuf>,
+    /// Authority to trust that vouches for the nats-server's certificate, in PEM; by default what DIR/context.json says.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 /// Run the command side alone: commands become events.
@@ -97,6 +110,7 @@ pub(crate) fn init(
     subjects: &Subjects,
     json: bool,
 ) -> anyhow::Result<()> {
+    let reach = Reach::decide(&args.reach, args.listen)?;
     let layout = Layout::create(dir)?;
     let lock = DirLock::acquire(&layout)?;
     // What is written below is for a server that starts after it.
@@ -107,6 +121,7 @@ pub(crate) fn init(
     let config = ServerConfig {
         layout: &layout,
         listen: args.listen,
+        tls: certificate_files(&args.reach)?,
         server_name: "postroad",
         durability: args.durability,
         max_file_store_bytes: disk::log_bytes_available(&layout.jetstream_dir())?,
@@ -125,11 +140,14 @@ pub(crate) fn init(
             part_creds(&keys, &templates, service)?.as_bytes(),
         )?;
     }
-    let url = format!("nats://{}", args.listen);
-    write_private(
-        &layout.context(),
-        format!("{}\n", serde_json::json!({ "url": url })).as_bytes(),
-    )?;
+    // Over TLS, the parts and whoever works here are like everybody else: the certificate may be renewed, and
+    // nats-server told so, without this DIR knowing.
+    let context = match reach.certificate() {
+        Some(_) => reach.elsewhere(args.listen.port()),
+        None => reach.here(&format!("nats://{}", args.listen), args.listen.port()),
+    };
+    write_private(&layout.context(), &reach::written(&context)?)?;
+    let url = context.url;
     if json {
         let document = serde_json::json!({
             "dir": layout.root(),
@@ -151,6 +169,17 @@ pub(crate) fn init(
         config = layout.nats_config().display(),
     ));
     Ok(())
+}
+
+/// The files that were named, which nats-server reads where they are, at every start and reload of its own.
+fn certificate_files(args: &ReachArgs) -> std::io::Result<Option<TlsFiles>> {
+    Ok(match (&args.tls_cert, &args.tls_key) {
+        (Some(cert), Some(key)) => Some(TlsFiles {
+            cert: std::path::absolute(cert)?,
+            key: std::path::absolute(key)?,
+        }),
+        _ => None,
+    })
 }
 
 /// What a separate part is started with.
@@ -212,22 +241,25 @@ fn part(
             "give --master-key FILE, or --dir with the deployment's keys",
         )),
     };
+    let context = match &layout {
+        Some(layout) => Context::in_dir(layout.root())?,
+        None => None,
+    };
+    let trust = match (&args.tls_ca, &context) {
+        (Some(path), _) => Trust::Pem(certificate::inlined(path, "tls-ca")?),
+        (None, Some(context)) => context.trust(),
+        (None, None) => Trust::System,
+    };
     let url = url
         .map(str::to_owned)
-        .or_else(|| context_url(layout.as_ref()?))
+        .or_else(|| Some(context?.url))
         .unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
     Ok(Part {
-        shared: Shared::new(url, subjects, master),
+        shared: Shared::new(url, trust, subjects, master),
         creds,
         keys,
         layout,
     })
-}
-
-fn context_url(layout: &Layout) -> Option<String> {
-    let context: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(layout.context()).ok()?).ok()?;
-    Some(context.get("url")?.as_str()?.to_owned())
 }
 
 /// Runs a broker until it is told to stop.
@@ -249,7 +281,8 @@ pub(crate) async fn broker(
     let started = async {
         // First the account: a broker that connects on yesterday's permissions is refused without a word.
         if let Some((keys, templates)) = &part.keys {
-            let account = Account::connect(&part.shared.url, keys, templates).await?;
+            let account =
+                Account::connect(&part.shared.url, &part.shared.trust, keys, templates).await?;
             if account.enforce(Revocations::new()).await? {
                 tracing::info!("the server's account has today's permissions now");
             }

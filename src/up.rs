@@ -10,6 +10,7 @@ use crate::deployment::nats_config::Durability;
 use crate::deployment::nats_server::{NatsServer, ServerState};
 use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
+use crate::reach::{self, Reach, ReachArgs};
 use crate::stop::StopSignal;
 use anyhow::Context as _;
 use postroad_broker::Broker;
@@ -35,7 +36,12 @@ pub(crate) const LOCAL_OPERATOR: &str = "local";
 /// The first start makes DIR with keys, the tenant `default` and `operator.creds`; later starts find
 /// everything again. Prints one line when it serves; ctrl-c or SIGTERM drains and stops it.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  postroad up --listen 127.0.0.1:4222")]
+#[command(after_help = format!("\
+Examples:
+  postroad up --listen 127.0.0.1:4222
+  postroad up --listen 0.0.0.0:4222 --tls-cert cert.pem --tls-key key.pem --advertise road.example.com
+
+{}", reach::TLS_HELP))]
 pub(crate) struct UpArgs {
     /// Where agents connect; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4222")]
@@ -49,6 +55,8 @@ pub(crate) struct UpArgs {
     /// Shards that there are to be at least; a tenant lives in one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub(crate) shards: u16,
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
 }
 
 /// What is said when the stored account JWT could not be read, and with it whom it kept out.
@@ -77,13 +85,15 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     // Installed first: a signal during the start must not leave a server behind.
     let mut stop = StopSignal::listen()?;
+    let reach = Reach::decide(&args.reach, args.listen)?;
     let deployment = Deployment::open(dir, subjects.root()).await?;
     let root = subjects.clone();
     let started = tokio::select! {
-        started = start(&deployment, &args, subjects) => started?,
+        started = start(&deployment, &args, &reach, subjects) => started?,
         () = stop.asked() => return Ok(()),
     };
-    announce(&deployment, &started, &args, &root, json)?;
+    let elsewhere = reach.elsewhere(started.nats.port()).url;
+    announce(&deployment, &started, &args, &elsewhere, &root, json)?;
     tokio::spawn(tell_of(started.nats.state()));
     let mut server = started.nats.state();
     let failed = tokio::select! {
@@ -117,12 +127,14 @@ pub(crate) async fn run(
 async fn start(
     deployment: &Deployment,
     args: &UpArgs,
+    reach: &Reach,
     subjects: Subjects,
 ) -> anyhow::Result<Running> {
     let options = NatsOptions {
         listen: args.listen,
         durability: args.durability,
         binary: args.nats_server.clone(),
+        certificate: reach.certificate().cloned(),
     };
     let (nats, carried) = deployment.start_nats(&options).await?;
     let (keys, templates, layout) = (
@@ -131,7 +143,7 @@ async fn start(
         deployment.layout(),
     );
     let master = MasterKey::from_bytes(*keys.master().expose());
-    let shared = Shared::new(nats.url(), subjects, master);
+    let shared = Shared::new(nats.url(), nats.trust().clone(), subjects, master);
     let writing = Writing {
         durability: args.durability,
         shards: args.shards,
@@ -155,8 +167,8 @@ async fn start(
     if is_locked_out {
         say(LOCKED_OUT);
     }
-    let context = serde_json::json!({ "url": shared.url });
-    write_private(&layout.context(), format!("{context}\n").as_bytes())?;
+    let context = reach.here(&shared.url, nats.port());
+    write_private(&layout.context(), &reach::written(&context)?)?;
     // Before the first tenant there is nobody; afterwards the operator alone decides who exists. Alone
     // on the register, it may be half made by a start that was killed, and is made again.
     let homes = projector.hosts().keyring().homes();
@@ -174,7 +186,9 @@ async fn start(
 async fn create_first_tenant(shared: &Shared, creds: &str) -> anyhow::Result<()> {
     let credential =
         Credential::parse(creds).context("the operator's own credential does not read")?;
-    let options = ConnectOptions::new(&shared.url, credential).subjects(shared.subjects.clone());
+    let options = ConnectOptions::new(&shared.url, credential)
+        .trust(shared.trust.clone())
+        .subjects(shared.subjects.clone());
     let client = Client::connect(options).await?;
     let tenant = TenantId::parse(FIRST_TENANT)?;
     match client.operator()?.create_tenant(&tenant, None).await {
@@ -202,6 +216,7 @@ fn announce(
     deployment: &Deployment,
     running: &Running,
     args: &UpArgs,
+    elsewhere: &str,
     subjects: &Subjects,
     json: bool,
 ) -> std::io::Result<()> {
@@ -209,8 +224,13 @@ fn announce(
     let dir = deployment.layout().root();
     let mut out = std::io::stdout().lock();
     if json {
-        let document =
-            serde_json::json!({ "ready": true, "url": url, "dir": dir, "pid": std::process::id() });
+        let document = serde_json::json!({
+            "ready": true,
+            "url": url,
+            "advertised": elsewhere,
+            "dir": dir,
+            "pid": std::process::id(),
+        });
         writeln!(out, "{document}")?;
         return out.flush();
     }
@@ -225,6 +245,9 @@ fn announce(
         say(
             "\nAcknowledged messages survive every crash, but for up to two minutes not a power loss (--durability fast).",
         );
+    }
+    if elsewhere != url {
+        say(&format!("\nOther machines find it at {elsewhere}"));
     }
     if !deployment.is_new() {
         say(&format!(

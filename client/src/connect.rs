@@ -9,6 +9,7 @@ use crate::error::ClientError;
 use crate::exchange::Exchange;
 use crate::link::Link;
 use crate::seen::Seen;
+use crate::trust::{Trust, tls_refusal};
 use crate::wallet::Wallet;
 use async_nats::{ConnectError, ConnectErrorKind, ServerAddr};
 use postroad_protocol::subject::{ALL_TENANTS, OPERATOR_ROLE, inbox_prefix};
@@ -38,7 +39,7 @@ pub struct ConnectOptions {
     timeout: Duration,
     fresh: bool,
     name: String,
-    ca: Option<PathBuf>,
+    trust: Trust,
 }
 
 impl ConnectOptions {
@@ -57,7 +58,7 @@ impl ConnectOptions {
             timeout: DEFAULT_TIMEOUT,
             fresh: false,
             name: "postroad-client".to_owned(),
-            ca: None,
+            trust: Trust::System,
         }
     }
 
@@ -77,7 +78,7 @@ impl ConnectOptions {
             .at("server")
         })?;
         let mut options = Self::new(&context.url, credential);
-        options.ca = context.ca;
+        options.trust = context.trust();
         Ok(options)
     }
 
@@ -102,7 +103,7 @@ impl ConnectOptions {
             .as_ref()
             .ok_or_else(|| lacks("server", "server"))?;
         let mut options = Self::new(url, Credential::from_file(creds)?);
-        options.ca.clone_from(&context.ca);
+        options.trust = context.ca.clone().map_or(Trust::System, Trust::File);
         Ok(options)
     }
 
@@ -143,10 +144,16 @@ impl ConnectOptions {
         self
     }
 
-    /// Certificates to trust besides the system's, in PEM.
+    /// File of the certificates to trust instead of the system's, in PEM.
     #[must_use]
-    pub fn root_certificates(mut self, pem: PathBuf) -> Self {
-        self.ca = Some(pem);
+    pub fn root_certificates(self, pem: PathBuf) -> Self {
+        self.trust(Trust::File(pem))
+    }
+
+    /// Which nats-server to believe; by default one that the system's authorities vouch for.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
         self
     }
 
@@ -258,8 +265,9 @@ impl Client {
     /// Connects. Afterwards the connection restores itself whenever it is lost.
     ///
     /// # Errors
-    /// [`ClientError::Credential`], [`ClientError::Unreachable`], [`ClientError::Unauthorized`], or
-    /// [`ClientError::Refused`] for an address that is none.
+    /// [`ClientError::Credential`], [`ClientError::Unreachable`], [`ClientError::Unauthorized`],
+    /// [`ClientError::Untrusted`], or [`ClientError::Refused`] for an address that is none or
+    /// certificates that cannot be read.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ClientError> {
         options.credential.check_alive()?;
         let identity = options.identity()?;
@@ -272,7 +280,7 @@ impl Client {
         let wallet = Arc::new(Wallet::new(options.credential));
         let signing_in = Arc::clone(&wallet);
         let sign_in = move |nonce: Vec<u8>| std::future::ready(signing_in.sign_in(&nonce));
-        let mut nats = async_nats::ConnectOptions::with_auth_callback(sign_in)
+        let nats = async_nats::ConnectOptions::with_auth_callback(sign_in)
             .name(&options.name)
             .custom_inbox_prefix(inbox_prefix(tenant, role, instance))
             .connection_timeout(options.timeout.min(CONNECT_TIMEOUT))
@@ -281,11 +289,9 @@ impl Client {
                 events.note(&event);
                 std::future::ready(())
             });
-        if let Some(pem) = options.ca {
-            nats = nats.add_root_certificates(pem);
-        }
-        let nats = nats
-            .connect(addresses)
+        let nats = options.trust.apply(nats, &servers)?;
+        // On the heap: it is large, and rare, and callers hold this future inside theirs.
+        let nats = Box::pin(nats.connect(addresses))
             .await
             .map_err(|error| connect_error(error, &servers))?;
         // The first connection is no reconnection: questions asked from now on are not lost by it.
@@ -306,6 +312,10 @@ impl Client {
 }
 
 fn connect_error(error: ConnectError, servers: &str) -> ClientError {
+    if let Some(refusal) = tls_refusal(&error, servers) {
+        let (refusal, source) = (Box::new(refusal), Some(error));
+        return ClientError::Untrusted { refusal, source };
+    }
     let servers = servers.to_owned();
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {

@@ -2,27 +2,49 @@
 //!
 //! Owns reading Postroad's own `context.json` and the `nats` CLI's contexts. Never writes either.
 
+use crate::trust::Trust;
 use postroad_protocol::{ErrorCode, Refusal};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Largest context file that is read, in bytes.
 const CONTEXT_MAX_BYTES: u64 = 256 * 1024;
 
 /// How to reach a deployment: Postroad's `context.json`, which lies beside a credential.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Context {
     /// Where its nats-server listens.
     pub url: String,
-    /// Certificates to trust, in PEM; a relative path is meant from the context's folder.
-    #[serde(default)]
+    /// File of the certificates to trust, in PEM; a relative path is meant from the context's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// The certificates to trust themselves, in PEM, so that no other file is needed; they count before `ca`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
+    /// The nats-server's own certificate, in PEM: this one alone is believed, under any name. It counts before
+    /// the others, and stands only in the context of a deployment's own DIR.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin_pem: Option<String>,
+    /// What the context of another machine is to say, where that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Box<Context>>,
 }
 
 impl Context {
     /// The file's name.
     pub const FILE: &str = "context.json";
+
+    /// Which nats-server it says to believe.
+    pub fn trust(&self) -> Trust {
+        match (&self.pin_pem, &self.ca_pem, &self.ca) {
+            (Some(pem), _, _) => Trust::Exactly(pem.clone()),
+            (None, Some(pem), _) => Trust::Pem(pem.clone()),
+            (None, None, Some(path)) => Trust::File(path.clone()),
+            (None, None, None) => Trust::System,
+        }
+    }
 
     /// Reads the context in the folder `dir`; none when there is no such file.
     ///
@@ -185,6 +207,15 @@ mod tests {
         let context = Context::beside(&creds).unwrap().unwrap();
         assert_eq!(context.url, "nats://127.0.0.1:4222");
         assert_eq!(context.ca, Some(dir.path().join("ca.pem")));
+        assert_eq!(context.trust(), Trust::File(dir.path().join("ca.pem")));
+        let text =
+            r#"{"url":"tls://h:1","ca":"ca.pem","caPem":"C","elsewhere":{"url":"tls://e:1"}}"#;
+        fs::write(dir.path().join(Context::FILE), text).unwrap();
+        let mut context = Context::beside(&creds).unwrap().unwrap();
+        assert_eq!(context.trust(), Trust::Pem("C".to_owned()));
+        context.pin_pem = Some("P".to_owned());
+        assert_eq!(context.trust(), Trust::Exactly("P".to_owned()));
+        assert_eq!(context.elsewhere.unwrap().trust(), Trust::System);
         fs::write(dir.path().join(Context::FILE), "{").unwrap();
         assert_eq!(
             Context::beside(&creds).unwrap_err().field.as_deref(),

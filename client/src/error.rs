@@ -31,6 +31,14 @@ pub enum ClientError {
         /// Its answer to a first connection; nothing for one that was refused later.
         source: Option<async_nats::ConnectError>,
     },
+    /// The nats-server's certificate is not trusted here, or no TLS was agreed on; nothing was asked. Fix.
+    #[error("{}", .refusal.message)]
+    Untrusted {
+        /// What is wrong, and what to do about it.
+        refusal: Box<Refusal>,
+        /// Why the connection failed.
+        source: Option<async_nats::ConnectError>,
+    },
     /// A command may have been stored or not. Retry with the same id: it is stored once.
     #[error("whether command {id} was carried out is not known: its answer did not come in time")]
     OutcomeUnknown {
@@ -95,9 +103,11 @@ impl ClientError {
             },
             Self::Refused(refusal) if refusal.code == ErrorCode::Internal => Advice::Report,
             Self::Unreachable { .. } | Self::OutcomeUnknown { .. } | Self::NoAnswer { .. } => retry,
-            Self::Refused(_) | Self::Credential(_) | Self::Unauthorized { .. } | Self::Closed => {
-                Advice::Fix
-            }
+            Self::Refused(_)
+            | Self::Credential(_)
+            | Self::Unauthorized { .. }
+            | Self::Untrusted { .. }
+            | Self::Closed => Advice::Fix,
             Self::BadAnswer { .. } => Advice::Report,
         }
     }
@@ -106,6 +116,7 @@ impl ClientError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(refusal) => refusal.code,
+            Self::Untrusted { refusal, .. } => refusal.code,
             Self::Credential(_) | Self::Unauthorized { .. } => ErrorCode::Unauthenticated,
             Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Closed => {
                 ErrorCode::Unavailable
@@ -128,6 +139,7 @@ impl ClientError {
         let refusal = Refusal::new(self.code(), self.to_string(), self.remedy());
         match self {
             Self::Refused(refusal) => refusal.clone(),
+            Self::Untrusted { refusal, .. } => Refusal::clone(refusal),
             Self::Credential(_) => refusal.at("creds"),
             Self::Unreachable { .. } => refusal.at("server"),
             _ => refusal,
@@ -137,6 +149,7 @@ impl ClientError {
     fn remedy(&self) -> String {
         match self {
             Self::Refused(refusal) => refusal.remedy.clone(),
+            Self::Untrusted { refusal, .. } => refusal.remedy.clone(),
             Self::Credential(error) => error.remedy().to_owned(),
             Self::Unreachable { .. } => {
                 "check the address and that the deployment runs (`postroad up`), then try again"

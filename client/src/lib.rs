@@ -24,6 +24,7 @@
 //! |---|---|
 //! | `connect`, `client` | settings and identity; what all calls have in common |
 //! | `credential`, `context` | `.creds` files; files that say where a deployment is |
+//! | `trust` | which nats-server is believed, over TLS |
 //! | `user_key`, `wallet`, `renew` | a key pair; the credential of now, and the next |
 //! | `commands`, `queries`, `roster`, `operator` | what can be asked |
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
@@ -49,6 +50,7 @@ mod retry;
 mod roster;
 mod seen;
 mod subscribe;
+mod trust;
 mod user_key;
 mod wallet;
 
@@ -63,6 +65,7 @@ pub use presence::Presence;
 pub use queries::{Check, History, Page};
 pub use roster::{Revoke, Roster};
 pub use subscribe::Subscription;
+pub use trust::{Trust, tls_refusal};
 pub use user_key::UserKey;
 
 /// The vocabulary that requests and answers are made of.

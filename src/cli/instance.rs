@@ -55,7 +55,7 @@ fn keep(file: &Path, instance: &InstanceId) -> std::io::Result<()> {
 }
 
 /// The host's name as the system tells it; empty where it tells none.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/hostname");
     let name = kernel.ok().filter(|name| !name.trim().is_empty());
     name.unwrap_or_else(|| {

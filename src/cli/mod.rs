@@ -18,7 +18,7 @@
 
 mod agent;
 mod failure;
-mod instance;
+pub(crate) mod instance;
 mod mail;
 mod message;
 pub(crate) mod output;
@@ -75,7 +75,7 @@ pub(crate) struct Global {
     /// Speak as this agent of the deployment on this machine: tenant/role or tenant/role/instance
     #[arg(long, global = true, value_name = "AGENT")]
     pub(crate) r#as: Option<AgentName>,
-    /// nats-server to connect to, as nats://HOST:PORT; several separated by commas [env: NATS_URL]
+    /// nats-server to connect to, as nats://HOST:PORT or tls://HOST:PORT; several separated by commas [env: NATS_URL]
     #[arg(long, short = 's', global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
     /// Context of the `nats` CLI to take server and credential from [env: NATS_CONTEXT]

@@ -107,13 +107,16 @@ pub(super) async fn tour(args: TourArgs, global: &Global) -> Result<(), Failure>
 
 /// A part that does not start says why in its own words, which hold the remedy.
 fn told(ended: anyhow::Result<()>) -> Result<(), Failure> {
-    ended.map_err(|error| match error.downcast::<Refusal>() {
-        Ok(refusal) => refusal.into(),
-        Err(error) => {
-            let remedy =
-                "mend what it says and start it again; `postroad COMMAND --help` shows the options";
-            Failure::of(code_of(&error), &*error, remedy)
+    ended.map_err(|error| {
+        let refused = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Refusal>());
+        if let Some(refusal) = refused {
+            return refusal.clone().into();
         }
+        let remedy =
+            "mend what it says and start it again; `postroad COMMAND --help` shows the options";
+        Failure::of(code_of(&error), &*error, remedy)
     })
 }
 

@@ -8,8 +8,10 @@ use super::instance::{default_instance, user_state};
 use super::output::Output;
 use super::settings::{AgentName, Environment, Settings, Speaker};
 use super::text::one_line;
+use crate::deployment::certificate;
 use crate::deployment::layout::{Layout, create_private};
 use crate::deployment::mint_session;
+use crate::reach;
 use postroad_client::{Client, ClientError, ConnectOptions, Context, Credential, Holder, Page};
 use postroad_protocol::limits::PAGE_MAX;
 use postroad_protocol::query::{Agent, AgentKind};
@@ -74,24 +76,16 @@ impl Session {
     /// deployment. One that is there stays, and where it leads elsewhere, that is said.
     pub(crate) fn place_context(&self, creds: &Path) -> Result<(), Failure> {
         let settings = Settings::resolve(&self.global, &self.environment)?;
-        if let Some(context) = Context::beside(creds)? {
-            if context.url != settings.server {
-                self.out.note(&format!(
-                    "note: the {} beside it leads to {}; to use it here, add --server {}",
-                    Context::FILE,
-                    one_line(&context.url),
-                    one_line(&settings.server)
-                ));
+        let wanted = elsewhere(&settings.place)?;
+        if let Some(there) = Context::beside(creds)? {
+            if let Some(note) = difference(&there, &wanted) {
+                self.out.note(&note);
             }
             return Ok(());
         }
         let path = creds.with_file_name(Context::FILE);
-        let ca = settings.ca.as_ref().map(std::path::absolute).transpose()?;
-        let context = match ca {
-            Some(ca) => serde_json::json!({ "url": settings.server, "ca": ca }),
-            None => serde_json::json!({ "url": settings.server }),
-        };
-        match create_private(&path, format!("{context}\n").as_bytes()) {
+        let written = reach::written(&wanted).map_err(std::io::Error::from)?;
+        match create_private(&path, &written) {
             // Another `agent issue` was faster.
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 let remedy =
@@ -121,16 +115,13 @@ impl Session {
     }
 
     fn options(&self, settings: &Settings, credential: &Credential) -> ConnectOptions {
-        let options = ConnectOptions::new(&settings.server, credential.clone())
+        ConnectOptions::new(&settings.place.url, credential.clone())
             .name("postroad-cli")
+            .trust(settings.place.trust())
             .subjects(self.global.root.clone())
             .timeout(self.global.timeout)
             // This process knows nothing of what the one before it has seen.
-            .always_fresh();
-        match &settings.ca {
-            Some(ca) => options.root_certificates(ca.clone()),
-            None => options,
-        }
+            .always_fresh()
     }
 
     /// Speaks as an agent of the local deployment, with a credential signed for this moment.
@@ -187,6 +178,39 @@ impl Session {
         roles.sort_by_key(|role| strsim::osa_distance(agent.role.as_str(), role));
         Err(not_on_roster(agent, &roles))
     }
+}
+
+/// What a context says on another machine: complete, so that it needs no file but the credential.
+fn elsewhere(place: &Context) -> Result<Context, Failure> {
+    let place = place.elsewhere.as_deref().unwrap_or(place);
+    let ca_pem = match (&place.ca_pem, &place.ca) {
+        (None, Some(path)) => Some(certificate::inlined(path, "ca")?),
+        (pem, _) => pem.clone(),
+    };
+    Ok(Context {
+        url: place.url.clone(),
+        ca_pem,
+        ..Context::default()
+    })
+}
+
+/// What to say of a context that is there already, where it is not the one that was wanted.
+fn difference(there: &Context, wanted: &Context) -> Option<String> {
+    let says = elsewhere(there);
+    if says.as_ref().is_ok_and(|says| says == wanted) {
+        return None;
+    }
+    let (file, url) = (Context::FILE, one_line(&there.url));
+    if says.is_ok_and(|says| says.ca_pem == wanted.ca_pem) {
+        let wanted = one_line(&wanted.url);
+        return Some(format!(
+            "note: the {file} beside it leads to {url}; to use it here, add --server {wanted}"
+        ));
+    }
+    Some(format!(
+        "note: the {file} beside it leads to {url} and trusts another certificate; remove it, and have one \
+         written with `agent issue --force`"
+    ))
 }
 
 /// Whether the roster can tell more: a time-out says nothing about a name.

@@ -110,16 +110,14 @@ pub(crate) enum Speaker {
 pub(crate) struct Settings {
     /// As whom.
     pub(crate) speaker: Speaker,
-    /// Where.
-    pub(crate) server: String,
-    /// Certificates to trust.
-    pub(crate) ca: Option<PathBuf>,
+    /// Where, and which server is believed there.
+    pub(crate) place: Context,
     /// The local deployment, where there is one.
     pub(crate) layout: Option<Layout>,
 }
 
 /// Where a deployment is, as far as a source knows.
-type Place = Option<(String, Option<PathBuf>)>;
+type Place = Option<Context>;
 
 impl Settings {
     /// Decides.
@@ -152,11 +150,13 @@ impl Settings {
         };
         let (speaker, origin) = found.speaker()?;
         let place = found.place(&origin)?;
-        let (server, ca) = place.unwrap_or_else(|| (DEFAULT_SERVER.to_owned(), None));
+        let place = place.unwrap_or_else(|| Context {
+            url: DEFAULT_SERVER.to_owned(),
+            ..Context::default()
+        });
         Ok(Self {
             speaker,
-            server,
-            ca,
+            place,
             layout,
         })
     }
@@ -215,7 +215,11 @@ impl Found<'_> {
             .or(self.environment.url.as_ref());
         let of_context = || {
             let context = self.context?;
-            Some((context.url.clone()?, context.ca.clone()))
+            Some(Context {
+                url: context.url.clone()?,
+                ca: context.ca.clone(),
+                ..Context::default()
+            })
         };
         if self.is_context_named
             && let (None, Some(place)) = (named, of_context())
@@ -224,24 +228,32 @@ impl Found<'_> {
         }
         let own = match origin {
             Origin::Context => of_context(),
-            Origin::File(path) => place_of(Context::beside(path)?),
-            Origin::Dir(layout) => place_of(Context::in_dir(layout.root())?),
+            Origin::File(path) => Context::beside(path)?,
+            Origin::Dir(layout) => Context::in_dir(layout.root())?,
         };
         let own = match (own, self.layout) {
-            (None, Some(layout)) => place_of(Context::in_dir(layout.root())?),
+            (None, Some(layout)) => Context::in_dir(layout.root())?,
             (None, None) => of_context(),
             (own, _) => own,
         };
         Ok(match named {
             // Whoever names the server still means the certificates that belong to the credential.
-            Some(server) => Some((server.clone(), own.and_then(|(_, ca)| ca))),
+            Some(server) => Some(at(server, own.unwrap_or_default())),
             None => own,
         })
     }
 }
 
-fn place_of(context: Option<Context>) -> Place {
-    context.map(|context| (context.url, context.ca))
+/// The same deployment under another address, here and elsewhere.
+fn at(server: &str, place: Context) -> Context {
+    let elsewhere = place
+        .elsewhere
+        .map(|elsewhere| Box::new(at(server, *elsewhere)));
+    Context {
+        url: server.to_owned(),
+        elsewhere,
+        ..place
+    }
 }
 
 fn read_credential(path: &Path, by_default: bool) -> Result<Speaker, Failure> {

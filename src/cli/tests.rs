@@ -174,7 +174,7 @@ fn resolved(global: &Global, environment: &Environment) -> (String, String) {
             _ => "operator".to_owned(),
         },
     };
-    (who, settings.server)
+    (who, settings.place.url)
 }
 
 fn pair(who: &str, server: &str) -> (String, String) {
@@ -232,7 +232,13 @@ fn a_credential_goes_to_the_server_that_it_belongs_to() {
         pair("operator", "nats://local:1")
     );
     let settings = Settings::resolve(&dir, &environment).unwrap();
-    assert!(settings.ca.unwrap().ends_with("work/.postroad/ca.pem"));
+    assert!(
+        settings
+            .place
+            .ca
+            .unwrap()
+            .ends_with("work/.postroad/ca.pem")
+    );
 
     disk.write("context.json", r#"{"url":"nats://beside:1"}"#);
     let creds = disk.path("agent.creds");

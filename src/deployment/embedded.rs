@@ -4,17 +4,19 @@
 //! a projector, never issues a credential.
 
 use super::accounts::{self, AccountsError, Carried};
+use super::certificate::ServerCertificate;
 use super::disk;
 use super::grant::Templates;
 use super::jwt::{self, JwtError};
 use super::keys::{DeploymentKeys, KeysError};
-use super::layout::{Layout, LayoutError, write_private};
+use super::layout::{Layout, LayoutError, remove_private, write_private};
 use super::leftover::{self, LeftoverError};
 use super::lock::{DirLock, LockError};
 use super::nats_binary::{BinaryError, NatsBinary};
-use super::nats_config::{Durability, ServerConfig};
+use super::nats_config::{Durability, ServerConfig, TlsFiles};
 use super::nats_server::{NatsServer, ServerError, ServerPlan};
 use super::staging::Staging;
+use postroad_client::Trust;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -62,6 +64,8 @@ pub(crate) struct NatsOptions {
     pub(crate) durability: Durability,
     /// Which binary, where one was named.
     pub(crate) binary: Option<PathBuf>,
+    /// What it shows over TLS; without, it serves in the clear.
+    pub(crate) certificate: Option<Arc<ServerCertificate>>,
 }
 
 /// A deployment that this process has to itself.
@@ -134,6 +138,11 @@ impl Deployment {
             self.templates.clone(),
         );
         let (durability, wanted, name) = (options.durability, options.listen, server_name.clone());
+        let certificate = options.certificate.clone();
+        let trust = match &certificate {
+            Some(certificate) => Trust::Exactly(certificate.own_pem()),
+            None => Trust::System,
+        };
         let (listen, carried, staging) =
             tokio::task::spawn_blocking(move || -> Result<_, DeploymentError> {
                 let listen = with_port(wanted)?;
@@ -141,6 +150,7 @@ impl Deployment {
                 let config = ServerConfig {
                     layout: &layout,
                     listen,
+                    tls: place_certificate(&layout, certificate.as_deref())?,
                     server_name: &name,
                     durability,
                     max_file_store_bytes: disk::log_bytes_available(&layout.jetstream_dir())?,
@@ -158,6 +168,7 @@ impl Deployment {
             layout: self.layout.clone(),
             listen,
             server_name,
+            trust,
             staging,
         })
         .await?;
@@ -171,6 +182,23 @@ impl Deployment {
             &self.keys.account().public_key()[..16].to_lowercase()
         )
     }
+}
+
+/// Puts copies of certificate and key beside the configuration, or removes those of an earlier start. A server that
+/// is started again while `up` runs thus shows what the parts know it by, whatever has become of the originals.
+fn place_certificate(
+    layout: &Layout,
+    certificate: Option<&ServerCertificate>,
+) -> Result<Option<TlsFiles>, LayoutError> {
+    let (cert, key) = (layout.nats_certificate(), layout.nats_certificate_key());
+    let Some(certificate) = certificate else {
+        remove_private(&cert)?;
+        remove_private(&key)?;
+        return Ok(None);
+    };
+    write_private(&cert, certificate.chain_pem().as_bytes())?;
+    write_private(&key, certificate.key_pem().as_bytes())?;
+    Ok(Some(TlsFiles { cert, key }))
 }
 
 /// Chooses the port where none was named, so that a restarted server keeps it.

@@ -157,6 +157,16 @@ impl Layout {
         self.nats_dir().join("nats-server.stderr")
     }
 
+    /// The certificate that the server shows, with its intermediates: a copy of the one that was given.
+    pub(crate) fn nats_certificate(&self) -> PathBuf {
+        self.nats_dir().join("tls-cert.pem")
+    }
+
+    /// Its key, likewise.
+    pub(crate) fn nats_certificate_key(&self) -> PathBuf {
+        self.nats_dir().join("tls-key.pem")
+    }
+
     /// The projector's files.
     pub(crate) fn rows_dir(&self) -> PathBuf {
         self.root.join("rows")
@@ -212,6 +222,14 @@ pub(crate) fn write_private(path: &Path, contents: &[u8]) -> Result<(), LayoutEr
         sync_dir(dir)
     };
     replaced().map_err(io_error)
+}
+
+/// Removes a file that [`write_private`] wrote, where there is one.
+pub(crate) fn remove_private(path: &Path) -> Result<(), LayoutError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Creates a file that must not exist yet, readable by its owner only, and waits until it is on disk.

@@ -9,6 +9,7 @@
 //! | [`grant`] | which credential somebody is to get |
 //! | [`jwt`] | what is claimed and who signs it |
 //! | [`accounts`] | the account JWTs that the server finds when it starts |
+//! | [`certificate`] | what the server shows over TLS, and whether clients take it |
 //! | [`nats_binary`] | which nats-server to run |
 //! | [`nats_config`] | its configuration |
 //! | [`disk`] | how many bytes the log may take |
@@ -22,6 +23,7 @@
 //! Never decides who may have a credential, and never looks into the log.
 
 pub(crate) mod accounts;
+pub(crate) mod certificate;
 pub(crate) mod disk;
 pub(crate) mod embedded;
 pub(crate) mod grant;

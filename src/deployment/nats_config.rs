@@ -6,7 +6,7 @@ use super::layout::Layout;
 use postroad_protocol::limits::MAX_PAYLOAD_BYTES;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// When an acknowledged event is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -35,13 +35,28 @@ const PING_INTERVAL: &str = "20s";
 /// Memory streams have no use here; the server wants a bound all the same.
 const MAX_MEMORY_STORE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// How long a client may take to agree on TLS. The server's own default of two seconds is short for a client far
+/// away that speaks to a busy machine.
+const TLS_TIMEOUT_S: u32 = 10;
+
+/// Where the server finds what it shows over TLS.
+#[derive(Debug)]
+pub(crate) struct TlsFiles {
+    /// The certificate, its intermediates behind it.
+    pub(crate) cert: PathBuf,
+    /// Its key.
+    pub(crate) key: PathBuf,
+}
+
 /// What differs from one deployment, or start, to the next.
 #[derive(Debug)]
 pub(crate) struct ServerConfig<'a> {
     /// Where everything lies.
     pub(crate) layout: &'a Layout,
-    /// Where clients connect. Without TLS, so beyond the own machine only on networks that are trusted.
+    /// Where clients connect.
     pub(crate) listen: SocketAddr,
+    /// What it shows over TLS. Without it serves in the clear; with it, over TLS alone.
+    pub(crate) tls: Option<TlsFiles>,
     /// How the server calls itself; whoever waits for it recognises it by this name.
     pub(crate) server_name: &'a str,
     /// What an acknowledgement promises.
@@ -82,6 +97,15 @@ impl ServerConfig<'_> {
         writeln!(text, "write_deadline: \"{WRITE_DEADLINE}\"")?;
         writeln!(text, "ping_interval: \"{PING_INTERVAL}\"")?;
         writeln!(text, "ping_max: 2")?;
+        if let Some(files) = &self.tls {
+            writeln!(text, "tls {{")?;
+            writeln!(text, "  cert_file: {}", quoted_path(&files.cert))?;
+            writeln!(text, "  key_file: {}", quoted_path(&files.key))?;
+            writeln!(text, "  min_version: \"1.2\"")?;
+            writeln!(text, "  timeout: {TLS_TIMEOUT_S}")?;
+            writeln!(text, "}}")?;
+            writeln!(text, "allow_non_tls: false")?;
+        }
         writeln!(text, "jetstream {{")?;
         writeln!(
             text,
@@ -135,6 +159,7 @@ mod tests {
         let config = |durability| ServerConfig {
             layout: &layout,
             listen: "127.0.0.1:4222".parse().unwrap(),
+            tls: None,
             server_name: "postroad",
             durability,
             max_file_store_bytes: 7,
@@ -146,6 +171,36 @@ mod tests {
         assert!(!config(Durability::Fast).render().contains("sync_interval"));
         // A preload would bring revoked users back, see `accounts`.
         assert!(!power_safe.contains("resolver_preload"));
+    }
+
+    #[test]
+    fn with_a_certificate_nothing_is_served_in_the_clear() {
+        let temp = tempfile::tempdir().unwrap();
+        let layout = Layout::create(temp.path()).unwrap();
+        let config = |tls| ServerConfig {
+            layout: &layout,
+            listen: "127.0.0.1:4222".parse().unwrap(),
+            tls,
+            server_name: "postroad",
+            durability: Durability::Fast,
+            max_file_store_bytes: 7,
+            operator_jwt: "o",
+            system_account: "s",
+        };
+        let files = TlsFiles {
+            cert: "/a \"cert\".pem".into(),
+            key: "/key.pem".into(),
+        };
+        let text = config(Some(files)).render();
+        for line in [
+            r#"cert_file: "/a \"cert\".pem""#,
+            r#"key_file: "/key.pem""#,
+            r#"min_version: "1.2""#,
+            "allow_non_tls: false",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(!config(None).render().contains("tls"));
     }
 
     #[test]

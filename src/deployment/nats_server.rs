@@ -6,8 +6,10 @@ use super::layout::Layout;
 use super::nats_binary::NatsBinary;
 use super::server_log::LogTail;
 use super::staging::Staging;
+use async_nats::rustls::Error as TlsError;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use postroad_client::Trust;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::io;
@@ -22,6 +24,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsConnector;
 
 /// The option ahead of the configuration's path; [`super::leftover`] recognises a server by both.
 pub(crate) const CONFIG_OPTION: &str = "--config";
@@ -135,6 +138,8 @@ pub(crate) struct ServerPlan {
     /// What it calls itself, as the configuration says too: so that another server on the same
     /// port is not taken for it.
     pub(crate) server_name: String,
+    /// By what it is known: over TLS, by its certificate.
+    pub(crate) trust: Trust,
     /// Where batches wait for their commit; on disk without one.
     pub(crate) staging: Option<Arc<Staging>>,
 }
@@ -146,6 +151,7 @@ pub(crate) struct NatsServer {
     stop: oneshot::Sender<()>,
     supervisor: JoinHandle<()>,
     listen: SocketAddr,
+    trust: Trust,
     staging: Option<Arc<Staging>>,
 }
 
@@ -153,7 +159,7 @@ impl NatsServer {
     /// Starts the server and returns when it accepts connections; from then on it is supervised.
     pub(crate) async fn start(plan: ServerPlan) -> Result<Self, ServerError> {
         let child = launch(&plan).await?;
-        let (listen, staging) = (plan.listen, plan.staging.clone());
+        let (listen, trust, staging) = (plan.listen, plan.trust.clone(), plan.staging.clone());
         let (publish, state) = watch::channel(ServerState::Running {
             pid: child.id().unwrap_or_default(),
         });
@@ -164,6 +170,7 @@ impl NatsServer {
             stop,
             supervisor,
             listen,
+            trust,
             staging,
         })
     }
@@ -175,7 +182,21 @@ impl NatsServer {
 
     /// Where clients on this machine reach it.
     pub(crate) fn url(&self) -> String {
-        format!("nats://{}", reachable(self.listen))
+        let scheme = match self.trust {
+            Trust::System => "nats",
+            _ => "tls",
+        };
+        format!("{scheme}://{}", reachable(self.listen))
+    }
+
+    /// By what clients on this machine know it.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The port on which it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.listen.port()
     }
 
     /// Tells that shards may have been made: their batches are staged where those of the others are.
@@ -355,9 +376,9 @@ async fn wait_until_ready(plan: &ServerPlan, child: &mut Child) -> Result<Ready,
                 tracing::warn!("nats-server accepts no connection yet: it is reading its log");
                 said = Instant::now();
             }
-            match timeout(PROBE_WAIT, greeting(reachable(plan.listen))).await {
-                Ok(Ok(info)) if info.server_name == plan.server_name => return Ready::Yes,
-                Ok(Ok(_)) => return Ready::Foreign,
+            match timeout(PROBE_WAIT, greeting(plan)).await {
+                Ok(Ok(Greeting::Own)) => return Ready::Yes,
+                Ok(Ok(Greeting::Foreign)) => return Ready::Foreign,
                 // Not there yet, or there and silent: it reads its log.
                 Ok(Err(_)) | Err(_) => sleep(PROBE_EVERY).await,
             }
@@ -375,16 +396,43 @@ struct Info {
     server_name: String,
 }
 
-async fn greeting(address: SocketAddr) -> io::Result<Info> {
-    let stream = TcpStream::connect(address).await?;
+/// Who answers on the port.
+enum Greeting {
+    Own,
+    Foreign,
+}
+
+/// Asks who is there. The name comes in the clear, ahead of TLS; over TLS the server also proves to have the key.
+async fn greeting(plan: &ServerPlan) -> io::Result<Greeting> {
+    let address = reachable(plan.listen);
+    let mut stream = TcpStream::connect(address).await?;
     let mut line = String::new();
-    BufReader::new(stream.take(GREETING_MAX_BYTES))
+    BufReader::new((&mut stream).take(GREETING_MAX_BYTES))
         .read_line(&mut line)
         .await?;
     let json = line
         .strip_prefix("INFO ")
         .ok_or(io::ErrorKind::InvalidData)?;
-    Ok(serde_json::from_str(json)?)
+    let info: Info = serde_json::from_str(json)?;
+    if info.server_name != plan.server_name {
+        return Ok(Greeting::Foreign);
+    }
+    let config = plan.trust.client_config();
+    let Some(config) = config.map_err(io::Error::other)? else {
+        return Ok(Greeting::Own);
+    };
+    let connector = TlsConnector::from(Arc::new(config));
+    match connector.connect(address.ip().into(), stream).await {
+        Ok(_) => Ok(Greeting::Own),
+        Err(error) if is_of_tls(&error) => Ok(Greeting::Foreign),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the server was heard out and not believed, rather than cut off.
+fn is_of_tls(error: &io::Error) -> bool {
+    let cause = error.get_ref();
+    cause.is_some_and(|cause| cause.downcast_ref::<TlsError>().is_some())
 }
 
 /// Tries the port before the server does, for a clear answer instead of a line in a log.

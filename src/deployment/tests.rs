@@ -30,6 +30,7 @@ fn options() -> NatsOptions {
         listen: "127.0.0.1:0".parse().unwrap(),
         durability: Durability::Fast,
         binary: None,
+        certificate: None,
     }
 }
 
@@ -372,6 +373,7 @@ async fn a_server_that_does_not_start_says_why() {
         layout,
         listen: "127.0.0.1:0".parse().unwrap(),
         server_name: "nobody".to_owned(),
+        trust: postroad_client::Trust::System,
         staging: None,
     };
     let refused = NatsServer::start(plan).await.unwrap_err();

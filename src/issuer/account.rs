@@ -10,6 +10,8 @@ use crate::issuer::ledger;
 use crate::link::servers;
 use async_nats::{Client, ConnectOptions};
 use futures_util::Stream;
+use postroad_client::{Trust, tls_refusal};
+use postroad_protocol::Refusal;
 use postroad_protocol::id::TimeMs;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -41,6 +43,9 @@ pub(crate) enum AccountError {
         #[source]
         source: async_nats::ConnectError,
     },
+    /// The server's certificate is not the one that is trusted, or the certificates to trust cannot be read.
+    #[error("the issuer does not trust the server")]
+    Untrusted(#[source] Refusal),
     /// The resolver did not answer.
     #[error("the server's resolver did not answer")]
     Resolver(#[source] async_nats::Error),
@@ -75,20 +80,29 @@ impl Account {
     /// [`AccountError`].
     pub(crate) async fn connect(
         url: &str,
+        trust: &Trust,
         keys: &Arc<DeploymentKeys>,
         templates: &Arc<Templates>,
     ) -> Result<Self, AccountError> {
         let creds = jwt::creds_file(&jwt::system_user_jwt(keys)?, keys.system_user());
-        let client = ConnectOptions::with_credentials(&creds)
+        let options = ConnectOptions::with_credentials(&creds)
             .map_err(AccountError::Credential)?
             .name("postroad-issuer-account")
-            .request_timeout(Some(ANSWER_WAIT))
+            .request_timeout(Some(ANSWER_WAIT));
+        let connected = trust
+            .apply(options, url)
+            .map_err(AccountError::Untrusted)?
             .connect(servers(url))
-            .await
-            .map_err(|source| AccountError::Connect {
-                url: url.to_owned(),
-                source,
-            })?;
+            .await;
+        let client = connected.map_err(|source| {
+            tls_refusal(&source, url).map_or_else(
+                || AccountError::Connect {
+                    url: url.to_owned(),
+                    source,
+                },
+                AccountError::Untrusted,
+            )
+        })?;
         Ok(Self {
             client,
             keys: Arc::clone(keys),

@@ -9,7 +9,9 @@ use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer};
 use crate::up::LOCAL_OPERATOR;
 use postroad_broker::Broker;
-use postroad_client::{Client, ClientError, ConnectOptions, Credential, NewAgent, Revoke, UserKey};
+use postroad_client::{
+    Client, ClientError, ConnectOptions, Credential, NewAgent, Revoke, Trust, UserKey,
+};
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::{TenantId, TimeMs};
@@ -34,12 +36,13 @@ impl Stage {
             listen: "127.0.0.1:0".parse().unwrap(),
             durability: Durability::Fast,
             binary: None,
+            certificate: None,
         };
         let started = deployment.start_nats(&options).await;
         let (nats, _) = started.unwrap_or_else(|error| panic!("{error}"));
         let (keys, templates) = (deployment.keys(), deployment.templates());
         let master = MasterKey::from_bytes(*keys.master().expose());
-        let shared = Shared::new(nats.url(), Subjects::default(), master);
+        let shared = Shared::new(nats.url(), Trust::System, Subjects::default(), master);
         let writing = Writing {
             durability: Durability::Fast,
             shards: 2,
@@ -84,7 +87,7 @@ impl Stage {
 
     async fn account(&self) -> Account {
         let (keys, templates) = (self.deployment.keys(), self.deployment.templates());
-        Account::connect(&self.nats.url(), keys, templates)
+        Account::connect(&self.nats.url(), &Trust::System, keys, templates)
             .await
             .unwrap()
     }

@@ -9,6 +9,7 @@
     reason = "a test binary exports nothing, says what it expects by panicking, and may list many cases"
 )]
 
+mod another_machine;
 mod bad_input;
 mod command_line;
 mod credentials;

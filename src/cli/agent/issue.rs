@@ -16,7 +16,8 @@ use std::time::Duration;
 /// Issue a credential, which puts the role on the tenant's roster.
 ///
 /// The file lets its holder speak as that role and as nobody else; treat it like a password. Beside it
-/// goes a context.json that says where the deployment is, unless there is one. With
+/// goes a context.json that says where the deployment is, unless there is one: on another machine, these
+/// two files are all that is needed (`postroad up --help` shows how others reach it). With
 /// --instance it serves that one machine, which gets its mail from this moment on; without, it
 /// serves any machine, which gets the role's mail from its first call. For the operator, and for agents
 /// with the scope admin in their own tenant. The holder renews it by itself before it ends.

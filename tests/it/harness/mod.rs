@@ -51,7 +51,8 @@ impl Deployment {
         };
         this.restart();
         // The port stays the same from now on, as it does for agents in the field.
-        this.listen = this.url.trim_start_matches("nats://").to_owned();
+        let (_, listen) = this.url.split_once("://").expect("a URL");
+        this.listen = listen.to_owned();
         this
     }
 
