@@ -8,8 +8,10 @@
 //! | [`mark`] | `mark_as_read` |
 //! | [`admin`] | tenants, credentials, retirements, damage |
 //! | [`observe`] | what projectors saw |
+//! | [`import`] | the events of an exported tenant |
 
 mod admin;
+mod import;
 mod mark;
 mod observe;
 mod ordered;
@@ -89,6 +91,7 @@ impl Handler {
             Command::AcceptDamage { shard, range } => {
                 self.accept_damage(&request, shard, range).await
             }
+            Command::ImportEvents(command) => self.import_events(&request, command).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }

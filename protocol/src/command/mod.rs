@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod answer;
+mod import;
 mod read;
 mod receipt;
 pub mod wire;
 
-pub use answer::{Done, Issued, Marked, Sent, TenantMade};
+pub use answer::{Done, Imported, Issued, Marked, Sent, TenantMade};
+pub use import::ImportEvents;
+use import::read_import;
+pub(crate) use read::check_content;
 use read::{identify, read_instance, read_issue, read_mark, read_send, read_summary};
 
 pub use read::read_claims;
@@ -55,6 +59,8 @@ pub enum Command {
         /// First and last sequence.
         range: (u64, u64),
     },
+    /// Store events of an exported tenant.
+    ImportEvents(ImportEvents),
 }
 
 /// A checked `send_message`.
@@ -174,6 +180,7 @@ impl Command {
                 };
                 identify(wire.command_id.as_deref(), "commandId", command)
             }
+            (Scope::Admin, "import_events") => read_import(&encoding.decode(body)?),
             _ => Err(unknown_verb()),
         }
     }

@@ -33,6 +33,7 @@ const CASES: &[&str] = &[
     "status",
     "rebuild",
     "replay",
+    "import_events",
 ];
 
 #[test]
