@@ -58,6 +58,20 @@ impl Ask {
         }
     }
 
+    /// Where the events with `keys` are stored, as far as they are.
+    pub(crate) async fn events(
+        &self,
+        scope: &TenantScope,
+        keys: Vec<EventKey>,
+    ) -> Result<Vec<Option<u64>>, Refusal> {
+        let count = keys.len();
+        let question = Question::Events(keys);
+        match self.look_up(scope, Currency::Fresh, question).await? {
+            Finding::Events(sequences) if sequences.len() == count => Ok(sequences),
+            _ => Err(other_answer()),
+        }
+    }
+
     /// Whether `reader` may refer to `message`.
     pub(crate) async fn visible(
         &self,

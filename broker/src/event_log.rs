@@ -12,6 +12,7 @@
 //! | [`publish`] | headers, batches, what an answer means |
 //! | [`guard`] | whether the log is still the one that was written to |
 //! | [`stored`] | comparing a repeat with what is stored |
+//! | [`whole`] | several events of one tenant, all or none, behind all that it holds |
 
 mod appender;
 mod fair;
@@ -22,6 +23,7 @@ mod planner;
 mod publish;
 mod recent;
 mod stored;
+mod whole;
 
 use crate::Durability;
 use crate::error::AppendError;
@@ -30,8 +32,8 @@ use async_nats::jetstream::context::{Context, ContextBuilder};
 use guard::Guard;
 use payer::Payer;
 use planner::Policy;
-use postroad_log::{Keyring, Shard, Unreachable};
-use postroad_protocol::envelope::Sealing;
+use postroad_log::{Keyring, OwnerKey, Shard, Unreachable};
+use postroad_protocol::envelope::{Sealed, Sealing};
 use postroad_protocol::event::{Actor, Event};
 use postroad_protocol::id::{CommandId, TimeMs};
 use postroad_protocol::limits;
@@ -96,6 +98,8 @@ pub(crate) struct EventLog {
     policy: Policy,
     shards: RwLock<BTreeMap<u16, Writer>>,
     counters: Arc<Counters>,
+    /// Whole batches go one at a time: the server bounds how many are open.
+    whole: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -158,6 +162,7 @@ impl EventLog {
             policy,
             shards: RwLock::default(),
             counters: Arc::default(),
+            whole: tokio::sync::Mutex::default(),
         }
     }
 
@@ -237,17 +242,7 @@ impl EventLog {
             .map_or(Owner::System, TenantScope::owner);
         let key = self.keyring.current(owner).ok_or(AppendError::NoOwner)?;
         let shard = draft.shard;
-        let sealing = Sealing {
-            owner,
-            subject: self.subjects.event(owner, shard, &draft.event.aggregate()),
-            key_id: key.home.key_id,
-            key: &key.key,
-            id: draft.id,
-            time: draft.time,
-            by: &draft.by,
-            traceparent: draft.traceparent.as_deref(),
-        };
-        let outgoing = Outgoing::new(sealing.seal(&draft.event), draft.expected_last);
+        let outgoing = Outgoing::new(self.seal(&draft, &key), draft.expected_last);
         let (promise, answer) = oneshot::channel();
         let append = Append {
             payer: Payer::of(&draft),
@@ -265,6 +260,28 @@ impl EventLog {
             mpsc::error::TrySendError::Closed(_) => AppendError::Unavailable { shard },
         })?;
         Ok(Outcome::Awaited { shard, answer })
+    }
+
+    /// Seals `draft` with its owner's `key`.
+    fn seal(&self, draft: &Draft, key: &OwnerKey) -> Sealed {
+        let owner = draft
+            .owner
+            .as_ref()
+            .map_or(Owner::System, TenantScope::owner);
+        let subject = self
+            .subjects
+            .event(owner, draft.shard, &draft.event.aggregate());
+        let sealing = Sealing {
+            owner,
+            subject,
+            key_id: key.home.key_id,
+            key: &key.key,
+            id: draft.id,
+            time: draft.time,
+            by: &draft.by,
+            traceparent: draft.traceparent.as_deref(),
+        };
+        sealing.seal(&draft.event)
     }
 
     /// Compares `draft` with the event that is known to be stored under its id at `sequence`.

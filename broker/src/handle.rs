@@ -9,9 +9,11 @@
 //! | [`admin`] | tenants and damage |
 //! | [`credential`] | credentials and retirements |
 //! | [`observe`] | what projectors saw |
+//! | [`import`] | the events of an exported tenant |
 
 mod admin;
 mod credential;
+mod import;
 mod mark;
 mod observe;
 mod ordered;
@@ -96,6 +98,7 @@ impl Handler {
             Command::RevokeCredential(command) => self.revoke_credential(&request, &command).await,
             Command::RenewCredential(command) => self.renew_credential(&request, command).await,
             Command::EndCredential(command) => self.end_credential(&request, &command).await,
+            Command::ImportEvents(command) => self.import_events(&request, command).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }

@@ -8,7 +8,7 @@ use crate::seen::Seen;
 use crate::wallet::Wallet;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
-use postroad_protocol::command::{Done, Issued, Marked, Revoked, Sent, TenantMade};
+use postroad_protocol::command::{Done, Imported, Issued, Marked, Revoked, Sent, TenantMade};
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
     Tenants, WhoAmI, wire,
@@ -264,4 +264,5 @@ positioned! {
     Tenant: _this => None,
     Status: _this => None,
     Rebuilding: _this => None,
+    Imported: this => Some(this.position),
 }

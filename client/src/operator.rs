@@ -7,7 +7,8 @@ use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::queries::Page;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use postroad_protocol::command::{Done, Issued, TenantMade, wire as command};
+use postroad_protocol::command::{Done, Imported, Issued, TenantMade, wire as command};
+use postroad_protocol::portable::PortableEvent;
 use postroad_protocol::query::{
     Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, Tenants, wire as query,
 };
@@ -162,6 +163,28 @@ impl<'a> Operator<'a> {
             .await
     }
 
+    /// Stores events of an exported history in `tenant`, each under its own id; those that are there are
+    /// passed over. `import` names the whole import in the tenant's log, so it is the same for every
+    /// part of it; `after` is the sequence in the answer to the part before.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `conflict` when the tenant holds anything else. A field `events[N]…` says which.
+    pub async fn import_events(
+        &self,
+        tenant: &TenantId,
+        import: CommandId,
+        after: Option<u64>,
+        events: Vec<PortableEvent>,
+    ) -> Result<Imported, ClientError> {
+        let body = command::ImportEvents {
+            events,
+            after,
+            command_id: Some(import.to_string()),
+        };
+        let verb = admin(Some(tenant), "import_events");
+        self.client.command(verb, import, &body).await
+    }
+
     /// The tenants of the deployment.
     ///
     /// # Errors
@@ -220,6 +243,7 @@ impl<'a> Operator<'a> {
             next: range.from_sequence,
             range,
             at_end: false,
+            missing: Vec::new(),
         }
     }
 }
@@ -262,6 +286,7 @@ pub struct Replay<'a> {
     range: ReplayRange,
     next: Option<u64>,
     at_end: bool,
+    missing: Vec<(u64, u64)>,
 }
 
 impl Replay<'_> {
@@ -301,10 +326,17 @@ impl Replay<'_> {
             .client
             .query(verb, Duration::ZERO, |_| body.clone())
             .await?;
+        self.missing = page.missing;
         self.at_end = page.next_sequence.is_none();
         let after_end = || after_end(&page.events, page.end, self.next);
         self.next = Some(page.next_sequence.unwrap_or_else(after_end));
         Ok(Some(page.events))
+    }
+
+    /// First and last sequence of what the log has lost in the part that the last page came from, where an
+    /// operator gave it up. Whose events those were cannot be known.
+    pub fn missing(&self) -> &[(u64, u64)] {
+        &self.missing
     }
 
     /// The events one by one, to the end.

@@ -1,13 +1,14 @@
 //! Replays the log to the operator: one tenant's events, or a whole shard's, with their seals
 //! opened. Owns no rows; what is shown is what lies in the log.
 
+use crate::pipeline::given_up;
 use postroad_log::{Keyring, Opened, Shard, StoredEvent, Unreachable};
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::{Actor, Event};
+use postroad_protocol::event::Event;
 use postroad_protocol::id::TenantId;
 use postroad_protocol::position::Position;
-use postroad_protocol::query::{Replay, Replayed, ReplayedEvent};
-use postroad_protocol::subject::{OPERATOR_ROLE, SYSTEM, Subjects};
+use postroad_protocol::query::{ERASED, Replay, Replayed, ReplayedEvent};
+use postroad_protocol::subject::Subjects;
 use postroad_protocol::tenancy::TenantScope;
 use std::collections::BTreeSet;
 
@@ -87,14 +88,45 @@ pub async fn replay(
         events.push(show(shard, end.epoch, subjects, &stored, opened));
     }
     let next_sequence = more.then_some(from);
+    let last = if more {
+        from - 1
+    } else {
+        end.last.min(wanted.to_sequence)
+    };
+    let window = (wanted.from_sequence, last);
+    let missing = missing(shard, keyring, subjects, window).await?;
     Ok(Page {
         replayed: Replayed {
             events,
             next_sequence,
             end: end_position,
+            missing,
         },
         touched,
     })
+}
+
+/// What was given up between two sequences and is not there any more, not even as something damaged.
+async fn missing(
+    shard: &Shard,
+    keyring: &Keyring,
+    subjects: &Subjects,
+    (first, last): (u64, u64),
+) -> Result<Vec<(u64, u64)>, Unreachable> {
+    let filter = subjects.shard_events(shard.number());
+    let mut missing = Vec::new();
+    for (from, to) in given_up(shard, keyring, subjects).await? {
+        let (mut from, to) = (from.max(first), to.min(last));
+        while from <= to {
+            let next = shard.next_on_subject(from, &filter).await?;
+            let there = next.map_or(u64::MAX, |event| event.sequence);
+            if there > from {
+                missing.push((from, to.min(there - 1)));
+            }
+            from = there.saturating_add(1);
+        }
+    }
+    Ok(missing)
 }
 
 fn show(
@@ -137,11 +169,11 @@ fn show(
             record: Record { by, event, .. },
             ..
         } => {
-            shown.by = name_of(&by);
+            shown.by = by.to_string();
             shown.data = serde_json::to_value(&event).unwrap_or_default();
         }
         Opened::Erased => {
-            shown.problem = Some("erased: its key was destroyed with its tenant".to_owned());
+            shown.problem = Some(ERASED.to_owned());
         }
         Opened::Damaged => shown.problem = Some("damaged: not what was written there".to_owned()),
         Opened::Undecodable { .. } => {
@@ -149,12 +181,4 @@ fn show(
         }
     }
     shown
-}
-
-fn name_of(by: &Actor) -> String {
-    match by {
-        Actor::Agent(reader) => reader.to_string(),
-        Actor::Operator(instance) => format!("{OPERATOR_ROLE}/{instance}"),
-        Actor::System => SYSTEM.to_owned(),
-    }
 }

@@ -99,6 +99,10 @@ impl Lookups {
                 Question::Visible { reader, message } => {
                     Finding::Visible(rows.visible(&reader, message)?)
                 }
+                Question::Events(keys) => {
+                    let found = keys.into_iter().map(|key| rows.event_sequence(key));
+                    Finding::Events(found.collect::<Result<_, _>>()?)
+                }
             })
         })
         .await?;

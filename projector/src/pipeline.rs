@@ -9,7 +9,9 @@ use crate::progress::{Progress, State, damage_of};
 use crate::renew::{Attempts, Failure};
 use crate::store::Store;
 use crate::writer::{Writer, passable_until};
-use postroad_log::{Anchor, Broken, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent};
+use postroad_log::{
+    Anchor, Broken, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent, Unreachable,
+};
 use postroad_protocol::event::Event;
 use postroad_protocol::query::Damage;
 use postroad_protocol::subject::{AggregateKey, Owner, Subjects};
@@ -427,7 +429,7 @@ pub async fn given_up(
     shard: &Shard,
     keyring: &Keyring,
     subjects: &Subjects,
-) -> Result<Vec<(u64, u64)>, LogError> {
+) -> Result<Vec<(u64, u64)>, Unreachable> {
     let subject = subjects.event(Owner::System, shard.number(), &AggregateKey::Shard);
     let Some(event) = shard.last_on_subject(&subject).await? else {
         return Ok(Vec::new());
@@ -435,7 +437,7 @@ pub async fn given_up(
     if let Err(KeyringError::Unreachable(error)) =
         keyring.load_for(std::slice::from_ref(&event)).await
     {
-        return Err(error.into());
+        return Err(error);
     }
     match keyring.open_event(shard.number(), &event) {
         Opened::Event { record, .. } => match record.event {

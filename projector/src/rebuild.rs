@@ -152,7 +152,8 @@ impl Growing {
         let shard = host.shard().clone();
         // The log may have been replaced since this process opened it: fold what is there now.
         let extent = shard.extent().await.map_err(LogError::from)?;
-        let ranges = given_up(&shard, keyring, subjects).await?;
+        let ranges = given_up(&shard, keyring, subjects).await;
+        let ranges = ranges.map_err(LogError::from)?;
         let mut anchor = Anchor::start(extent.epoch);
         let mut intake = Intake::new(shard.clone(), anchor);
         while anchor.sequence < extent.last {

@@ -193,7 +193,14 @@ pub const VERBS: &[Verb] = &[
         "replay",
         Who::Operator,
         "shard?, fromSequence?, fromTime?, toSequence?, toTime?, limit?",
-        "events, nextSequence?, end",
+        "events, nextSequence?, end, missing?",
+    ),
+    command(
+        Scope::Admin,
+        "import_events",
+        Who::Operator,
+        "events, after?, commandId?",
+        "imported, skipped, position",
     ),
     command(
         Scope::Admin,

@@ -234,7 +234,8 @@ pub struct MessagesDelivered {
     pub messages: Vec<EventKey>,
 }
 
-/// An operator read a tenant's data. The answer waits until this is stored.
+/// An operator read a tenant's data, and the answer waited until this was stored; or it brought a history
+/// in, and this was stored with the first event of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperatorRead {
@@ -291,6 +292,19 @@ macro_rules! events {
             fn decode_data(type_name: &str, schema: u16, plain: &[u8]) -> Option<(Actor, Self)> {
                 match (type_name, schema) {
                     $(($name, $schema) => read::<$variant>(plain).map(|(by, data)| (by, Self::$variant(data))),)*
+                    _ => None,
+                }
+            }
+
+            /// Reads the fields that `Serialize` writes in JSON; nothing for a name or version that this
+            /// build does not know.
+            pub fn from_json(
+                type_name: &str,
+                schema: u16,
+                data: &serde_json::Value,
+            ) -> Option<Result<Self, serde_json::Error>> {
+                match (type_name, schema) {
+                    $(($name, $schema) => Some($variant::deserialize(data).map(Self::$variant)),)*
                     _ => None,
                 }
             }

@@ -14,6 +14,7 @@
 //! | [`event`] | what happened, with stored names and versions |
 //! | [`envelope`], [`seal`] | an event as it lies in the log |
 //! | [`position`] | where an append landed |
+//! | [`portable`] | a tenant's history as lines that another deployment takes in |
 //! | [`push`] | hints and heartbeats |
 //! | [`service`] | what Postroad's parts say to each other |
 //! | [`possession`] | proof that a caller holds the seed of a key |
@@ -29,6 +30,7 @@ pub mod event;
 pub mod id;
 pub mod limits;
 pub mod permission;
+pub mod portable;
 pub mod position;
 pub mod possession;
 pub mod push;

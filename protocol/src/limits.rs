@@ -145,3 +145,13 @@ pub const REPLAY_MAX_EVENTS: usize = 200;
 pub const REVOKED_PER_TENANT: usize = 500;
 /// The same for all tenants: 10,000 fit one account JWT, 15,000 do not (measured).
 pub const REVOKED_MAX: usize = 8_000;
+/// Events that one `import_events` stores at most: with the event that tells of the import they fit one
+/// atomic batch.
+pub const IMPORT_MAX_EVENTS: usize = 500;
+/// Bytes of lines that an importer gathers for one `import_events`; a longer line goes alone.
+pub const IMPORT_MAX_BYTES: usize = 512 * 1024;
+/// Longest line of an export, in bytes: an event that is stored fits, written as JSON does at worst.
+pub const EXPORT_LINE_MAX_BYTES: usize = 1024 * 1024;
+/// Events of the operator's own reads that an import passes over at most, to see that the tenant holds
+/// nothing else.
+pub const IMPORT_LOOKS_MAX: usize = 10_000;

@@ -85,6 +85,8 @@ pub enum Question {
         /// To which message.
         message: MessageId,
     },
+    /// Where are the events with these keys?
+    Events(Vec<EventKey>),
 }
 
 /// Answer to a [`Lookup`].
@@ -97,6 +99,8 @@ pub enum Finding {
     Marks(Vec<MarkState>),
     /// Whether it is.
     Visible(bool),
+    /// The sequence of each event that there is, in the order of the keys.
+    Events(Vec<Option<u64>>),
 }
 
 /// State of one receipt.

@@ -9,6 +9,7 @@
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `agent` | `tenant …`, `agent …` |
+//! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
 //! | `replay` | `replay` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
@@ -30,6 +31,8 @@ mod session;
 mod settings;
 mod shown;
 mod tenant;
+mod tenant_export;
+mod tenant_import;
 pub(crate) mod text;
 mod time;
 mod upkeep;

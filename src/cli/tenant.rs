@@ -3,6 +3,8 @@
 use super::failure::Failure;
 use super::output::{Style, table};
 use super::session::{PAGE_LIMIT, Session};
+use super::tenant_export::{ExportArgs, export};
+use super::tenant_import::{ImportArgs, import};
 use super::text::{count, one_line, relative};
 use clap::{Args, Subcommand};
 use postroad_client::Page;
@@ -16,6 +18,8 @@ pub(crate) enum TenantCommand {
     Create(CreateArgs),
     List(ListArgs),
     Show(ShowArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
 }
 
 /// Create a tenant: a wall around agents, messages and costs of its own.
@@ -55,6 +59,8 @@ pub(crate) async fn run(session: &Session, command: TenantCommand) -> Result<(),
         TenantCommand::Create(args) => create(session, &args).await,
         TenantCommand::List(ListArgs {}) => list(session).await,
         TenantCommand::Show(args) => show(session, &args).await,
+        TenantCommand::Export(args) => export(session, &args).await,
+        TenantCommand::Import(args) => import(session, &args).await,
     }
 }
 

@@ -322,4 +322,19 @@ async fn one_flipped_bit_stops_its_shard_alone_and_every_message_before_it_is_se
     assert!(!unread.stale, "{unread:?}");
     let rest = (0..COUNT).filter(|number| *number != DAMAGED);
     assert_eq!(numbers(&unread), rest.collect::<Vec<_>>());
+    // An export goes on behind it, and says that it is lost.
+    let exported = deployment.run(&["tenant", "export", "--tenant", "default"]);
+    let exported = exported.expect(0);
+    println!("{}", exported.stderr);
+    let lines = exported.stdout.lines().map(serde_json::from_str);
+    let lines: Vec<serde_json::Value> = lines.collect::<Result<_, _>>().unwrap();
+    let messages = lines.iter().filter(|line| line["type"] == "message_sent");
+    assert_eq!(messages.count(), COUNT - 1);
+    let lost: Vec<_> = lines
+        .iter()
+        .filter(|line| line["lost"].is_string())
+        .collect();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!(lost[0]["sequence"], place);
+    assert_eq!(lines.last().unwrap()["lost"], 1);
 }

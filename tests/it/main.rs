@@ -21,6 +21,7 @@ mod isolation;
 mod kill;
 mod neighbours;
 mod permissions;
+mod portability;
 mod presence;
 mod push;
 mod push_in_flight;

@@ -10,10 +10,12 @@
 //! | [`message`] | deciding a send: whom it reaches, or why not |
 //! | [`tenant`] | deciding a creation, and what damage is given up |
 //! | [`nearest`] | known names that resemble an unknown one |
+//! | [`import`] | which events of an exported history are there, and which are to be stored |
 //! | [`repeat`] | whether a stored event is what a repeated command asks for |
 
 pub(crate) mod agent;
 pub(crate) mod credential;
+pub(crate) mod import;
 pub(crate) mod member;
 pub(crate) mod message;
 pub(crate) mod nearest;

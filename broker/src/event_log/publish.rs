@@ -19,6 +19,8 @@ const BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
 const BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
 const BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 const EXPECTED_LAST: HeaderName = HeaderName::from_static("Nats-Expected-Last-Subject-Sequence");
+const EXPECTED_LAST_OF: HeaderName =
+    HeaderName::from_static("Nats-Expected-Last-Subject-Sequence-Subject");
 
 /// A sealed event with its payload ready for the wire.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Outgoing {
     payload: Bytes,
     size: usize,
     expected_last: Option<u64>,
+    /// What `expected_last` is the end of, where that is not the event's own subject.
+    expected_of: Option<String>,
 }
 
 impl Outgoing {
@@ -40,6 +44,15 @@ impl Outgoing {
             payload,
             size,
             expected_last,
+            expected_of: None,
+        }
+    }
+
+    /// As [`Self::new`], where `last` is the last sequence of all subjects under `filter`.
+    pub(super) fn expecting(sealed: Sealed, last: u64, filter: String) -> Self {
+        Self {
+            expected_of: Some(filter),
+            ..Self::new(sealed, Some(last))
         }
     }
 
@@ -67,6 +80,12 @@ impl Outgoing {
         let mut headers = HeaderMap::new();
         for (name, value) in self.sealed.headers() {
             headers.insert(HeaderName::from_static(name), value);
+        }
+        if let Some(expected) = self.expected_last {
+            headers.insert(EXPECTED_LAST, expected.to_string());
+        }
+        if let Some(filter) = &self.expected_of {
+            headers.insert(EXPECTED_LAST_OF, filter.as_str());
         }
         headers
     }
@@ -97,12 +116,8 @@ pub(super) async fn send_plain(
 }
 
 async fn put_plain(context: &Context, event: &Outgoing) -> Result<PublishAckFuture, Failure> {
-    let mut headers = event.headers();
-    if let Some(expected) = event.expected_last {
-        headers.insert(EXPECTED_LAST, expected.to_string());
-    }
     let message = PublishMessage::build()
-        .headers(headers)
+        .headers(event.headers())
         .payload(event.payload.clone());
     context
         .send_publish(event.sealed.subject.clone(), message)

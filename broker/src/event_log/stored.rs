@@ -47,7 +47,15 @@ pub(crate) async fn compare(
     })
 }
 
-async fn read(shard: &Shard, keyring: &Keyring, sequence: u64) -> Result<Record, AppendError> {
+/// The event at `sequence`, which is known to be there.
+///
+/// # Errors
+/// `Unknown` when it cannot be read now, `Unavailable` when it is not what was stored.
+pub(super) async fn read(
+    shard: &Shard,
+    keyring: &Keyring,
+    sequence: u64,
+) -> Result<Record, AppendError> {
     let number = shard.number();
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {

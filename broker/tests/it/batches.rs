@@ -109,3 +109,61 @@ async fn what_is_staged_and_never_committed_is_never_stored_and_keeps_its_id_fre
     assert_eq!(desk.commit("another", 1, "a").await, Ok(2));
     assert_eq!(desk.stored().await, ["b", "a"]);
 }
+
+/// What an import relies on: the first member of a batch may expect where all subjects of a tenant end.
+#[tokio::test]
+async fn a_batch_may_expect_where_a_wildcard_of_subjects_ends_and_is_refused_whole_where_it_does_not()
+ {
+    let server = Server::start(Durability::PowerSafe).await;
+    let client = server.connect("_INBOX.desk").await;
+    let context = jetstream::new(client.clone());
+    let config = stream::Config {
+        name: "TENANTS".to_owned(),
+        subjects: vec!["t.*.evt.>".to_owned()],
+        allow_atomic_publish: true,
+        ..stream::Config::default()
+    };
+    context.create_stream(config).await.unwrap();
+    let send = async |batch: &str, subjects: &[&str], expected: u64| {
+        for (index, subject) in subjects.iter().enumerate() {
+            let mut headers = member(batch, index + 1, &format!("{batch}-{index}"));
+            if index == 0 {
+                headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
+                headers.insert(
+                    "Nats-Expected-Last-Subject-Sequence-Subject",
+                    "t.acme.evt.>",
+                );
+            }
+            if index + 1 < subjects.len() {
+                let sent = client.publish_with_headers((*subject).to_owned(), headers, "x".into());
+                sent.await.unwrap();
+                continue;
+            }
+            headers.insert("Nats-Batch-Commit", "1");
+            let message = jetstream::message::PublishMessage::build()
+                .headers(headers)
+                .payload("x".into());
+            let sent = context.send_publish((*subject).to_owned(), message).await;
+            let ack = sent.unwrap().await.map_err(|error| format!("{error:?}"));
+            return ack.map(|ack| ack.sequence);
+        }
+        unreachable!("a batch has members")
+    };
+    let acme = ["t.acme.evt.a", "t.acme.evt.b", "t.acme.evt.a"];
+    assert_eq!(send("one", &acme, 0).await, Ok(3));
+    // Another tenant's events do not matter.
+    context
+        .publish("t.globex.evt.a", "x".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    assert_eq!(send("two", &acme, 3).await, Ok(7));
+    for wrong in [0, 3, 6, 8] {
+        let refused = send(&format!("wrong-{wrong}"), &acme, wrong).await;
+        assert!(refused.is_err(), "{refused:?}");
+        println!("{refused:?}");
+    }
+    let mut stream = context.get_stream("TENANTS").await.unwrap();
+    assert_eq!(stream.info().await.unwrap().state.last_sequence, 7);
+}

@@ -9,6 +9,7 @@ mod admin;
 mod appends;
 mod batches;
 mod harness;
+mod imports;
 mod messages;
 mod neighbours;
 mod observations;

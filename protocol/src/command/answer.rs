@@ -77,3 +77,15 @@ pub struct Revoked {
     /// Where it is stored.
     pub position: Position,
 }
+
+/// Answer of `import_events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Imported {
+    /// Events that were stored.
+    pub imported: u64,
+    /// Events that were there before.
+    pub skipped: u64,
+    /// Where the last of them is stored; the part behind this one names its sequence as `after`.
+    pub position: Position,
+}

@@ -12,13 +12,17 @@ use std::collections::BTreeMap;
 
 mod answer;
 mod credential;
+mod import;
 mod read;
 mod receipt;
 pub mod wire;
 
-pub use answer::{Done, Issued, Marked, Revoked, Sent, TenantMade};
+pub use answer::{Done, Imported, Issued, Marked, Revoked, Sent, TenantMade};
 pub use credential::no_such_credential;
 use credential::read_issue;
+pub use import::ImportEvents;
+use import::read_import;
+pub(crate) use read::check_content;
 use read::{identify, read_instance, read_mark, read_send, read_summary};
 
 pub use read::read_claims;
@@ -64,6 +68,8 @@ pub enum Command {
     RenewCredential(RenewCredential),
     /// End a credential of one's own.
     EndCredential(Possessed),
+    /// Store events of an exported tenant.
+    ImportEvents(ImportEvents),
 }
 
 /// A checked `send_message`.
@@ -220,6 +226,7 @@ impl Command {
             (Scope::Admin, "revoke_credential") => credential::read_revoke(&encoding.decode(body)?),
             (Scope::Own, "renew_credential") => credential::read_renew(&encoding.decode(body)?),
             (Scope::Own, "end_credential") => credential::read_end(&encoding.decode(body)?),
+            (Scope::Admin, "import_events") => read_import(&encoding.decode(body)?),
             _ => Err(unknown_verb()),
         }
     }

@@ -33,27 +33,36 @@ pub(super) fn read_instance(text: Option<&str>) -> Result<Option<InstanceId>, Re
         .transpose()
 }
 
-pub(super) fn read_send(wire: &wire::SendMessage) -> Result<Identified, Refusal> {
-    if wire.content.is_empty() {
+/// Checks the parts of a message whose size is the sender's.
+pub(crate) fn check_content(
+    content: &str,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Refusal> {
+    check_text(content)?;
+    check_metadata(metadata)
+}
+
+fn check_text(content: &str) -> Result<(), Refusal> {
+    if content.is_empty() {
         return Err(Refusal::invalid(
             "content",
             "a message needs content",
             "send at least one character",
         ));
     }
-    if wire.content.len() > limits::CONTENT_MAX_BYTES {
+    if content.len() > limits::CONTENT_MAX_BYTES {
         return Err(Refusal::new(
             ErrorCode::TooLarge,
             format!(
                 "the content has {} bytes; {} is the limit",
-                wire.content.len(),
+                content.len(),
                 limits::CONTENT_MAX_BYTES
             ),
             "put it where the recipient can fetch it, and send the reference",
         )
         .at("content"));
     }
-    let json_bytes = json_len(&wire.content);
+    let json_bytes = json_len(content);
     if json_bytes > limits::CONTENT_JSON_MAX_BYTES {
         return Err(Refusal::new(
             ErrorCode::TooLarge,
@@ -65,6 +74,11 @@ pub(super) fn read_send(wire: &wire::SendMessage) -> Result<Identified, Refusal>
         )
         .at("content"));
     }
+    Ok(())
+}
+
+pub(super) fn read_send(wire: &wire::SendMessage) -> Result<Identified, Refusal> {
+    check_text(&wire.content)?;
     let channel = Channel::parse(&wire.channel)?;
     let instance = read_instance(wire.instance_id.as_deref())?;
     if instance.is_some() && channel.single_role().is_none() {

@@ -164,3 +164,18 @@ pub struct EndCredential {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_id: Option<String>,
 }
+
+/// `admin.import_events`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportEvents {
+    /// The events, in their order.
+    pub events: Vec<crate::portable::PortableEvent>,
+    /// Sequence in the answer to the part before this one: up to there the tenant holds nothing but what
+    /// was imported. None at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// UUID made by the client, one for a whole import: it names the import in the tenant's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}

@@ -327,6 +327,9 @@ pub struct Rebuilding {
     pub shards: Vec<u16>,
 }
 
+/// The `problem` of an event whose key was destroyed with the tenant that had the name before.
+pub const ERASED: &str = "erased: its key was destroyed with its tenant";
+
 /// One event of a replay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -364,4 +367,8 @@ pub struct Replayed {
     pub next_sequence: Option<u64>,
     /// How far the log reached when it was read.
     pub end: Position,
+    /// First and last sequence of what the log has lost in this page's part of it and an operator gave up:
+    /// whose events those were cannot be known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<(u64, u64)>,
 }

@@ -12,9 +12,9 @@ mod answer;
 pub mod wire;
 
 pub use answer::{
-    Agent, AgentKind, Agents, Damage, Message, MessageStatus, Messages, OneMessage, Peer, Peers,
-    QuarantinedEvent, Rebuilding, Receipt, Replayed, ReplayedEvent, ShardStatus, Status, Tenant,
-    TenantEntry, Tenants, WhoAmI,
+    Agent, AgentKind, Agents, Damage, ERASED, Message, MessageStatus, Messages, OneMessage, Peer,
+    Peers, QuarantinedEvent, Rebuilding, Receipt, Replayed, ReplayedEvent, ShardStatus, Status,
+    Tenant, TenantEntry, Tenants, WhoAmI,
 };
 
 /// A checked query.

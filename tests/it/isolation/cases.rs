@@ -240,6 +240,18 @@ async fn operators_only(stage: &Stage, verb: &str) {
         "replay" => road
             .run(&["--json", "replay", "--tenant", "acme-two"])
             .expect(0),
+        "import_events" => {
+            let file = road.folder().join("acme-two.ndjson").display().to_string();
+            let export = ["tenant", "export", "--tenant", "acme-two", "--out", &file];
+            road.run(&export).expect(0);
+            let exported = std::fs::read_to_string(&file).expect("the export was written");
+            assert!(!exported.contains(CANARY), "{exported}");
+            // Into the owner's tenant it does not go, whatever the operator asks.
+            road.run(&["tenant", "import", &file, "--tenant", "acme"])
+                .expect(5);
+            road.run(&["tenant", "import", &file, "--tenant", "acme-four"])
+                .expect(0)
+        }
         unknown => panic!("{unknown} has no case"),
     };
     if verb == "replay" {

@@ -37,6 +37,7 @@ const CASES: &[&str] = &[
     "revoke_credential",
     "renew_credential",
     "end_credential",
+    "import_events",
 ];
 
 #[test]

@@ -92,6 +92,13 @@ async fn answer_look_up(client: async_nats::Client, message: Message) {
                 .find(|(_, record)| record.key == key)
                 .map(|(sequence, _)| *sequence),
         ),
+        Question::Events(keys) => {
+            let place = |key| {
+                let mut found = records.iter().filter(|(_, record)| record.key == key);
+                found.next().map(|(sequence, _)| *sequence)
+            };
+            Finding::Events(keys.into_iter().map(place).collect())
+        }
         Question::Visible { message, .. } => Finding::Visible(
             records
                 .iter()

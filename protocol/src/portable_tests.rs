@@ -1,0 +1,290 @@
+//! Tests of [`super`].
+
+use super::*;
+use crate::channel::Channel;
+use crate::event::{
+    AgentRetired, CredentialIssued, MessageSent, MessagesDelivered, MessagesRead, OperatorRead,
+    Priority, ReaderRegistered, SummarySet, TenantCreated,
+};
+use crate::tenancy::Scope;
+use proptest::prelude::*;
+
+fn names<T: fmt::Debug>(parse: fn(&str) -> Option<T>) -> impl Strategy<Value = T> {
+    "[a-z0-9][a-z0-9_-]{0,12}".prop_filter_map("a name", move |text| parse(&text))
+}
+
+fn roles() -> impl Strategy<Value = Role> {
+    names(|text| Role::parse(text).ok())
+}
+
+fn instances() -> impl Strategy<Value = InstanceId> {
+    names(|text| InstanceId::parse(text).ok())
+}
+
+fn readers() -> impl Strategy<Value = Reader> {
+    (roles(), instances()).prop_map(|(role, instance)| Reader { role, instance })
+}
+
+fn ids() -> impl Strategy<Value = CommandId> {
+    any::<[u8; 16]>().prop_map(|bytes| CommandId::derived(&[&bytes]))
+}
+
+fn keys() -> impl Strategy<Value = Vec<EventKey>> {
+    let key = any::<[u8; 16]>().prop_map(EventKey::from_bytes);
+    proptest::collection::vec(key, 0..4)
+}
+
+fn messages() -> impl Strategy<Value = (Actor, Event)> {
+    let channel = prop_oneof![
+        Just(Channel::Broadcast),
+        proptest::collection::btree_set(roles(), 1..4)
+            .prop_map(|roles| Channel::Roles(roles.into_iter().collect())),
+    ];
+    let priority = prop_oneof![
+        Just(Priority::Urgent),
+        Just(Priority::High),
+        Just(Priority::Normal),
+        Just(Priority::Low)
+    ];
+    let metadata = proptest::collection::btree_map("[a-z\u{e9} ]{1,8}", ".{0,16}", 0..3);
+    let parts = (
+        readers(),
+        channel,
+        proptest::option::of(instances()),
+        "(?s).{1,40}",
+        proptest::option::of(ids()),
+        priority,
+        metadata,
+    );
+    parts.prop_map(
+        |(from, channel, instance, content, reply_to, priority, metadata)| {
+            let instance = instance.filter(|_| channel.single_role().is_some());
+            let by = Actor::Agent(from.clone());
+            let sent = MessageSent {
+                from,
+                channel,
+                instance,
+                content,
+                reply_to,
+                priority,
+                metadata,
+            };
+            (by, sent.into())
+        },
+    )
+}
+
+fn rosters() -> impl Strategy<Value = (Actor, Event)> {
+    let scopes = proptest::sample::subsequence(Scope::ALL.to_vec(), 0..=6);
+    let bound = proptest::option::of(instances());
+    let parts = (
+        roles(),
+        bound,
+        scopes,
+        "U[A-Z2-7]{55}",
+        any::<u64>(),
+        instances(),
+    );
+    let issued = parts.prop_map(|(role, instance, scopes, public_key, ends, operator)| {
+        let issued = CredentialIssued {
+            role,
+            instance,
+            scopes,
+            public_key,
+            expires_at: TimeMs(ends),
+        };
+        (Actor::Operator(operator), Event::from(issued))
+    });
+    let retired = (roles(), proptest::option::of(instances()), instances()).prop_map(
+        |(role, instance, operator)| {
+            let by = Actor::Operator(operator);
+            (by, AgentRetired { role, instance }.into())
+        },
+    );
+    let registered =
+        readers().prop_map(|reader| (Actor::System, ReaderRegistered { reader }.into()));
+    prop_oneof![issued, retired, registered]
+}
+
+fn rest() -> impl Strategy<Value = (Actor, Event)> {
+    let read = (readers(), keys()).prop_map(|(reader, messages)| {
+        let by = Actor::Agent(reader.clone());
+        (by, Event::from(MessagesRead { reader, messages }))
+    });
+    let delivered = (readers(), keys()).prop_map(|(reader, messages)| {
+        let event = MessagesDelivered { reader, messages };
+        (Actor::System, event.into())
+    });
+    let summary = (readers(), ".{0,40}").prop_map(|(reader, summary)| {
+        let by = Actor::Agent(reader.clone());
+        (by, SummarySet { reader, summary }.into())
+    });
+    let operators = (instances(), ".{0,12}", ".{0,12}").prop_map(|(operator, verb, what)| {
+        let by = Actor::Operator(operator.clone());
+        let read = OperatorRead {
+            operator,
+            verb,
+            what,
+        };
+        (by, read.into())
+    });
+    let created = (roles(), 1_u32.., instances()).prop_map(|(name, generation, operator)| {
+        let tenant = TenantId::parse(name.as_str()).unwrap();
+        let event = TenantCreated { tenant, generation };
+        (Actor::Operator(operator), event.into())
+    });
+    prop_oneof![read, delivered, summary, operators, created]
+}
+
+fn written_down(id: CommandId, time: u64, by: &Actor, event: &Event) -> PortableEvent {
+    PortableEvent {
+        sequence: 7,
+        id: id.to_string(),
+        time: TimeMs(time),
+        by: by.to_string(),
+        type_name: event.type_name().to_owned(),
+        schema: event.schema(),
+        data: serde_json::to_value(event).unwrap(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_event_comes_back_as_it_was_from_its_line(
+        (by, event) in prop_oneof![messages(), rosters(), rest()],
+        id in ids(),
+        time in any::<u64>(),
+    ) {
+        let line = Scribe::default().event(&written_down(id, time, &by, &event));
+        prop_assert_eq!(line.matches('\n').count(), 1);
+        let read: PortableEvent = serde_json::from_str(&line).unwrap();
+        // As it travels in a command, too.
+        let travelled = rmp_serde::to_vec_named(&read).unwrap();
+        let read: PortableEvent = rmp_serde::from_slice(&travelled).unwrap();
+        let record = read.record().unwrap();
+        prop_assert_eq!(record.event.encode(&record.by), event.encode(&by));
+        prop_assert_eq!((record.id, record.time, record.key), (id, TimeMs(time), EventKey::of(&by, id)));
+        prop_assert_eq!((record.by, record.event), (by, event));
+    }
+
+    #[test]
+    fn no_line_makes_a_reader_panic(lines in proptest::collection::vec("\\PC{0,60}", 1..6)) {
+        let mut reader = Lines::default();
+        for line in lines {
+            let _ = reader.read(line.as_bytes());
+        }
+        prop_assert!(reader.finish().is_err());
+    }
+}
+
+/// An export of three events, one of them lost.
+fn export() -> Vec<String> {
+    let header = Header::new(TenantId::parse("acme").unwrap(), 2, TimeMs(5));
+    let event = |sequence: u8| {
+        let reader = Reader {
+            role: Role::parse("tau").unwrap(),
+            instance: InstanceId::parse("pi").unwrap(),
+        };
+        let by = Actor::Agent(reader.clone());
+        let summary = "busy".to_owned();
+        let id = CommandId::derived(&[&[sequence]]);
+        let event = SummarySet { reader, summary }.into();
+        let mut line = written_down(id, 5, &by, &event);
+        line.sequence = u64::from(sequence);
+        line
+    };
+    let mut scribe = Scribe::default();
+    let mut lines = vec![scribe.header(&header)];
+    lines.extend([3, 9].map(|sequence| scribe.event(&event(sequence))));
+    let lost = Lost {
+        sequence: 12,
+        lost: "damaged".to_owned(),
+    };
+    lines.push(scribe.lost(&lost));
+    lines.push(scribe.end().0);
+    lines
+}
+
+fn read(lines: &[String]) -> Result<Vec<Line>, Refusal> {
+    let mut reader = Lines::default();
+    let read = |line: &String| reader.read(line.trim_end_matches('\n').as_bytes());
+    let read: Vec<Line> = lines.iter().map(read).collect::<Result<_, _>>()?;
+    reader.finish()?;
+    Ok(read)
+}
+
+#[test]
+fn an_export_reads_back_line_by_line() {
+    let lines = export();
+    insta::assert_snapshot!(lines.concat(), @r#"
+    {"format":"postroad-tenant-export","version":1,"tenant":"acme","generation":2,"exportedAt":5}
+    {"sequence":3,"id":"49d89849-b0d0-84a5-b8f0-2bf4b5e42995","time":5,"by":"tau/pi","type":"summary_set","schema":1,"data":{"reader":{"instance":"pi","role":"tau"},"summary":"busy"}}
+    {"sequence":9,"id":"32143070-4c8b-8597-b09f-c6b7cb67e595","time":5,"by":"tau/pi","type":"summary_set","schema":1,"data":{"reader":{"instance":"pi","role":"tau"},"summary":"busy"}}
+    {"sequence":12,"lost":"damaged"}
+    {"end":true,"events":2,"lost":1,"digest":"60290ad98567ed99483a27339bf6b657898e1a63cf7e32bc0e1edcdc27f7d52a"}
+    "#);
+    let read = read(&lines).unwrap();
+    assert!(matches!(&read[0], Line::Header(header) if header.generation == 2));
+    assert!(matches!(&read[2], Line::Event(event) if event.sequence == 9));
+    assert!(matches!(&read[3], Line::Lost(lost) if lost.sequence == 12));
+    assert!(matches!(&read[4], Line::End(totals) if (totals.events, totals.lost) == (2, 1)));
+}
+
+#[test]
+fn what_is_not_as_it_was_written_is_told_with_its_line() {
+    let told = |change: &dyn Fn(&mut Vec<String>)| {
+        let mut lines = export();
+        change(&mut lines);
+        let refusal = read(&lines).unwrap_err();
+        assert_eq!(refusal.field.as_deref(), Some("file"));
+        refusal.message
+    };
+    let cut = told(&|lines| lines.truncate(3));
+    assert!(cut.contains("after line 3"), "{cut}");
+    let changed = told(&|lines| lines[1] = lines[1].replace("busy", "idle"));
+    assert!(changed.starts_with("line 5:"), "{changed}");
+    let taken_out = told(&|lines| drop(lines.remove(1)));
+    assert!(taken_out.starts_with("line 4:"), "{taken_out}");
+    let swapped = told(&|lines| lines.swap(1, 2));
+    assert!(swapped.starts_with("line 3: event 3"), "{swapped}");
+    let garbage = told(&|lines| "\u{0}{".clone_into(&mut lines[2]));
+    assert!(garbage.starts_with("line 3: it is not JSON"), "{garbage}");
+    let doubled = told(&|lines| lines.push(lines[4].clone()));
+    assert!(doubled.starts_with("line 6:"), "{doubled}");
+    let newer = told(&|lines| lines[0] = lines[0].replace("\"version\":1", "\"version\":2"));
+    assert!(newer.starts_with("line 1: this build"), "{newer}");
+    let other = told(&|lines| lines[0] = "{\"format\":\"tar\"}".to_owned());
+    assert!(other.starts_with("line 1: this is no export"), "{other}");
+}
+
+#[test]
+fn what_no_broker_would_have_stored_is_refused_with_its_field() {
+    let lines = export();
+    let good: PortableEvent = serde_json::from_str(&lines[1]).unwrap();
+    let refused = |change: &dyn Fn(&mut PortableEvent)| {
+        let mut event = good.clone();
+        change(&mut event);
+        event.record().unwrap_err().field.unwrap()
+    };
+    assert!(good.record().is_ok());
+    assert_eq!(refused(&|event| event.id = "7".to_owned()), "id");
+    assert_eq!(refused(&|event| event.by = "tau".to_owned()), "by");
+    assert_eq!(refused(&|event| event.by = "pi/tau".to_owned()), "by");
+    assert_eq!(
+        refused(&|event| event.type_name = "sung".to_owned()),
+        "type"
+    );
+    assert_eq!(refused(&|event| event.schema = 9), "type");
+    assert_eq!(refused(&|event| event.data = Value::Null), "data");
+    let damage = |event: &mut PortableEvent| {
+        event.type_name = "damage_accepted".to_owned();
+        event.data = serde_json::json!({"ranges": []});
+    };
+    assert_eq!(refused(&damage), "type");
+    let message = |event: &mut PortableEvent| {
+        event.type_name = "message_sent".to_owned();
+        let from = serde_json::json!({"role": "tau", "instance": "pi"});
+        event.data = serde_json::json!({"from": from, "channel": "pi", "content": ""});
+    };
+    assert_eq!(refused(&message), "content");
+}
