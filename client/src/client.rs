@@ -10,7 +10,7 @@ use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{Done, Issued, Marked, Sent, TenantMade};
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
-    Tenants, WhoAmI, wire,
+    TenantMessages, TenantPeers, Tenants, WhoAmI, wire,
 };
 use postroad_protocol::subject::{ALL_TENANTS, RequestKind};
 use postroad_protocol::tenancy::Scope;
@@ -245,4 +245,6 @@ positioned! {
     Tenant: _this => None,
     Status: _this => None,
     Rebuilding: _this => None,
+    TenantMessages: this => this.position,
+    TenantPeers: this => this.position,
 }

@@ -142,7 +142,7 @@ impl Answerer {
         drop(body);
         ticket.work().await;
         if matches!(context.principal(), Principal::Operator(_)) {
-            return self.answer_operator(asked, query, ticket).await;
+            return self.answer_operator(asked, &reading, query, ticket).await;
         }
         if query.is_operators() {
             context.require_operator()?;
@@ -248,21 +248,8 @@ impl Answerer {
                 })
             })
             .await?;
-        let now = TimeMs::now();
         let mut peers = listed.rows;
-        for peer in &mut peers {
-            let Some(instance) = &peer.instance_id else {
-                continue;
-            };
-            let who = Reader {
-                role: peer.id.clone(),
-                instance: instance.clone(),
-            };
-            if let Some((at, online)) = self.presence.of(call.scope, &who, now) {
-                peer.last_seen = peer.last_seen.max(Some(at));
-                peer.online = online;
-            }
-        }
+        self.add_presence(call.scope, &mut peers);
         let next_cursor = call.cursor(Kind::Peers, seen, listed.next.as_deref());
         Ok(call.answer(&query::Peers {
             peers,
@@ -270,6 +257,24 @@ impl Answerer {
             position: seen.position,
             stale: seen.stale,
         }))
+    }
+
+    /// What this process has heard of them since.
+    pub(crate) fn add_presence(&self, scope: &TenantScope, peers: &mut [query::Peer]) {
+        let now = TimeMs::now();
+        for peer in peers {
+            let Some(instance) = &peer.instance_id else {
+                continue;
+            };
+            let who = Reader {
+                role: peer.id.clone(),
+                instance: instance.clone(),
+            };
+            if let Some((at, online)) = self.presence.of(scope, &who, now) {
+                peer.last_seen = peer.last_seen.max(Some(at));
+                peer.online = online;
+            }
+        }
     }
 
     async fn get_message(&self, call: &Call<'_>, message: MessageId) -> Result<Answer, Refusal> {

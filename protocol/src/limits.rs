@@ -37,7 +37,7 @@ pub const PAGE_MAX: usize = 200;
 /// Bytes of message content in one answer; further messages wait behind the cursor.
 pub const ANSWER_MAX_BYTES: usize = 512 * 1024;
 /// Longest cursor accepted, in characters.
-pub const CURSOR_MAX_CHARS: usize = 256;
+pub const CURSOR_MAX_CHARS: usize = 320;
 /// Recipients named in a send's answer; more are only counted.
 pub const RECIPIENTS_NAMED: usize = 20;
 /// Readers (instances) of one role.
@@ -141,3 +141,5 @@ pub const DELIVERED_WAITING_MAX: usize = 200_000;
 pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
 /// Events that one replay answer carries at most.
 pub const REPLAY_MAX_EVENTS: usize = 200;
+/// Tenants that one page of the operator's view over all of them reads: in each the read is an event.
+pub const TENANTS_PER_PAGE: usize = 32;

@@ -14,6 +14,7 @@ mod command_line;
 mod damage;
 mod example;
 mod fairness;
+mod global_view;
 mod harness;
 mod isolation;
 mod kill;

@@ -174,6 +174,12 @@ async fn the_stranger_is_refused_and_the_owner_is_served_for_every_verb(road: Ro
             .watched
             .expect_publish_denied(&neighbour, &inbox)
             .await;
+        let everybody = stage.stranger.subject_in("_all", kind, scope, verb.name);
+        stage
+            .stranger
+            .watched
+            .expect_publish_denied(&everybody, &inbox)
+            .await;
         let operator = format!("postroad.acme.{kind}._operator.i1.{scope}.{}", verb.name);
         stage
             .stranger
