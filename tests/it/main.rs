@@ -19,6 +19,7 @@ mod harness;
 mod isolation;
 mod kill;
 mod neighbours;
+mod opaque_logs;
 mod permissions;
 mod presence;
 mod push;
