@@ -11,6 +11,7 @@ use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
+use postroad_protocol::catalogue::Verb;
 use postroad_protocol::command::{read_claims, unknown_verb};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::event::EventKey;
@@ -18,7 +19,7 @@ use postroad_protocol::id::{MessageId, Reader, TimeMs};
 use postroad_protocol::position::Position;
 use postroad_protocol::query::{self, ListMessages, Page, Query, wire};
 use postroad_protocol::service::Observation;
-use postroad_protocol::subject::Subjects;
+use postroad_protocol::subject::{RequestKind, Subjects};
 use postroad_protocol::tenancy::{Principal, RequestContext, Scope, TenantScope};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -136,6 +137,8 @@ impl Answerer {
             verb,
             encoding,
         } = *asked;
+        let known = Verb::find(RequestKind::Query, scope, verb).ok_or_else(unknown_verb)?;
+        known.check_caller(context)?;
         context.check_claims(&read_claims(encoding, &body)?)?;
         let reading: wire::Reading = encoding.decode(&body)?;
         let query = Query::read(scope, verb, encoding, &body)?;
@@ -143,9 +146,6 @@ impl Answerer {
         ticket.work().await;
         if matches!(context.principal(), Principal::Operator(_)) {
             return self.answer_operator(asked, &reading, query, ticket).await;
-        }
-        if query.is_operators() {
-            context.require_operator()?;
         }
         let (scope, reader) = (context.scope()?, context.reader()?);
         let (_, host) = self.hosts.of(scope).await?;

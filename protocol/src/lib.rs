@@ -16,6 +16,7 @@
 //! | [`position`] | where an append landed |
 //! | [`push`] | hints and heartbeats |
 //! | [`service`] | what Postroad's parts say to each other |
+//! | [`walls`] | who may use what, and what a stranger gets |
 //! | [`error`] | stable codes |
 
 pub mod body;
@@ -35,6 +36,7 @@ pub mod seal;
 pub mod service;
 pub mod subject;
 pub mod tenancy;
+pub mod walls;
 
 pub use channel::Channel;
 pub use error::{ErrorCode, Refusal};

@@ -113,19 +113,6 @@ pub struct Replay {
 }
 
 impl Query {
-    /// Whether only the operator may ask this.
-    pub fn is_operators(&self) -> bool {
-        matches!(
-            self,
-            Self::ListTenants(_)
-                | Self::GetTenant
-                | Self::ListAgents(_)
-                | Self::Status
-                | Self::Rebuild
-                | Self::Replay(_)
-        )
-    }
-
     /// Reads the body of `scope.verb`.
     ///
     /// # Errors
