@@ -148,7 +148,10 @@ pub(crate) async fn connect_part(
         .request_timeout(Some(REQUEST_TIMEOUT))
         .subscription_capacity(SUBSCRIPTION_BUFFER)
         .reconnect_delay_callback(|_| RECONNECT_EVERY)
-        .event_callback(move |event| async move { tracing::debug!(part, %event, "connection") });
+        .event_callback(move |event| async move {
+            let event = event.to_string();
+            tracing::debug!(part, event = without_quotes(&event), "connection");
+        });
     let untrusted = |refusal| LinkError::Untrusted { part, refusal };
     let options = trust.apply(options, url).map_err(untrusted)?;
     let client = connect_patiently(options, url).await.map_err(|source| {
@@ -169,6 +172,11 @@ pub(crate) async fn connect_part(
         });
     }
     Ok(client)
+}
+
+/// What the server says, up to where it quotes a subject: that names a tenant.
+fn without_quotes(event: &str) -> &str {
+    event.split('"').next().unwrap_or_default().trim_end()
 }
 
 /// Connects, and waits a little for a server that is only just starting, or starting again.
@@ -215,7 +223,15 @@ fn is_new_enough(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_new_enough;
+    use super::{is_new_enough, without_quotes};
+
+    #[test]
+    fn an_event_is_told_without_the_subject_that_it_quotes() {
+        let event = "server error: Permissions Violation for Publish to \"postroad.acme.cmd.x\"";
+        let told = "server error: Permissions Violation for Publish to";
+        assert_eq!(without_quotes(event), told);
+        assert_eq!(without_quotes("connected"), "connected");
+    }
 
     #[test]
     fn servers_without_atomic_batches_are_too_old() {

@@ -5,7 +5,7 @@
 use crate::handle::Request;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
-use postroad_protocol::catalogue::{VERBS, Verb, Who};
+use postroad_protocol::catalogue::Verb;
 use postroad_protocol::command::{Command, read_claims, unknown_verb};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::id::{CommandId, TimeMs};
@@ -42,19 +42,9 @@ impl Arrival {
             scope,
             verb,
         } = admitted;
-        let known = VERBS.iter().find(|known| {
-            known.kind == RequestKind::Command && known.scope == scope && known.name == verb
-        });
+        let known = Verb::find(RequestKind::Command, scope, verb);
         let verb = known.ok_or_else(unknown_verb)?;
-        match verb.who {
-            Who::Agent => {
-                context.reader()?;
-            }
-            Who::Operator => {
-                context.require_operator()?;
-            }
-            Who::Both => {}
-        }
+        verb.check_caller(&context)?;
         Ok(Self {
             context,
             verb,

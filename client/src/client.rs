@@ -11,7 +11,7 @@ use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{Done, Imported, Issued, Marked, Revoked, Sent, TenantMade};
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
-    Tenants, WhoAmI, wire,
+    TenantMessages, TenantPeers, Tenants, WhoAmI, wire,
 };
 use postroad_protocol::subject::{ALL_TENANTS, RequestKind};
 use postroad_protocol::tenancy::Scope;
@@ -265,4 +265,6 @@ positioned! {
     Status: _this => None,
     Rebuilding: _this => None,
     Imported: this => Some(this.position),
+    TenantMessages: this => this.position,
+    TenantPeers: this => this.position,
 }

@@ -5,12 +5,13 @@
 use crate::client::{Client, Verb};
 use crate::connect::Identity;
 use crate::error::ClientError;
-use crate::queries::Page;
+use crate::queries::{History, Page};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use postroad_protocol::command::{Done, Imported, Issued, TenantMade, wire as command};
 use postroad_protocol::portable::PortableEvent;
 use postroad_protocol::query::{
-    Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, Tenants, wire as query,
+    Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, TenantMessages, TenantPeers,
+    Tenants, wire as query,
 };
 use postroad_protocol::subject::ALL_TENANTS;
 use postroad_protocol::tenancy::Scope;
@@ -215,6 +216,39 @@ impl<'a> Operator<'a> {
         self.client.roster(Some(tenant))?.agents(page).await
     }
 
+    /// Messages of one tenant, or of all in order of name; newest first within each. Every tenant that a
+    /// page has read is told so in its own log. A page may hold fewer messages than were asked for, or
+    /// none, and not be the last: there are more while it has a `nextCursor`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn list_messages(
+        &self,
+        tenant: Option<&TenantId>,
+        wanted: &History,
+    ) -> Result<TenantMessages, ClientError> {
+        let verb = over(tenant, Scope::Messages, "list_messages");
+        self.client
+            .query(verb, Duration::ZERO, |reading| wanted.wire(&reading))
+            .await
+    }
+
+    /// Agents of one tenant, or of all in order of name; told and paged as
+    /// [`list_messages`](Self::list_messages) is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn list_peers(
+        &self,
+        tenant: Option<&TenantId>,
+        page: &Page,
+    ) -> Result<TenantPeers, ClientError> {
+        let verb = over(tenant, Scope::Own, "list_peers");
+        self.client
+            .query(verb, Duration::ZERO, |reading| page.wire(&reading))
+            .await
+    }
+
     /// How every shard is doing.
     ///
     /// # Errors
@@ -249,9 +283,13 @@ impl<'a> Operator<'a> {
 }
 
 fn admin<'a>(tenant: Option<&'a TenantId>, name: &'static str) -> Verb<'a> {
+    over(tenant, Scope::Admin, name)
+}
+
+fn over<'a>(tenant: Option<&'a TenantId>, scope: Scope, name: &'static str) -> Verb<'a> {
     Verb {
         tenant: tenant.map_or(ALL_TENANTS, TenantId::as_str),
-        scope: Scope::Admin,
+        scope,
         name,
     }
 }

@@ -125,6 +125,20 @@ impl History {
         self.until = Some(until);
         self
     }
+
+    pub(crate) fn wire(&self, reading: &wire::Reading) -> wire::ListMessages {
+        let ms = |time: Option<TimeMs>| time.and_then(|time| i64::try_from(time.0).ok());
+        wire::ListMessages {
+            limit: self.page.limit.map(i64::from),
+            cursor: self.page.cursor.clone(),
+            sender: self.sender.as_ref().map(ToString::to_string),
+            channel: self.channel.clone(),
+            since: ms(self.since),
+            until: ms(self.until),
+            position: reading.position,
+            fresh: reading.fresh,
+        }
+    }
 }
 
 impl Client {
@@ -210,18 +224,8 @@ impl Client {
     /// [`ClientError`].
     pub async fn list_messages(&self, history: &History) -> Result<Messages, ClientError> {
         let verb = self.own(Scope::Messages, "list_messages")?;
-        let ms = |time: Option<TimeMs>| time.and_then(|time| i64::try_from(time.0).ok());
-        self.query(verb, Duration::ZERO, |reading| wire::ListMessages {
-            limit: history.page.limit.map(i64::from),
-            cursor: history.page.cursor.clone(),
-            sender: history.sender.as_ref().map(ToString::to_string),
-            channel: history.channel.clone(),
-            since: ms(history.since),
-            until: ms(history.until),
-            position: reading.position,
-            fresh: reading.fresh,
-        })
-        .await
+        self.query(verb, Duration::ZERO, |reading| history.wire(&reading))
+            .await
     }
 
     /// The agents of the own tenant: who is there, and what they are doing.

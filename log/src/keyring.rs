@@ -14,7 +14,8 @@ use postroad_protocol::id::TenantId;
 use postroad_protocol::seal::{DataKey, KeyId, KeyRecord, MasterKey};
 use postroad_protocol::subject::{KEYS_STREAM, Owner, SYSTEM, Subjects};
 use postroad_protocol::tenancy::replay::{StoredFor, stored_for};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -106,6 +107,8 @@ struct Inner {
 #[derive(Default)]
 struct Owners {
     by_name: HashMap<String, OwnerKeys>,
+    /// The tenants among them, in order.
+    tenants: BTreeSet<TenantId>,
     /// Owners with a record that does not even say which key it holds, and its sequence.
     garbled: HashMap<String, u64>,
 }
@@ -299,6 +302,9 @@ impl Keyring {
             owners.garbled.insert(owner.to_owned(), sequence);
             return;
         };
+        if let Ok(tenant) = TenantId::parse(owner) {
+            owners.tenants.insert(tenant);
+        }
         let keys = owners
             .by_name
             .entry(owner.to_owned())
@@ -362,6 +368,23 @@ impl Keyring {
             .collect();
         homes.sort_by(|left, right| left.0.cmp(&right.0));
         homes
+    }
+
+    /// The next `limit` tenants in order of name from `start` on. Those whose key was destroyed are no more.
+    pub fn tenants_from(&self, start: Bound<&TenantId>, limit: usize) -> Vec<TenantId> {
+        let owners = self.read_owners();
+        let is_there = |tenant: &&TenantId| {
+            let found = owners.by_name.get(tenant.as_str());
+            let held = found.and_then(|found| found.keys.get(&found.current));
+            !matches!(held, None | Some(Held::Destroyed))
+        };
+        owners
+            .tenants
+            .range::<TenantId, _>((start, Bound::Unbounded))
+            .filter(is_there)
+            .take(limit)
+            .cloned()
+            .collect()
     }
 
     /// Registers `owner` in `shard` with a fresh data key. Of several creators exactly one wins;

@@ -11,6 +11,7 @@ use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
+use postroad_protocol::catalogue::Verb;
 use postroad_protocol::command::{read_claims, unknown_verb};
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::EventKey;
@@ -18,7 +19,7 @@ use postroad_protocol::id::{MessageId, Reader, TimeMs};
 use postroad_protocol::position::Position;
 use postroad_protocol::query::{self, ListMessages, Page, Query, wire};
 use postroad_protocol::service::Observation;
-use postroad_protocol::subject::Subjects;
+use postroad_protocol::subject::{RequestKind, Subjects};
 use postroad_protocol::tenancy::{Principal, RequestContext, Scope, TenantScope};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -136,16 +137,15 @@ impl Answerer {
             verb,
             encoding,
         } = *asked;
+        let known = Verb::find(RequestKind::Query, scope, verb).ok_or_else(unknown_verb)?;
+        known.check_caller(context)?;
         context.check_claims(&read_claims(encoding, &body)?)?;
         let reading: wire::Reading = encoding.decode(&body)?;
         let query = Query::read(scope, verb, encoding, &body)?;
         drop(body);
         ticket.work().await;
         if matches!(context.principal(), Principal::Operator(_)) {
-            return self.answer_operator(asked, query, ticket).await;
-        }
-        if query.is_operators() {
-            context.require_operator()?;
+            return self.answer_operator(asked, &reading, query, ticket).await;
         }
         let (scope, reader) = (context.scope()?, context.reader()?);
         let (_, host) = self.hosts.of(scope).await?;
@@ -258,21 +258,8 @@ impl Answerer {
                 })
             })
             .await?;
-        let now = TimeMs::now();
         let mut peers = listed.rows;
-        for peer in &mut peers {
-            let Some(instance) = &peer.instance_id else {
-                continue;
-            };
-            let who = Reader {
-                role: peer.id.clone(),
-                instance: instance.clone(),
-            };
-            if let Some((at, online)) = self.presence.of(call.scope, &who, now) {
-                peer.last_seen = peer.last_seen.max(Some(at));
-                peer.online = online;
-            }
-        }
+        self.add_presence(call.scope, &mut peers);
         let next_cursor = call.cursor(Kind::Peers, seen, listed.next.as_deref());
         Ok(call.answer(&query::Peers {
             peers,
@@ -280,6 +267,24 @@ impl Answerer {
             position: seen.position,
             stale: seen.stale,
         }))
+    }
+
+    /// What this process has heard of them since.
+    pub(crate) fn add_presence(&self, scope: &TenantScope, peers: &mut [query::Peer]) {
+        let now = TimeMs::now();
+        for peer in peers {
+            let Some(instance) = &peer.instance_id else {
+                continue;
+            };
+            let who = Reader {
+                role: peer.id.clone(),
+                instance: instance.clone(),
+            };
+            if let Some((at, online)) = self.presence.of(scope, &who, now) {
+                peer.last_seen = peer.last_seen.max(Some(at));
+                peer.online = online;
+            }
+        }
     }
 
     async fn get_message(&self, call: &Call<'_>, message: MessageId) -> Result<Answer, Refusal> {

@@ -8,7 +8,7 @@
 //! | [`apply`] | EVENT BECOMES ROWS: one transaction, rows and checkpoint |
 //! | [`read_model`] | each table: keys, apply, reads |
 //! | [`store`], [`checkpoint`] | the redb file; tenants' rows only through a scope |
-//! | [`ingress`], [`answer`], [`check`], [`operate`], [`rows`], [`cursor`] | QUERY READS ROWS |
+//! | [`ingress`], [`answer`], [`check`], [`operate`], [`global`], [`rows`], [`cursor`] | QUERY READS ROWS |
 //! | [`lookup`] | what brokers ask |
 //! | [`audit`] | replay |
 //! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
@@ -26,6 +26,7 @@ pub mod bells;
 pub mod check;
 pub mod checkpoint;
 pub mod cursor;
+pub mod global;
 pub mod hosts;
 pub mod ingress;
 pub mod intake;

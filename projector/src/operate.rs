@@ -14,7 +14,7 @@ use postroad_log::Home;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::InstanceId;
 use postroad_protocol::limits::{QUARANTINE_NAMED, QUARANTINE_REASON_MAX_CHARS};
-use postroad_protocol::query::{self, Page, Query};
+use postroad_protocol::query::{self, Page, Query, wire};
 use postroad_protocol::service::Observation;
 use postroad_protocol::tenancy::{RequestContext, TenantScope};
 use std::sync::Arc;
@@ -45,6 +45,7 @@ impl Answerer {
     pub async fn answer_operator(
         &self,
         asked: &Asked<'_>,
+        reading: &wire::Reading,
         query: Query,
         ticket: &mut Ticket,
     ) -> Result<Answer, Refusal> {
@@ -80,6 +81,8 @@ impl Answerer {
                 ))
             }
             Query::Replay(wanted) => self.replay(asked, operator, wanted).await,
+            Query::ListMessages(wanted) => self.list_tenant_messages(asked, reading, wanted).await,
+            Query::ListPeers(page) => self.list_tenant_peers(asked, reading, page).await,
             _ => Err(context
                 .reader()
                 .err()
@@ -88,7 +91,7 @@ impl Answerer {
     }
 
     /// Where a tenant lives that the operator named.
-    async fn home(&self, scope: &TenantScope) -> Result<(Home, Arc<Host>), Refusal> {
+    pub(crate) async fn home(&self, scope: &TenantScope) -> Result<(Home, Arc<Host>), Refusal> {
         self.hosts
             .of(scope)
             .await
@@ -99,7 +102,7 @@ impl Answerer {
     }
 
     /// The read's own event in the tenant's log; without it nothing is answered.
-    async fn audit(
+    pub(crate) async fn audit(
         &self,
         scope: &TenantScope,
         operator: &InstanceId,

@@ -141,16 +141,16 @@ pub const VERBS: &[Verb] = &[
     query(
         Scope::Messages,
         "list_messages",
-        Who::Agent,
+        Who::Both,
         "limit?, cursor?, sender?, channel?, since?, until?",
-        "messages, unreadTotal, truncated, nextCursor, position",
+        "messages, unreadTotal?, truncated, nextCursor, position?",
     ),
     query(
         Scope::Own,
         "list_peers",
-        Who::Agent,
+        Who::Both,
         "limit?, cursor?",
-        "peers, nextCursor?, position",
+        "peers, nextCursor?, position?",
     ),
     query(
         Scope::Own,

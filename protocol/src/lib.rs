@@ -18,6 +18,7 @@
 //! | [`push`] | hints and heartbeats |
 //! | [`service`] | what Postroad's parts say to each other |
 //! | [`possession`] | proof that a caller holds the seed of a key |
+//! | [`walls`] | who may use what, and what a stranger gets |
 //! | [`error`] | stable codes |
 
 pub mod body;
@@ -39,6 +40,7 @@ pub mod seal;
 pub mod service;
 pub mod subject;
 pub mod tenancy;
+pub mod walls;
 
 pub use channel::Channel;
 pub use error::{ErrorCode, Refusal};

@@ -37,7 +37,7 @@ pub const PAGE_MAX: usize = 200;
 /// Bytes of message content in one answer; further messages wait behind the cursor.
 pub const ANSWER_MAX_BYTES: usize = 512 * 1024;
 /// Longest cursor accepted, in characters.
-pub const CURSOR_MAX_CHARS: usize = 256;
+pub const CURSOR_MAX_CHARS: usize = 320;
 /// Recipients named in a send's answer; more are only counted.
 pub const RECIPIENTS_NAMED: usize = 20;
 /// Readers (instances) of one role.
@@ -155,3 +155,5 @@ pub const EXPORT_LINE_MAX_BYTES: usize = 1024 * 1024;
 /// Events of the operator's own reads that an import passes over at most, to see that the tenant holds
 /// nothing else.
 pub const IMPORT_LOOKS_MAX: usize = 10_000;
+/// Tenants that one page of the operator's view over all of them reads: in each the read is an event.
+pub const TENANTS_PER_PAGE: usize = 32;

@@ -7,8 +7,8 @@
     reason = "a test says what it expects by panicking"
 )]
 
-use postroad_protocol::catalogue;
 use postroad_protocol::event::Event;
+use postroad_protocol::{catalogue, walls};
 use std::path::PathBuf;
 
 fn between<'a>(page: &'a str, name: &str) -> &'a str {
@@ -27,6 +27,7 @@ fn subjects_md_shows_the_catalogue() {
     let tables = [
         ("verbs", catalogue::verbs_markdown()),
         ("permissions", catalogue::permissions_markdown("postroad")),
+        ("walls", walls::markdown("postroad")),
     ];
     if std::env::var_os("POSTROAD_WRITE_DOCS").is_some() {
         for (name, table) in &tables {

@@ -2,13 +2,13 @@
 
 use super::failure::Failure;
 use super::mail::STALE;
-use super::session::Session;
+use super::session::{Session, TenantsArg};
 use super::shown;
 use super::text::one_line;
 use super::time;
 use clap::{Args, Subcommand};
 use postroad_client::{History, Page};
-use postroad_protocol::{MessageId, Refusal, Role, TimeMs};
+use postroad_protocol::{MessageId, Refusal, Role, TenantId, TimeMs};
 
 /// Look up messages that you sent or received.
 #[derive(Debug, Subcommand)]
@@ -42,14 +42,17 @@ pub(crate) struct GetArgs {
     message: String,
 }
 
-/// List messages that you sent or received, newest first.
+/// List messages that you sent or received, newest first; as the operator, a tenant's or everybody's.
 ///
-/// Times are RFC 3339, dates, or how long ago: --since 2h, --since 2026-11-22, --until now.
+/// With --tenant or --all-tenants the operator sees every message, tenant by tenant in order of name;
+/// each such read is written into the log of every tenant that it touches. Times are RFC 3339, dates, or how long ago: --since 2h, --since 2026-11-22, --until now.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   postroad message list --sender bob --since 1d
-  postroad message list --channel broadcast --limit 5")]
+  postroad message list --channel broadcast --limit 5
+  postroad message list --tenant acme --since 1h
+  postroad message list --all-tenants --json")]
 pub(crate) struct ListArgs {
     /// Only what this role sent
     #[arg(long, value_name = "ROLE")]
@@ -69,6 +72,9 @@ pub(crate) struct ListArgs {
     /// Only what comes after the `nextCursor` of an earlier answer
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+    /// Whose messages, for the operator
+    #[command(flatten)]
+    of: TenantsArg,
 }
 
 pub(crate) async fn run(session: &Session, command: MessageCommand) -> Result<(), Failure> {
@@ -132,12 +138,36 @@ async fn list(session: &Session, args: ListArgs) -> Result<(), Failure> {
     if let Some(cursor) = args.cursor {
         history = history.after(cursor);
     }
+    if args.of.is_operators() {
+        return list_tenants(session, args.of.tenant(), &history).await;
+    }
     let answer = session.agent().await?.list_messages(&history).await?;
     session.out.show(&answer, |style| {
         shown::messages(style, &answer.messages, TimeMs::now())
     })?;
     if answer.messages.is_empty() {
         session.out.note("no such messages");
+    }
+    note_more(session, answer.next_cursor.as_deref(), answer.stale);
+    Ok(())
+}
+
+async fn list_tenants(
+    session: &Session,
+    tenant: Option<&TenantId>,
+    history: &History,
+) -> Result<(), Failure> {
+    let client = session.operator().await?;
+    let answer = client.operator()?.list_messages(tenant, history).await?;
+    session.out.show(&answer, |style| {
+        shown::messages(style, &answer.messages, TimeMs::now())
+    })?;
+    if answer.messages.is_empty() {
+        session.out.note(match answer.next_cursor {
+            // A page reads a bounded number of tenants and messages, whether they fit or not.
+            Some(_) => "no such messages so far",
+            None => "no such messages",
+        });
     }
     note_more(session, answer.next_cursor.as_deref(), answer.stale);
     Ok(())

@@ -38,7 +38,7 @@ mod time;
 mod upkeep;
 
 use self::failure::{EXIT_CODES, Failure};
-use self::people::{PeersArgs, WhoamiArgs};
+use self::people::WhoamiArgs;
 use self::session::Session;
 use self::settings::AgentName;
 use self::upkeep::{RebuildArgs, StatusArgs};
@@ -191,7 +191,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Read(args) => mail::read(&session, args).await,
         Command::Watch(args) => mail::watch(&session, args).await,
         Command::Message(command) => message::run(&session, command).await,
-        Command::Peers(PeersArgs {}) => people::peers(&session).await,
+        Command::Peers(args) => people::peers(&session, &args).await,
         Command::Summary(args) => people::summary(&session, args).await,
         Command::Whoami(WhoamiArgs {}) => people::whoami(&session).await,
         Command::Tenant(command) => tenant::run(&session, command).await,

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::mail::STALE;
 use super::output::{Style, table};
-use super::session::{PAGE_LIMIT, Session};
+use super::session::{PAGE_LIMIT, Session, TenantsArg};
 use super::text::{count, one_line, relative};
 use clap::Args;
 use postroad_client::Page;
@@ -12,9 +12,19 @@ use postroad_protocol::query::{Peer, WhoAmI};
 use serde::Serialize;
 
 /// Show the agents of your tenant: who is online, and what they say they are doing.
+///
+/// With --tenant or --all-tenants the operator sees those of one tenant or of all; each such read is
+/// written into the log of every tenant that it touches.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  postroad peers --as default/alice")]
-pub(crate) struct PeersArgs {}
+#[command(after_help = "\
+Examples:
+  postroad peers --as default/alice
+  postroad peers --all-tenants")]
+pub(crate) struct PeersArgs {
+    /// Whose agents, for the operator
+    #[command(flatten)]
+    of: TenantsArg,
+}
 
 /// Say what you are doing, for others to see in `peers`; an empty text clears it.
 #[derive(Args, Debug)]
@@ -36,15 +46,26 @@ struct PeersDocument<'a> {
     peers: &'a [Peer],
 }
 
-pub(crate) async fn peers(session: &Session) -> Result<(), Failure> {
-    let client = session.agent().await?;
+pub(crate) async fn peers(session: &Session, args: &PeersArgs) -> Result<(), Failure> {
+    let client = if args.of.is_operators() {
+        session.operator().await?
+    } else {
+        session.agent().await?
+    };
     let (mut peers, mut stale) = (Vec::new(), false);
     let mut page = Page::default().limit(PAGE_LIMIT);
     loop {
-        let answer = client.list_peers(&page).await?;
-        peers.extend(answer.peers);
-        stale |= answer.stale;
-        match answer.next_cursor {
+        let (more, next_cursor, is_stale) = if args.of.is_operators() {
+            let operator = client.operator()?;
+            let answer = operator.list_peers(args.of.tenant(), &page).await?;
+            (answer.peers, answer.next_cursor, answer.stale)
+        } else {
+            let answer = client.list_peers(&page).await?;
+            (answer.peers, answer.next_cursor, answer.stale)
+        };
+        peers.extend(more);
+        stale |= is_stale;
+        match next_cursor {
             Some(cursor) => page = page.after(cursor),
             None => break,
         }
@@ -60,6 +81,7 @@ pub(crate) async fn peers(session: &Session) -> Result<(), Failure> {
 }
 
 fn peers_table(style: Style, peers: &[Peer], now: TimeMs) -> String {
+    let has_tenant = peers.iter().any(|peer| peer.tenant_id.is_some());
     let row = |peer: &Peer| {
         let instance = peer.instance_id.as_ref();
         [
@@ -72,7 +94,24 @@ fn peers_table(style: Style, peers: &[Peer], now: TimeMs) -> String {
         ]
     };
     let header = ["ROLE", "INSTANCE", "ONLINE", "LAST SEEN", "SUMMARY"];
-    table(style, header, peers.iter().map(row))
+    if !has_tenant {
+        return table(style, header, peers.iter().map(row));
+    }
+    let tenant = |peer: &Peer| peer.tenant_id.as_ref().map(ToString::to_string);
+    let with_tenant = |peer: &Peer| {
+        let [role, instance, online, seen, summary] = row(peer);
+        let tenant = tenant(peer).unwrap_or_default();
+        [tenant, role, instance, online, seen, summary]
+    };
+    let header = [
+        "TENANT",
+        "ROLE",
+        "INSTANCE",
+        "ONLINE",
+        "LAST SEEN",
+        "SUMMARY",
+    ];
+    table(style, header, peers.iter().map(with_tenant))
 }
 
 pub(crate) async fn summary(session: &Session, args: SummaryArgs) -> Result<(), Failure> {
@@ -108,6 +147,7 @@ mod tests {
     #[test]
     fn peers_are_a_table_whatever_they_say_of_themselves() {
         let peer = |id: &str, instance: Option<&str>, summary: Option<&str>| Peer {
+            tenant_id: None,
             id: id.parse().unwrap(),
             instance_id: instance.map(|name| name.parse().unwrap()),
             summary: summary.map(str::to_owned),
@@ -123,6 +163,16 @@ mod tests {
         ROLE   INSTANCE  ONLINE  LAST SEEN  SUMMARY
         alice  tau-main  yes     1m ago     Migrating\x1b[2J
         bob    –         no      –
+        ");
+        let of_acme = peers.map(|peer| Peer {
+            tenant_id: Some("acme".parse().unwrap()),
+            ..peer
+        });
+        let shown = peers_table(Style::PLAIN, &of_acme, TimeMs(1_711_670_460_000));
+        insta::assert_snapshot!(shown, @r"
+        TENANT  ROLE   INSTANCE  ONLINE  LAST SEEN  SUMMARY
+        acme    alice  tau-main  yes     1m ago     Migrating\x1b[2J
+        acme    bob    –         no      –
         ");
     }
 

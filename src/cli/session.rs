@@ -12,6 +12,7 @@ use crate::deployment::certificate;
 use crate::deployment::layout::{Layout, create_private};
 use crate::deployment::mint_session;
 use crate::reach;
+use clap::Args;
 use postroad_client::{Client, ClientError, ConnectOptions, Context, Credential, Holder, Page};
 use postroad_protocol::limits::PAGE_MAX;
 use postroad_protocol::query::{Agent, AgentKind};
@@ -20,6 +21,29 @@ use std::path::Path;
 
 /// Names that a "not found" shows at most.
 const ROLES_SHOWN: usize = 20;
+
+/// Whose, where the operator asks for what agents ask of their own tenant.
+#[derive(Args, Debug)]
+pub(crate) struct TenantsArg {
+    /// As the operator: of this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<TenantId>,
+    /// As the operator: of every tenant
+    #[arg(long, conflicts_with = "tenant")]
+    all_tenants: bool,
+}
+
+impl TenantsArg {
+    /// Whether the operator asks, not an agent.
+    pub(crate) fn is_operators(&self) -> bool {
+        self.all_tenants || self.tenant.is_some()
+    }
+
+    /// The tenant that the operator names; none for all.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
+    }
+}
 
 /// What every command works with.
 pub(crate) struct Session {
@@ -295,7 +319,8 @@ fn not_on_roster(agent: &AgentName, roles: &[&str]) -> Failure {
 
 fn operator_is_no_agent(by_default: bool) -> Failure {
     let remedy = "say which agent: --as tenant/role where the deployment runs, or --creds FILE \
-                  with a credential from `postroad agent issue`";
+                  with a credential from `postroad agent issue`; the operator can list messages and \
+                  peers with --tenant or --all-tenants";
     let (code, message) = if by_default {
         let message = "this command speaks for an agent, and none was named";
         (ErrorCode::Unauthenticated, message)

@@ -16,7 +16,10 @@ pub(crate) fn message(style: Style, message: &Message, now: TimeMs) -> String {
     if let Some(instance) = &message.instance_id {
         channel.push_str(&format!("/{instance}"));
     }
-    let from = format!("{}/{}", message.from, message.from_instance_id);
+    let mut from = format!("{}/{}", message.from, message.from_instance_id);
+    if let Some(tenant) = &message.tenant_id {
+        from.insert_str(0, &format!("{tenant}: "));
+    }
     let sent = relative(message.sent_at, now);
     let mut head = format!(
         "{} → {channel}  {}",
@@ -120,6 +123,7 @@ mod tests {
 
     fn sample() -> Message {
         Message {
+            tenant_id: None,
             message_id: "01890000-0000-7000-8000-000000000001".parse_id(),
             receipt_id: Some("rcpt-xyz".to_owned()),
             from: "bob".parse().unwrap(),
@@ -157,6 +161,17 @@ mod tests {
           answers 01890000-0000-7000-8000-000000000002
           task=a\nb
         ");
+    }
+
+    #[test]
+    fn a_message_that_the_operator_sees_says_whose_it_is() {
+        let mut sample = sample();
+        sample.tenant_id = Some("acme".parse().unwrap());
+        let shown = message(Style::PLAIN, &sample, NOW);
+        assert!(
+            shown.starts_with("acme: bob/pi → tau,phi  2m ago"),
+            "{shown}"
+        );
     }
 
     #[test]

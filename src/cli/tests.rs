@@ -65,6 +65,8 @@ fn what_the_issue_lists_can_be_typed() {
         "postroad message get M --json",
         "postroad message list --sender bob --channel broadcast --since 2h --until now --limit 3 --cursor C",
         "postroad peers --as acme/tau",
+        "postroad peers --tenant acme",
+        "postroad message list --all-tenants --sender bob",
         "postroad summary text",
         "postroad whoami --creds a.creds --server nats://h:1 --timeout 500ms",
         "postroad tenant create acme",
@@ -102,6 +104,8 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "postroad tenant create _sys",
         "postroad agent issue --tenant acme --role tau --scope all",
         "postroad sing",
+        "postroad peers --tenant acme --all-tenants",
+        "postroad message list --tenant _all",
     ] {
         let error = parse(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

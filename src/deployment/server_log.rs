@@ -48,6 +48,8 @@ impl LogTail {
     fn read(&self) -> Vec<String> {
         let mut lines = tail(&self.stderr, 0);
         lines.extend(tail(&self.log, self.from));
+        // What it says of a client quotes that client's subjects, and is not why it did not start.
+        lines.retain(|line| !line.contains(" - cid:"));
         let grave = |line: &String| {
             line.contains("[FTL]") || line.contains("[ERR]") || !line.contains(" [")
         };
@@ -94,6 +96,9 @@ mod tests {
         fs::write(layout.nats_log(), &text).unwrap();
         assert_eq!(log.read(), ["[2] 2026 [INF] Starting nats-server"]);
 
+        text.push_str(
+            "[2] 2026 [ERR] 1.2.3.4:5 - cid:7 - Publish Violation - Subject \"x.acme\"\n",
+        );
         text.push_str("[2] 2026 [FTL] no space left\n");
         fs::write(layout.nats_log(), &text).unwrap();
         fs::write(layout.nats_stderr(), "nats-server: bad line 3\n").unwrap();

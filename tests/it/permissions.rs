@@ -2,7 +2,9 @@
 
 use crate::harness::Deployment;
 use crate::harness::raw::Watched;
+use postroad_protocol::permission::{self, PermissionTemplate};
 use postroad_protocol::subject::inbox_prefix;
+use postroad_protocol::walls::{Named, SUBJECTS};
 
 #[tokio::test]
 async fn an_agent_reaches_no_other_subject_of_any_class() {
@@ -61,4 +63,59 @@ async fn an_agent_reaches_no_other_subject_of_any_class() {
     ] {
         stranger.expect_subscribe_denied(subject).await;
     }
+}
+
+/// Whatever the table of subjects does not allow this credential, its own or anybody's, is denied.
+async fn expect_denied(url: &str, creds: &str, template: &PermissionTemplate, tags: Named<'_>) {
+    let prefix = inbox_prefix(tags.tenant, tags.role, tags.instance);
+    let watched = Watched::connect(url, creds, &prefix).await;
+    let inbox = format!("{prefix}.x");
+    let other = Named {
+        tenant: "acme",
+        role: "tau",
+        instance: "i1",
+    };
+    let mut denied = 0;
+    for class in SUBJECTS {
+        for owner in [other, tags] {
+            let subject = class.of("postroad", owner);
+            if !template.may_publish(tags, &subject) {
+                watched.expect_publish_denied(&subject, &inbox).await;
+                denied += 1;
+            }
+            if !template.may_subscribe(tags, &subject) {
+                watched.expect_subscribe_denied(&subject).await;
+                denied += 1;
+            }
+        }
+    }
+    assert!(denied > SUBJECTS.len(), "{denied} attempts were denied");
+}
+
+#[tokio::test]
+async fn what_the_table_of_subjects_does_not_allow_is_denied_by_nats_server() {
+    let deployment = Deployment::start();
+    deployment.tenant("acme").await;
+    deployment.tenant("acme-two").await;
+    let url = &deployment.url;
+    let named = |tenant, instance| Named {
+        tenant,
+        role: "tau",
+        instance,
+    };
+    for tenant in ["acme", "acme-two"] {
+        let creds = deployment.creds(tenant, "tau", Some("i1")).await;
+        let template = permission::agent("postroad");
+        expect_denied(url, &creds, &template, named(tenant, "i1")).await;
+    }
+    let creds = deployment.creds("acme-two", "tau", None).await;
+    let template = permission::agent_any_instance("postroad");
+    expect_denied(url, &creds, &template, named("acme-two", "i2")).await;
+    let creds = std::fs::read_to_string(deployment.path().join("operator.creds")).unwrap();
+    let operator = Named {
+        tenant: "_all",
+        role: "_operator",
+        instance: "local",
+    };
+    expect_denied(url, &creds, &permission::operator("postroad"), operator).await;
 }

@@ -132,6 +132,7 @@ fn store(state: &mut State, id: MessageId, content: Option<String>) -> String {
     let number = state.messages.len() + 1;
     let content = content.unwrap_or_else(|| format!("message {number}"));
     state.messages.push(Message {
+        tenant_id: None,
         message_id: id,
         receipt_id: Some(format!("receipt-{number}")),
         from: "bob".parse().unwrap(),

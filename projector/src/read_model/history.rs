@@ -30,7 +30,7 @@ pub struct HistoryPage {
 }
 
 /// A lane walked from its end.
-struct HistoryLane<'r, 's> {
+pub(super) struct HistoryLane<'r, 's> {
     lane: LaneView<'r, 's>,
     low: u64,
     /// Ordinals from here on were passed.
@@ -40,7 +40,7 @@ struct HistoryLane<'r, 's> {
 }
 
 impl<'r, 's> HistoryLane<'r, 's> {
-    fn open(
+    pub(super) fn open(
         rows: &'r TenantReader<'s>,
         lane: Lane,
         low: u64,
@@ -73,8 +73,13 @@ impl<'r, 's> HistoryLane<'r, 's> {
         Ok(())
     }
 
+    /// The sequence of the next message; none at the lane's beginning.
+    pub(super) fn head(&self) -> Option<u64> {
+        self.head
+    }
+
     /// Passes `sequence`, if it is the next.
-    fn pass(&mut self, sequence: u64) -> Result<(), StoreError> {
+    pub(super) fn pass(&mut self, sequence: u64) -> Result<(), StoreError> {
         if self.head == Some(sequence) {
             self.high -= 1;
             self.settle_head()?;
@@ -216,7 +221,7 @@ fn is_visible(reader: &Reader, row: &ReaderRow, message: &MessageRow<'_>, route:
             .is_some_and(|(via, ordinal)| row.holds(via, ordinal))
 }
 
-fn fits(wanted: &ListMessages, message: &MessageRow<'_>) -> bool {
+pub(super) fn fits(wanted: &ListMessages, message: &MessageRow<'_>) -> bool {
     let channel = match (&wanted.channel, &*message.channel) {
         (None, _) | (Some(ChannelFilter::Broadcast), Channel::Broadcast) => true,
         (Some(ChannelFilter::Role(role)), Channel::Roles(roles)) => roles.contains(role),

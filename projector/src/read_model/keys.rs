@@ -183,6 +183,20 @@ impl Prefix {
         (start, end)
     }
 
+    /// The range of keys that begin with `under`, up to before `before`, which is such a key's rest.
+    pub(crate) fn range_back(
+        &self,
+        under: &impl RowKey,
+        before: Option<&[u8]>,
+    ) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        let (start, end) = self.range(under, None);
+        let end = match before {
+            None => end,
+            Some(rest) => Bound::Excluded([&self.0, rest].concat()),
+        };
+        (start, end)
+    }
+
     /// A row's own key without the owner's part.
     pub(crate) fn strip<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         key.strip_prefix(&*self.0)

@@ -62,16 +62,27 @@ impl MessageRow<'_> {
         happened: Option<ReceiptRow>,
     ) -> query::Message {
         query::Message {
-            message_id: MessageId::from_bytes(self.id.into_array()),
             receipt_id: standing.has_receipt().then(|| receipt_id(self.key, reader)),
+            delivered_at: happened.map(|row| row.delivered_at),
+            read_at: happened.and_then(|row| row.read_at),
+            ..self.bare()
+        }
+    }
+
+    /// The message without anybody's receipt.
+    pub(super) fn bare(self) -> query::Message {
+        query::Message {
+            tenant_id: None,
+            message_id: MessageId::from_bytes(self.id.into_array()),
+            receipt_id: None,
             from: self.from.role.clone(),
             from_instance_id: self.from.into_owned().instance,
             channel: self.channel.to_string(),
             instance_id: self.instance.into_owned(),
             content: self.content.into_owned(),
             sent_at: self.time,
-            delivered_at: happened.map(|row| row.delivered_at),
-            read_at: happened.and_then(|row| row.read_at),
+            delivered_at: None,
+            read_at: None,
             reply_to: self
                 .reply_to
                 .map(|id| MessageId::from_bytes(id.into_array())),

@@ -10,6 +10,7 @@
 //! | `messages`, `lanes` | what was sent, and in which order it reached each address |
 //! | `bits`, `marks` | what is settled in a lane |
 //! | `inbox`, `history`, `receipts`, `status` | what readers and senders see |
+//! | `overview` | what the operator sees of a tenant's messages |
 //! | `events`, `quarantine` | what was applied, and what was set aside |
 
 pub(crate) mod append;
@@ -24,6 +25,7 @@ pub(crate) mod lanes;
 pub(crate) mod marks;
 pub(crate) mod messages;
 pub(crate) mod meta;
+pub(crate) mod overview;
 pub(crate) mod peers;
 pub(crate) mod quarantine;
 pub(crate) mod readers;

@@ -85,6 +85,7 @@ impl TenantReader<'_> {
 
 fn peer(id: Role, row: &ReaderRow, instance_id: Option<postroad_protocol::id::InstanceId>) -> Peer {
     Peer {
+        tenant_id: None,
         id,
         instance_id,
         summary: (!row.summary.is_empty()).then(|| row.summary.clone()),

@@ -98,6 +98,9 @@ pub struct Listed<T> {
     pub next: Option<Box<[u8]>>,
 }
 
+/// A key or a value where it lies.
+type Raw<'a> = redb::AccessGuard<'a, &'static [u8]>;
+
 /// Rows with their keys, as they are read.
 pub(super) type Rows<'r, R> =
     Box<dyn Iterator<Item = Result<(<R as Row>::Key, R), StoreError>> + 'r>;
@@ -140,12 +143,32 @@ impl<'s> TenantReader<'s> {
             end.as_ref().map(Vec::as_slice),
         );
         let rows = self.snapshot.table(R::TABLE)?.range::<&[u8]>(bounds)?;
-        Ok(Box::new(rows.map(move |row| {
-            self.snapshot.count_row();
-            let (key, value) = row?;
-            let key = self.read_key::<R>(key.value())?;
-            Ok((key, R::from_bytes(value.value())?))
-        })))
+        Ok(Box::new(rows.map(move |row| self.read_row::<R>(row))))
+    }
+
+    /// Rows whose key begins with `under`, the last first, from before the key `before`.
+    pub(crate) fn list_back<'r, R: Row<Key: ListedKey>>(
+        &'r self,
+        under: &impl RowKey,
+        before: Option<&[u8]>,
+    ) -> Result<Rows<'r, R>, StoreError> {
+        let (start, end) = self.prefix.range_back(under, before);
+        let bounds = (
+            start.as_ref().map(Vec::as_slice),
+            end.as_ref().map(Vec::as_slice),
+        );
+        let rows = self.snapshot.table(R::TABLE)?.range::<&[u8]>(bounds)?;
+        Ok(Box::new(rows.rev().map(move |row| self.read_row::<R>(row))))
+    }
+
+    fn read_row<R: Row<Key: ListedKey>>(
+        &self,
+        row: Result<(Raw<'_>, Raw<'_>), redb::StorageError>,
+    ) -> Result<(R::Key, R), StoreError> {
+        self.snapshot.count_row();
+        let (key, value) = row?;
+        let key = self.read_key::<R>(key.value())?;
+        Ok((key, R::from_bytes(value.value())?))
     }
 
     fn read_key<R: Row>(&self, key: &[u8]) -> Result<R::Key, StoreError>

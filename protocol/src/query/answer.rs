@@ -1,7 +1,7 @@
 //! What queries are answered.
 
 use crate::event::Priority;
-use crate::id::{InstanceId, MessageId, Role, TimeMs};
+use crate::id::{InstanceId, MessageId, Role, TenantId, TimeMs};
 use crate::position::Position;
 use crate::tenancy::Scope;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
+    /// Whose it is; only where the operator reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
     /// Its id.
     pub message_id: MessageId,
     /// The caller's receipt of it; none when the caller sent it or has no receipt.
@@ -115,6 +118,9 @@ pub struct MessageStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Peer {
+    /// Whose it is; only where the operator reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
     /// Its role.
     pub id: Role,
     /// Its instance; none while the role has no reader yet.
@@ -371,4 +377,39 @@ pub struct Replayed {
     /// whose events those were cannot be known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<(u64, u64)>,
+}
+
+/// Answer of `list_messages` to the operator: of one tenant, or of all in order of name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantMessages {
+    /// Newest first within each tenant. They carry their tenant, and nobody's receipt.
+    pub messages: Vec<Message>,
+    /// Whether more may follow behind `nextCursor`.
+    pub truncated: bool,
+    /// Where to go on. A page may hold fewer messages than were asked for, or none, and not be the last.
+    pub next_cursor: Option<String>,
+    /// How far the answer has read, where one tenant was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// True where a shard is damaged, or a tenant's key does not open: this may not be all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}
+
+/// Answer of `list_peers` to the operator: of one tenant, or of all in order of name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantPeers {
+    /// In order of role and instance within each tenant. They carry their tenant.
+    pub peers: Vec<Peer>,
+    /// See [`TenantMessages::next_cursor`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// See [`TenantMessages::position`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// See [`TenantMessages::stale`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
 }

@@ -14,7 +14,7 @@ pub mod wire;
 pub use answer::{
     Agent, AgentKind, Agents, Damage, ERASED, Message, MessageStatus, Messages, OneMessage, Peer,
     Peers, QuarantinedEvent, Rebuilding, Receipt, Replayed, ReplayedEvent, ShardStatus, Status,
-    Tenant, TenantEntry, Tenants, WhoAmI,
+    Tenant, TenantEntry, TenantMessages, TenantPeers, Tenants, WhoAmI,
 };
 
 /// A checked query.
@@ -113,14 +113,6 @@ pub struct Replay {
 }
 
 impl Query {
-    /// Whether only the operator may ask this.
-    pub fn is_operators(&self) -> bool {
-        matches!(
-            self,
-            Self::ListTenants(_) | Self::GetTenant | Self::Status | Self::Rebuild | Self::Replay(_)
-        )
-    }
-
     /// Reads the body of `scope.verb`.
     ///
     /// # Errors

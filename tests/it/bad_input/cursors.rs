@@ -4,7 +4,7 @@ use super::{CHECK, LIST, SEND, Stage};
 use crate::harness::fleet::Fleet;
 use crate::harness::witness::Witness;
 use crate::harness::{eventually, raw};
-use postroad_client::{Check, Client, Draft};
+use postroad_client::{Check, Client, Draft, History};
 use postroad_protocol::ErrorCode;
 use serde_json::json;
 
@@ -161,6 +161,15 @@ async fn a_cursor_outlives_marks_and_a_rebuild_and_is_refused_when_its_log_was_r
     let operator = fleet.operator().await;
     rebuild(&operator).await;
     assert_eq!(contents(&behind(&bob).await.unwrap()), ["three"]);
+    let overview = async |wanted: History| {
+        operator
+            .operator()
+            .unwrap()
+            .list_messages(None, &wanted)
+            .await
+    };
+    let seen = overview(History::default().limit(1)).await.unwrap();
+    let of_operator = seen.next_cursor.expect("there is more");
 
     fleet.projectors[0].take().unwrap().terminate();
     fleet.brokers[0].take().unwrap().terminate();
@@ -179,6 +188,9 @@ async fn a_cursor_outlives_marks_and_a_rebuild_and_is_refused_when_its_log_was_r
     let end = witness.log_end(0).await;
     let refused = behind(&bob).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::InvalidArgument, "{refused:?}");
+    assert_eq!(refused.refusal().unwrap().field.as_deref(), Some("cursor"));
+    let refused = overview(History::default().after(&of_operator)).await;
+    let refused = refused.unwrap_err();
     assert_eq!(refused.refusal().unwrap().field.as_deref(), Some("cursor"));
     let fence = alice.send(&Draft::new("bob", "a fence")).await.unwrap();
     assert_eq!(fence.position.sequence, end + 1, "nothing was stored");

@@ -3,6 +3,7 @@
 
 mod exit_codes;
 mod mail;
+mod operator_view;
 mod people;
 mod speaking_as;
 

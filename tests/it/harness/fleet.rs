@@ -1,6 +1,6 @@
 //! A deployment whose parts are separate processes: nats-server, brokers, projectors.
 
-use super::process::{self, Process};
+use super::process::{self, Process, Said};
 use super::{binary, connect, connect_by_position, issue, nats_server};
 use postroad_client::Client;
 use postroad_protocol::TenantId;
@@ -16,11 +16,24 @@ pub struct Fleet {
     pub brokers: Vec<Option<Process>>,
     pub projectors: Vec<Option<Process>>,
     shards: u16,
+    variables: Vec<(&'static str, &'static str)>,
+    /// What every part so far has said that was waited for.
+    pub said: Vec<Said>,
 }
 
 impl Fleet {
     /// Starts nats-server, `brokers` brokers over `shards` shards, and `projectors` projectors.
     pub fn start(shards: u16, brokers: usize, projectors: usize) -> Self {
+        Self::start_in(shards, brokers, projectors, &[])
+    }
+
+    /// The same, with these variables in the environment of every broker and projector.
+    pub fn start_in(
+        shards: u16,
+        brokers: usize,
+        projectors: usize,
+        variables: &[(&'static str, &'static str)],
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let listen = free.local_addr().expect("its address").to_string();
@@ -45,6 +58,8 @@ impl Fleet {
             brokers: Vec::new(),
             projectors: Vec::new(),
             shards,
+            variables: variables.to_vec(),
+            said: Vec::new(),
         };
         fleet.start_nats();
         for index in 0..brokers {
@@ -80,6 +95,7 @@ impl Fleet {
             );
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
+        self.said.push(process.said());
         self.nats = Some(process);
     }
 
@@ -90,7 +106,9 @@ impl Fleet {
 
     /// Starts broker `index`.
     pub fn start_broker(&mut self, index: usize) {
-        self.brokers[index] = Some(Process::start_until_line(self.broker_command()).0);
+        let broker = Process::start_until_line(self.broker_command()).0;
+        self.said.push(broker.said());
+        self.brokers[index] = Some(broker);
     }
 
     /// Starts whatever does not run, each after what it needs, and waits until it serves. A part that
@@ -141,7 +159,9 @@ impl Fleet {
 
     /// Starts projector `index`, with rows of its own.
     pub fn start_projector(&mut self, index: usize) {
-        self.projectors[index] = Some(Process::start_until_line(self.projector_command(index)).0);
+        let projector = Process::start_until_line(self.projector_command(index)).0;
+        self.said.push(projector.said());
+        self.projectors[index] = Some(projector);
     }
 
     /// Where projector `index` keeps its rows.
@@ -171,7 +191,8 @@ impl Fleet {
             .arg("--dir")
             .arg(self.path())
             .args(["--server", &self.url, "--json"])
-            .args(args);
+            .args(args)
+            .envs(self.variables.iter().copied());
         command
     }
 

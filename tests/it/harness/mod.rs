@@ -29,7 +29,10 @@ pub struct Deployment {
     pub url: String,
     listen: String,
     args: Vec<String>,
+    variables: Vec<(&'static str, &'static str)>,
     pub up: Option<Process>,
+    /// What every `up` so far has said.
+    pub said: Vec<process::Said>,
 }
 
 impl Deployment {
@@ -40,6 +43,11 @@ impl Deployment {
 
     /// Starts one with more arguments for `up`.
     pub fn start_with(args: &[&str]) -> Self {
+        Self::start_in(args, &[])
+    }
+
+    /// Starts one with more arguments for `up`, and these variables in its environment.
+    pub fn start_in(args: &[&str], variables: &[(&'static str, &'static str)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let mut this = Self {
@@ -47,7 +55,9 @@ impl Deployment {
             url: String::new(),
             listen: "127.0.0.1:0".to_owned(),
             args,
+            variables: variables.to_vec(),
             up: None,
+            said: Vec::new(),
         };
         this.restart();
         // The port stays the same from now on, as it does for agents in the field.
@@ -68,6 +78,7 @@ impl Deployment {
         let ready: serde_json::Value =
             serde_json::from_str(&ready).expect("the ready line is JSON");
         self.url = ready["url"].as_str().map(str::to_owned).expect("a url");
+        self.said.push(process.said());
         self.up = Some(process);
     }
 
@@ -115,7 +126,8 @@ impl Deployment {
             .arg("up")
             .arg("--listen")
             .arg(&self.listen)
-            .args(&self.args);
+            .args(&self.args)
+            .envs(self.variables.iter().copied());
         command
     }
 

@@ -7,10 +7,23 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A running child with its stderr gathered.
+/// A running child with its output gathered.
 pub struct Process {
     child: Child,
     stderr: Arc<Mutex<String>>,
+    stdout: Arc<Mutex<String>>,
+}
+
+/// What a child has said by now; it outlives the child.
+#[derive(Clone)]
+pub struct Said(Arc<Mutex<String>>, Arc<Mutex<String>>);
+
+impl Said {
+    /// Everything on stdout and stderr, as far as it was gathered.
+    pub fn text(&self) -> String {
+        let gathered = [&self.0, &self.1].map(|text| text.lock().unwrap().clone());
+        gathered.concat()
+    }
 }
 
 impl Process {
@@ -27,15 +40,16 @@ impl Process {
                 process.stderr()
             );
         }
+        process.stdout.lock().unwrap().push_str(&line);
         // Whatever follows is read too, so that the child never blocks on a full pipe.
-        std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
+        gather(reader, &process.stdout);
         (process, line)
     }
 
-    /// Starts `command` and waits for nothing; what it prints is read and dropped.
+    /// Starts `command` and waits for nothing.
     pub fn start_unheard(command: Command) -> Self {
-        let (process, mut stdout) = Self::start(command);
-        std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+        let (process, stdout) = Self::start(command);
+        gather(stdout, &process.stdout);
         process
     }
 
@@ -49,22 +63,24 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().expect("stdout is piped");
-        let mut pipe = child.stderr.take().expect("stderr is piped");
-        let stderr = Arc::new(Mutex::new(String::new()));
-        let sink = Arc::clone(&stderr);
-        std::thread::spawn(move || {
-            let mut chunk = [0; 4096];
-            while let Ok(count @ 1..) = pipe.read(&mut chunk) {
-                let text = String::from_utf8_lossy(&chunk[..count]).into_owned();
-                sink.lock().unwrap().push_str(&text);
-            }
-        });
-        (Self { child, stderr }, stdout)
+        let pipe = child.stderr.take().expect("stderr is piped");
+        let process = Self {
+            child,
+            stderr: Arc::default(),
+            stdout: Arc::default(),
+        };
+        gather(pipe, &process.stderr);
+        (process, stdout)
     }
 
     /// What it has written to stderr.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// What it says, also once it has ended.
+    pub fn said(&self) -> Said {
+        Said(Arc::clone(&self.stdout), Arc::clone(&self.stderr))
     }
 
     /// Its process id.
@@ -131,6 +147,18 @@ impl Drop for Process {
             );
         }
     }
+}
+
+/// Reads `pipe` to its end in the background.
+fn gather(mut pipe: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
+    let sink = Arc::clone(into);
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut chunk) {
+            let text = String::from_utf8_lossy(&chunk[..count]).into_owned();
+            sink.lock().unwrap().push_str(&text);
+        }
+    });
 }
 
 /// What a child prints, line by line, as it comes.

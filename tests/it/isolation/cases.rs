@@ -111,6 +111,29 @@ async fn mark_as_read(stage: &Stage) {
     assert_eq!(marked["marked"], json!([stage.receipt]), "{marked}");
 }
 
+/// The operator is shown what a tenant has, and that tenant's log says so; another one's is not touched.
+fn operator_sees(stage: &Stage, verb: &str, args: &[&str]) {
+    let shown = |tenant: &[&str]| {
+        let args = [&["--json"][..], args, tenant].concat();
+        stage.road.run(&args).expect(0).stdout
+    };
+    let reads = |tenant: &str| {
+        let ran = stage.road.run(&["--json", "replay", "--tenant", tenant]);
+        let lines = ran.expect(0).stdout;
+        let is_read = |line: &&str| line.contains("operator_read") && line.contains(verb);
+        lines.lines().filter(is_read).count()
+    };
+    let before = (reads("acme"), reads("acme-two"));
+    let own = shown(&["--tenant", "acme"]);
+    assert!(own.contains(CANARY) && !own.contains("acme-two"), "{own}");
+    assert!(!own.contains("rcpt-"), "nobody's receipt: {own}");
+    assert_eq!((reads("acme"), reads("acme-two")), (before.0 + 1, before.1));
+    assert!(!shown(&["--tenant", "acme-two"]).contains(CANARY));
+    let all = shown(&["--all-tenants"]);
+    assert!(all.contains(CANARY) && all.contains("acme-two"), "{all}");
+    assert!(reads("acme") > before.0 + 1 && reads("acme-two") > before.1 + 1);
+}
+
 async fn summaries(stage: &Stage, set: bool) {
     if set {
         let done = stage
@@ -138,6 +161,9 @@ async fn summaries(stage: &Stage, set: bool) {
         !foreign.to_string().contains(CANARY) && !foreign.to_string().contains("only-"),
         "{foreign}"
     );
+    if !set {
+        operator_sees(stage, "list_peers", &["peers"]);
+    }
 }
 
 async fn lists(stage: &Stage, verb: &str) {
@@ -165,6 +191,9 @@ async fn lists(stage: &Stage, verb: &str) {
             .call("qry", "messages", verb, json!({"cursor":cursor}))
             .await;
         assert_eq!(refused["field"], "cursor", "{refused}");
+    }
+    if verb == "list_messages" {
+        operator_sees(stage, verb, &["message", "list"]);
     }
 }
 

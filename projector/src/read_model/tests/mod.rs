@@ -7,4 +7,5 @@ mod histories;
 mod history;
 mod inbox;
 mod model;
+mod overview;
 mod receipts;
