@@ -7,12 +7,15 @@
 //! | [`ordered`] | sends and summaries, kept in order |
 //! | [`mark`] | `mark_as_read` |
 //! | [`admin`] | tenants, credentials, retirements, damage |
+//! | [`erase`], [`rotate`] | a tenant's end, and new keys |
 //! | [`observe`] | what projectors saw |
 
 mod admin;
+mod erase;
 mod mark;
 mod observe;
 mod ordered;
+mod rotate;
 
 pub(crate) use ordered::{Decision, Ordered};
 
@@ -22,6 +25,7 @@ use crate::ask::Ask;
 use crate::directory::Directory;
 use crate::error::{AppendError, no_tenant};
 use crate::event_log::{Appended, Draft, EventLog};
+use crate::parts::Parts;
 use crate::push::Push;
 use async_nats::jetstream::context::Context;
 use postroad_log::Keyring;
@@ -49,6 +53,10 @@ pub(crate) struct Handler {
     pub(crate) context: Context,
     /// Shards that were added while this broker runs are opened one at a time.
     pub(crate) opening: tokio::sync::Mutex<()>,
+    /// The other parts of the deployment.
+    pub(crate) parts: Arc<Parts>,
+    /// Tenants are erased one at a time.
+    pub(crate) erasing: tokio::sync::Mutex<()>,
 }
 
 /// A command as ingress admitted and read it.
@@ -89,6 +97,8 @@ impl Handler {
             Command::AcceptDamage { shard, range } => {
                 self.accept_damage(&request, shard, range).await
             }
+            Command::EraseTenant { confirm } => self.erase_tenant(&request, &confirm).await,
+            Command::RotateKey => self.rotate_key(&request).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }

@@ -7,7 +7,7 @@ use crate::exchange::{Ask, Asking, Exchange};
 use crate::seen::Seen;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
-use postroad_protocol::command::{Done, Issued, Marked, Sent, TenantMade};
+use postroad_protocol::command::{Done, Erased, Issued, Marked, Rotated, Sent, TenantMade};
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
     Tenants, WhoAmI, wire,
@@ -245,4 +245,6 @@ positioned! {
     Tenant: _this => None,
     Status: _this => None,
     Rebuilding: _this => None,
+    Erased: this => Some(this.position),
+    Rotated: this => Some(this.position),
 }

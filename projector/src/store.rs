@@ -2,6 +2,7 @@
 //! [`TenantReader`]. Owns the file, its schema version and its errors; never folds an event.
 
 use crate::checkpoint::Checkpoint;
+use crate::read_model::erasure;
 use crate::read_model::hot::HotRows;
 use crate::read_model::keys::Prefix;
 use crate::read_model::meta::{self, EventTypes, Meta};
@@ -19,7 +20,7 @@ pub use crate::read_model::table::{Listed, PageOf, TenantReader};
 pub use crate::read_model::{history::HistoryPage, status::StatusPage};
 
 /// Version of the rows' layout. Rows of another version are not read but folded anew.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 pub(crate) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -217,6 +218,11 @@ impl Store {
     /// How many events were set aside, and are left out of the rows.
     pub fn quarantined(&self) -> Result<u64, StoreError> {
         self.snapshot()?.quarantined()
+    }
+
+    /// Whether the file still holds values of an erased tenant, which were deleted.
+    pub fn holds_deleted(&self) -> Result<bool, StoreError> {
+        erasure::holds_deleted(&self.database.begin_read()?)
     }
 
     pub(crate) fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {

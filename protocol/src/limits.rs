@@ -141,3 +141,9 @@ pub const DELIVERED_WAITING_MAX: usize = 200_000;
 pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
 /// Events that one replay answer carries at most.
 pub const REPLAY_MAX_EVENTS: usize = 200;
+/// Credentials that one `tenant_erased` event names; more take several events.
+pub const ERASED_CREDENTIALS_MAX: usize = 4_000;
+/// How long one attempt to erase a tenant waits for every part to confirm, in milliseconds.
+pub const ERASE_WAIT_MS: u64 = 15_000;
+/// Data keys of one generation of a tenant's name: how often it may be rotated.
+pub const KEYS_PER_GENERATION: u32 = 1_000;

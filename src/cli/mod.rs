@@ -8,7 +8,7 @@
 //! | `mail` | `check`, `read`, `watch` |
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
-//! | `tenant`, `agent` | `tenant …`, `agent …` |
+//! | `tenant`, `erase`, `agent` | `tenant …`, `agent …` |
 //! | `replay` | `replay` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
@@ -17,6 +17,7 @@
 //! `failure` (exit codes), `time` and `text`.
 
 mod agent;
+mod erase;
 mod failure;
 mod instance;
 mod mail;

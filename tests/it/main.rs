@@ -12,6 +12,7 @@
 mod bad_input;
 mod command_line;
 mod damage;
+mod erase;
 mod example;
 mod fairness;
 mod harness;

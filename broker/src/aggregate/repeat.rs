@@ -39,6 +39,10 @@ pub(crate) fn is_repeat(stored: Taken<'_>, asked: Taken<'_>) -> bool {
         (Event::DamageAccepted(first), Event::DamageAccepted(second)) => {
             covers(&second.ranges, &first.ranges)
         }
+        // Which number comes next follows from the keys that there are.
+        (Event::DataKeyRotated(first), Event::DataKeyRotated(second)) => {
+            first.generation == second.generation
+        }
         (first, second) => first == second,
     }
 }

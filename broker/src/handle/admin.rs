@@ -3,11 +3,13 @@
 
 use super::{ATTEMPTS, Handler, Request};
 use crate::aggregate::agent::{issue, retire};
-use crate::aggregate::tenant::{Creating, accept_damage, choose_shard, create, exists};
+use crate::aggregate::tenant::{
+    Creating, accept_damage, being_erased, choose_shard, create, exists,
+};
 use crate::answer::Answer;
 use crate::error::{AppendError, no_tenant};
 use crate::event_log::{Appended, Draft};
-use postroad_log::{Home, Opened};
+use postroad_log::{Home, KeyringError, Opened};
 use postroad_protocol::command::{Done, IssueCredential, Issued, TenantMade};
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::{Actor, Event, EventKey};
@@ -81,6 +83,16 @@ impl Handler {
                 (shard, tenants.count())
             })
             .collect();
+        let former = self.keyring.registered(scope.owner());
+        let former = former.map(|registered| registered.home.shard);
+        if let Some(former) = former.filter(|former| wished.is_some_and(|wished| wished != *former))
+        {
+            return Err(Refusal::invalid(
+                "shard",
+                format!("a tenant of this name lived in shard {former}, and comes back only there"),
+                "leave the shard out, or choose another name",
+            ));
+        }
         if let Some(wished) = wished {
             // It may have been added since this broker started.
             let _unknown = self.open_shard(wished).await;
@@ -91,6 +103,9 @@ impl Handler {
         };
         let created = self.keyring.create(scope.owner(), shard).await;
         let (home, _) = created.map_err(|error| {
+            if matches!(error, KeyringError::Erasing) {
+                return being_erased(scope.tenant());
+            }
             tracing::warn!(%error, "a tenant could not be registered");
             Refusal::unavailable("the data keys cannot be written now")
         })?;
@@ -289,7 +304,7 @@ fn too_much_damage() -> Refusal {
 
 /// What went wrong after the event was stored leaves the outcome open to the caller: a retry under the
 /// same id finds it.
-fn stored(refusal: Refusal) -> Refusal {
+pub(super) fn stored(refusal: Refusal) -> Refusal {
     if !refusal.code.is_retryable() {
         return refusal;
     }
@@ -301,7 +316,7 @@ fn stored(refusal: Refusal) -> Refusal {
     .retry_after_ms(refusal.retry_after_ms.unwrap_or(500))
 }
 
-fn draft(
+pub(super) fn draft(
     request: &Request,
     owner: Option<&TenantScope>,
     shard: u16,

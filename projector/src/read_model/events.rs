@@ -8,7 +8,9 @@ use super::marks::Via;
 use super::table::{Row, Table, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::{CredentialIssued, DamageAccepted, Event, EventKey, MessagesRead};
+use postroad_protocol::event::{
+    CredentialIssued, DamageAccepted, DataKeyRotated, Event, EventKey, MessagesRead,
+};
 use postroad_protocol::id::{Reader, TimeMs};
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
@@ -66,6 +68,11 @@ pub(crate) fn content_of(record: &Record, scratch: &mut Vec<u8>) -> u64 {
             .into(),
         ),
         Event::DamageAccepted(_) => Some(DamageAccepted { ranges: Vec::new() }.into()),
+        Event::DataKeyRotated(data) => {
+            let generation = data.generation;
+            let number = 0;
+            Some(DataKeyRotated { generation, number }.into())
+        }
         _ => None,
     };
     let event = asked.as_ref().unwrap_or(&record.event);

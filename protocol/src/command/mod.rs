@@ -15,7 +15,7 @@ mod read;
 mod receipt;
 pub mod wire;
 
-pub use answer::{Done, Issued, Marked, Sent, TenantMade};
+pub use answer::{Done, Erased, Issued, Marked, Rotated, Sent, TenantMade};
 use read::{identify, read_instance, read_issue, read_mark, read_send, read_summary};
 
 pub use read::read_claims;
@@ -55,6 +55,13 @@ pub enum Command {
         /// First and last sequence.
         range: (u64, u64),
     },
+    /// Erase the tenant in the request's scope.
+    EraseTenant {
+        /// The tenant's name once more, as the caller wrote it.
+        confirm: String,
+    },
+    /// Seal the tenant's new events under a new data key.
+    RotateKey,
 }
 
 /// A checked `send_message`.
@@ -173,6 +180,20 @@ impl Command {
                     range: (wire.from_sequence, wire.to_sequence),
                 };
                 identify(wire.command_id.as_deref(), "commandId", command)
+            }
+            (Scope::Admin, "erase_tenant") => {
+                let wire: wire::EraseTenant = encoding.decode(body)?;
+                identify(
+                    wire.command_id.as_deref(),
+                    "commandId",
+                    Self::EraseTenant {
+                        confirm: wire.confirm,
+                    },
+                )
+            }
+            (Scope::Admin, "rotate_key") => {
+                let wire: wire::RotateKey = encoding.decode(body)?;
+                identify(wire.command_id.as_deref(), "commandId", Self::RotateKey)
             }
             _ => Err(unknown_verb()),
         }

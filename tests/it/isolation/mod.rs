@@ -33,6 +33,8 @@ const CASES: &[&str] = &[
     "status",
     "rebuild",
     "replay",
+    "erase_tenant",
+    "rotate_key",
 ];
 
 #[test]
