@@ -182,7 +182,7 @@ fn unconfirmed(missing: usize) -> Refusal {
         ErrorCode::Unavailable,
         format!("it has begun and not ended: {who}"),
         "repeat the command, which goes on where it stopped; a part that was killed is passed over \
-         after some seconds, and one that cannot finish says why in its own log",
+         after some seconds, and `postroad status` shows a shard that is damaged",
     )
     .retry_after_ms(1_000)
 }

@@ -1,7 +1,7 @@
 //! The data keys of every tenant, as far as they were needed: unwrapped in memory, kept wrapped in
 //! the keys stream, which is also the register of which tenant lives in which shard.
 //! Opens stored events; sealing is done by whoever appends, and what is written to that stream is
-//! [`crate::register`]'s.
+//! `register`'s.
 
 use crate::error::Unreachable;
 use crate::stored::StoredEvent;

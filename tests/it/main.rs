@@ -27,6 +27,7 @@ mod rebuild;
 mod replay;
 mod replay_range;
 mod retirement;
+mod rotate;
 mod seeds;
 mod tour;
 mod up;
