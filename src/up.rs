@@ -6,6 +6,7 @@ use crate::cli::text::typed;
 use crate::deployment::accounts::Carried;
 use crate::deployment::embedded::{Deployment, NatsOptions};
 use crate::deployment::layout::write_private;
+use crate::deployment::master_source::{MasterKeyArgs, choose};
 use crate::deployment::nats_config::Durability;
 use crate::deployment::nats_server::{NatsServer, ServerState};
 use crate::link::{operator_creds, part_creds};
@@ -49,6 +50,8 @@ pub(crate) struct UpArgs {
     /// Shards that there are to be at least; a tenant lives in one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub(crate) shards: u16,
+    #[command(flatten)]
+    pub(crate) master: MasterKeyArgs,
 }
 
 /// What is said when the stored account JWT could not be read, and with it whom it kept out.
@@ -77,10 +80,13 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     // Installed first: a signal during the start must not leave a server behind.
     let mut stop = StopSignal::listen()?;
-    let deployment = Deployment::open(dir, subjects.root()).await?;
+    let given = args.master.given()?;
+    let deployment = Deployment::open(dir, subjects.root(), given.as_ref()).await?;
+    let master = choose(given, deployment.keys().master())?;
+    let master = MasterKey::from_bytes(*master.expose());
     let root = subjects.clone();
     let started = tokio::select! {
-        started = start(&deployment, &args, subjects) => started?,
+        started = start(&deployment, &args, subjects, master) => started?,
         () = stop.asked() => return Ok(()),
     };
     announce(&deployment, &started, &args, &root, json)?;
@@ -118,6 +124,7 @@ async fn start(
     deployment: &Deployment,
     args: &UpArgs,
     subjects: Subjects,
+    master: MasterKey,
 ) -> anyhow::Result<Running> {
     let options = NatsOptions {
         listen: args.listen,
@@ -130,7 +137,6 @@ async fn start(
         deployment.templates(),
         deployment.layout(),
     );
-    let master = MasterKey::from_bytes(*keys.master().expose());
     let shared = Shared::new(nats.url(), subjects, master);
     let writing = Writing {
         durability: args.durability,

@@ -70,6 +70,8 @@ fn what_the_issue_lists_can_be_typed() {
         "postroad tenant create acme",
         "postroad tenant list",
         "postroad tenant show acme",
+        "postroad up --master-key file",
+        "postroad broker --master-key file",
         "postroad tenant erase --tenant acme --confirm acme",
         "postroad tenant rotate-key --tenant acme --json",
         "postroad agent issue --tenant acme --role tau --instance pi --scope audit --scope messages --ttl 30d --out f --force",

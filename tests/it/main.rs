@@ -18,6 +18,7 @@ mod fairness;
 mod harness;
 mod isolation;
 mod kill;
+mod master_key;
 mod neighbours;
 mod permissions;
 mod presence;
