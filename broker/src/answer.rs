@@ -4,7 +4,7 @@
 use async_nats::client::Client;
 use async_nats::{HeaderMap, Subject};
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
-use postroad_protocol::command::{Done, Issued, Marked, Sent, TenantMade};
+use postroad_protocol::command::{Done, Issued, LifeChanged, Marked, Sent, TenantMade};
 use postroad_protocol::error::Refusal;
 use serde::Serialize;
 
@@ -22,6 +22,8 @@ pub(crate) enum Answer {
     TenantMade(TenantMade),
     /// To `issue_credential`.
     Issued(Issued),
+    /// To `suspend_tenant` and `resume_tenant`.
+    LifeChanged(LifeChanged),
 }
 
 /// Where one request is answered, and how it is written.

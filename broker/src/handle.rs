@@ -7,9 +7,11 @@
 //! | [`ordered`] | sends and summaries, kept in order |
 //! | [`mark`] | `mark_as_read` |
 //! | [`admin`] | tenants, credentials, retirements, damage |
+//! | [`life`] | a tenant as a whole: suspended, resumed |
 //! | [`observe`] | what projectors saw |
 
 mod admin;
+mod life;
 mod mark;
 mod observe;
 mod ordered;
@@ -17,6 +19,7 @@ mod ordered;
 pub(crate) use ordered::{Decision, Ordered};
 
 use crate::aggregate::agent::{Standing, standing};
+use crate::aggregate::life::{resume, suspend};
 use crate::answer::Answer;
 use crate::ask::Ask;
 use crate::directory::Directory;
@@ -89,6 +92,14 @@ impl Handler {
             Command::AcceptDamage { shard, range } => {
                 self.accept_damage(&request, shard, range).await
             }
+            Command::SuspendTenant { reason } => {
+                let decide = |known: &_, key| suspend(known, reason.as_deref(), key);
+                self.change_life(&request, decide).await
+            }
+            Command::ResumeTenant => {
+                let decide = |known: &_, key| Ok(resume(known, key));
+                self.change_life(&request, decide).await
+            }
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }
@@ -147,7 +158,7 @@ impl Handler {
     /// Registers `reader` where it has to be, and waits until that is folded.
     ///
     /// # Errors
-    /// `permission_denied` for one that was retired.
+    /// `permission_denied` for one that was retired, and for every one of a tenant that is suspended.
     async fn ensure_reader(
         &self,
         scope: &TenantScope,
@@ -155,6 +166,7 @@ impl Handler {
         reader: &Reader,
         time: TimeMs,
     ) -> Result<(), Refusal> {
+        self.expect_active(scope)?;
         let look = || {
             self.directory
                 .with(scope, |roster| standing(roster, reader))

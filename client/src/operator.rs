@@ -7,7 +7,7 @@ use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::queries::Page;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use postroad_protocol::command::{Done, Issued, TenantMade, wire as command};
+use postroad_protocol::command::{Done, Issued, LifeChanged, TenantMade, wire as command};
 use postroad_protocol::query::{
     Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, Tenants, wire as query,
 };
@@ -167,6 +167,37 @@ impl<'a> Operator<'a> {
         self.client
             .command(admin(None, "accept_damage"), id, &body)
             .await
+    }
+
+    /// Shuts a tenant's agents out: commands, queries and hints stop, what is stored stays.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn suspend_tenant(
+        &self,
+        tenant: &TenantId,
+        reason: Option<&str>,
+    ) -> Result<LifeChanged, ClientError> {
+        let id = CommandId::generate();
+        let body = command::SuspendTenant {
+            reason: reason.map(str::to_owned),
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "suspend_tenant");
+        self.client.command(verb, id, &body).await
+    }
+
+    /// Lets a tenant's agents in again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume_tenant(&self, tenant: &TenantId) -> Result<LifeChanged, ClientError> {
+        let id = CommandId::generate();
+        let body = command::ResumeTenant {
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "resume_tenant");
+        self.client.command(verb, id, &body).await
     }
 
     /// The tenants of the deployment.

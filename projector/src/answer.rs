@@ -16,7 +16,7 @@ use postroad_protocol::error::Refusal;
 use postroad_protocol::event::EventKey;
 use postroad_protocol::id::{MessageId, Reader, TimeMs};
 use postroad_protocol::position::Position;
-use postroad_protocol::query::{self, ListMessages, Page, Query, wire};
+use postroad_protocol::query::{self, ListMessages, Page, Query, TenantState, wire};
 use postroad_protocol::service::Observation;
 use postroad_protocol::subject::Subjects;
 use postroad_protocol::tenancy::{Principal, RequestContext, Scope, TenantScope};
@@ -85,12 +85,19 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Reads rows, of which an agent whose tenant is suspended there sees none: every look of a
+    /// waiting check comes by here, too.
     pub(crate) async fn rows<T, F>(&self, read: F) -> Result<(T, Seen), Refusal>
     where
         T: Send + 'static,
         F: FnOnce(&TenantReader<'_>, Seen) -> Result<T, StoreError> + Send + 'static,
     {
-        read_rows(self.host, self.scope, read).await
+        let read = |rows: &TenantReader<'_>, seen: Seen| match rows.tenant_state()? {
+            TenantState::Active => read(rows, seen).map(Some),
+            TenantState::Suspended => Ok(None),
+        };
+        let (found, seen) = read_rows(self.host, self.scope, read).await?;
+        Ok((found.ok_or_else(Refusal::suspended)?, seen))
     }
 
     /// The place that a cursor of this caller's names.

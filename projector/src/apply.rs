@@ -73,7 +73,7 @@ pub enum Touched {
     Role(TenantId, Role),
     /// One instance.
     Instance(TenantId, Reader),
-    /// Every agent of a tenant.
+    /// Every agent of a tenant. Also when it is suspended: they look again, and are told.
     Broadcast(TenantId),
 }
 

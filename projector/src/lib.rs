@@ -14,6 +14,7 @@
 //! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
 //! | [`announce`], [`membership`] | whether queries come here, or to a healthier projector |
 //! | [`turns`] | whose query is worked on next |
+//! | [`life`] | which tenants are suspended, for the operator |
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
 //! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
@@ -29,6 +30,7 @@ pub mod cursor;
 pub mod hosts;
 pub mod ingress;
 pub mod intake;
+pub mod life;
 pub mod lookup;
 pub mod membership;
 pub mod observe;

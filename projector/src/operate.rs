@@ -61,7 +61,7 @@ impl Answerer {
             Query::WhoAmI => Ok(Answer::of(encoding, &who_am_i(context, operator))),
             Query::ListTenants(page) => Ok(Answer::of(
                 encoding,
-                &self.list_tenants(operator, &page).await?,
+                &self.list_tenants(context, operator, &page).await?,
             )),
             Query::Status => Ok(Answer::of(encoding, &self.status(context).await)),
             Query::Rebuild => Ok(Answer::of(encoding, &self.start_rebuild())),
@@ -118,6 +118,7 @@ impl Answerer {
 
     async fn list_tenants(
         &self,
+        context: &RequestContext,
         operator: &InstanceId,
         page: &Page,
     ) -> Result<query::Tenants, Refusal> {
@@ -134,23 +135,14 @@ impl Answerer {
         let after = cursor.as_ref().map(Cursor::place);
         let homes = self.hosts.keyring().homes();
         let behind = |name: &str| after.is_none_or(|after| name.as_bytes() > after);
-        let mut rest = homes
-            .iter()
+        let mut shown: Vec<_> = homes
+            .into_iter()
             .filter(|(name, _)| behind(name.as_str()))
-            .peekable();
-        let mut tenants = Vec::new();
-        while tenants.len() < page.limit
-            && let Some((name, home)) = rest.next()
-        {
-            let (tenant, shard, generation) =
-                (name.to_string(), home.shard, home.key_id.generation);
-            tenants.push(query::TenantEntry {
-                tenant,
-                shard,
-                generation,
-            });
-        }
-        let more = rest.peek().is_some();
+            .take(page.limit + 1)
+            .collect();
+        let more = shown.len() > page.limit;
+        shown.truncate(page.limit);
+        let tenants = self.entries(context, &shown).await?;
         let next_cursor = tenants.last().filter(|_| more).map(|last| {
             Cursor::at(Kind::Tenants, 0, last.tenant.as_bytes()).encode_for_operator(None, operator)
         });

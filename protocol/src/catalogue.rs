@@ -171,7 +171,7 @@ pub const VERBS: &[Verb] = &[
         "get_tenant",
         Who::Operator,
         "",
-        "tenant, shard, generation, createdAt, roles, readers, messages",
+        "tenant, shard, generation, createdAt, roles, readers, messages, state, suspendedAt?, suspendReason?",
     ),
     query(
         Scope::Admin,
@@ -194,6 +194,20 @@ pub const VERBS: &[Verb] = &[
         Who::Operator,
         "shard?, fromSequence?, fromTime?, toSequence?, toTime?, limit?",
         "events, nextSequence?, end",
+    ),
+    command(
+        Scope::Admin,
+        "suspend_tenant",
+        Who::Operator,
+        "reason?, commandId?",
+        "position, already",
+    ),
+    command(
+        Scope::Admin,
+        "resume_tenant",
+        Who::Operator,
+        "commandId?",
+        "position, already",
     ),
 ];
 

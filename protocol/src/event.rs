@@ -254,6 +254,20 @@ pub struct DamageAccepted {
     pub ranges: Vec<(u64, u64)>,
 }
 
+/// The operator shut a tenant's agents out; what is stored stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantSuspended {
+    /// Why, for whoever looks at it later; agents are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The operator let a tenant's agents in again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantResumed {}
+
 macro_rules! events {
     ($($variant:ident = $name:literal v $schema:literal),* $(,)?) => {
         /// Any event.
@@ -303,6 +317,8 @@ events! {
     MessagesDelivered = "messages_delivered" v 1,
     OperatorRead = "operator_read" v 1,
     DamageAccepted = "damage_accepted" v 1,
+    TenantSuspended = "tenant_suspended" v 1,
+    TenantResumed = "tenant_resumed" v 1,
 }
 
 #[derive(Serialize)]
@@ -339,7 +355,10 @@ impl Event {
     /// The aggregate whose subject stores it.
     pub fn aggregate(&self) -> AggregateKey {
         match self {
-            Self::TenantCreated(_) | Self::OperatorRead(_) => AggregateKey::Tenant,
+            Self::TenantCreated(_)
+            | Self::OperatorRead(_)
+            | Self::TenantSuspended(_)
+            | Self::TenantResumed(_) => AggregateKey::Tenant,
             Self::CredentialIssued(data) => AggregateKey::Agent(data.role.clone()),
             Self::AgentRetired(data) => AggregateKey::Agent(data.role.clone()),
             Self::ReaderRegistered(data) => AggregateKey::Agent(data.reader.role.clone()),

@@ -141,3 +141,5 @@ pub const DELIVERED_WAITING_MAX: usize = 200_000;
 pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
 /// Events that one replay answer carries at most.
 pub const REPLAY_MAX_EVENTS: usize = 200;
+/// Longest reason of a suspension, in bytes of UTF-8.
+pub const SUSPEND_REASON_MAX_BYTES: usize = 1_024;

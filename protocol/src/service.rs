@@ -83,6 +83,8 @@ pub enum Question {
         /// To which message.
         message: MessageId,
     },
+    /// How does the tenant stand?
+    Tenant,
 }
 
 /// Answer to a [`Lookup`].
@@ -95,6 +97,15 @@ pub enum Finding {
     Marks(Vec<MarkState>),
     /// Whether it is.
     Visible(bool),
+    /// How it stands.
+    Tenant(TenantStanding),
+}
+
+/// How a tenant stands in the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantStanding {
+    /// Whether its agents are shut out.
+    pub suspended: bool,
 }
 
 /// State of one receipt.

@@ -12,7 +12,7 @@
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, DamageAccepted, Event, EventKey, MessageSent,
     MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered, SummarySet,
-    TenantCreated,
+    TenantCreated, TenantResumed, TenantSuspended,
 };
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{Channel, CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
@@ -107,12 +107,20 @@ fn samples() -> Vec<(Actor, Event)> {
             .into(),
         ),
         (
-            operator,
+            operator.clone(),
             DamageAccepted {
                 ranges: vec![(32_305, 40_000)],
             }
             .into(),
         ),
+        (
+            operator.clone(),
+            TenantSuspended {
+                reason: Some("the invoice of March is open".into()),
+            }
+            .into(),
+        ),
+        (operator, TenantResumed {}.into()),
     ]
 }
 

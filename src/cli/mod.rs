@@ -9,6 +9,7 @@
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `agent` | `tenant …`, `agent …` |
+//! | `life` | `tenant suspend`, `tenant resume` |
 //! | `replay` | `replay` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
@@ -19,6 +20,7 @@
 mod agent;
 mod failure;
 mod instance;
+mod life;
 mod mail;
 mod message;
 pub(crate) mod output;

@@ -70,6 +70,9 @@ fn what_the_issue_lists_can_be_typed() {
         "postroad tenant create acme",
         "postroad tenant list",
         "postroad tenant show acme",
+        "postroad tenant suspend acme",
+        "postroad tenant suspend --tenant acme --reason invoice",
+        "postroad tenant resume --tenant acme",
         "postroad agent issue --tenant acme --role tau --instance pi --scope audit --scope messages --ttl 30d --out f --force",
         "postroad agent list --tenant acme",
         "postroad agent retire --tenant acme --role tau --instance pi",
@@ -98,6 +101,8 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "postroad whoami --as acme/broadcast",
         "postroad whoami --as acme/tau --creds a.creds",
         "postroad tenant create _sys",
+        "postroad tenant suspend",
+        "postroad tenant resume acme --tenant acme",
         "postroad agent issue --tenant acme --role tau --scope all",
         "postroad sing",
     ] {

@@ -27,6 +27,7 @@ mod replay;
 mod replay_range;
 mod retirement;
 mod seeds;
+mod suspension;
 mod tour;
 mod up;
 mod up_options;

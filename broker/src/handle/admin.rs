@@ -289,7 +289,7 @@ fn too_much_damage() -> Refusal {
 
 /// What went wrong after the event was stored leaves the outcome open to the caller: a retry under the
 /// same id finds it.
-fn stored(refusal: Refusal) -> Refusal {
+pub(super) fn stored(refusal: Refusal) -> Refusal {
     if !refusal.code.is_retryable() {
         return refusal;
     }

@@ -41,6 +41,10 @@ impl Handler {
                         "report them in several marks",
                     ));
                 }
+                if self.expect_active(scope).is_err() {
+                    // It went out before; the projector keeps the mark and asks again.
+                    return Err(Refusal::unavailable("the tenant is suspended"));
+                }
                 let id = delivered_id(&reader, &messages);
                 let event = Event::from(MessagesDelivered { reader, messages });
                 (id, Actor::System, event)

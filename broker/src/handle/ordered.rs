@@ -263,7 +263,10 @@ impl Handler {
                 id,
                 audience,
             } => {
-                self.push.stored(scope.tenant(), id, &appended).await;
+                // What was on its way when the tenant was suspended is stored, and waits silently.
+                if self.expect_active(&scope).is_ok() {
+                    self.push.stored(scope.tenant(), id, &appended).await;
+                }
                 Answer::Sent(Sent {
                     message_id: id,
                     position,

@@ -63,6 +63,8 @@ pub(crate) fn fold(
         Event::ReaderRegistered(data) => rows.reader_registered(time, data),
         Event::SummarySet(data) => rows.summary_set(time, data),
         Event::TenantCreated(data) => rows.tenant_created(time, data),
+        Event::TenantSuspended(data) => rows.tenant_suspended(time, data),
+        Event::TenantResumed(_) => rows.tenant_resumed(),
         // Kept in the log for the audit; no row shows it.
         Event::OperatorRead(_) => Ok(()),
         Event::DamageAccepted(_) => Err(Refused::OtherOwner.into()),

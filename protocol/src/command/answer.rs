@@ -67,3 +67,13 @@ pub struct Issued {
     /// Where the issue is stored.
     pub position: Position,
 }
+
+/// Answer of `suspend_tenant` and `resume_tenant`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LifeChanged {
+    /// Where it is stored that the tenant is what it is now.
+    pub position: Position,
+    /// Whether an earlier command had made it so; then nothing was stored.
+    pub already: bool,
+}

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod answer;
+mod life;
 mod read;
 mod receipt;
 pub mod wire;
 
-pub use answer::{Done, Issued, Marked, Sent, TenantMade};
+pub use answer::{Done, Issued, LifeChanged, Marked, Sent, TenantMade};
 use read::{identify, read_instance, read_issue, read_mark, read_send, read_summary};
 
 pub use read::read_claims;
@@ -55,6 +56,13 @@ pub enum Command {
         /// First and last sequence.
         range: (u64, u64),
     },
+    /// Shut the agents of the tenant in scope out.
+    SuspendTenant {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Let them in again.
+    ResumeTenant,
 }
 
 /// A checked `send_message`.
@@ -174,6 +182,8 @@ impl Command {
                 };
                 identify(wire.command_id.as_deref(), "commandId", command)
             }
+            (Scope::Admin, "suspend_tenant") => life::read_suspend(encoding.decode(body)?),
+            (Scope::Admin, "resume_tenant") => life::read_resume(&encoding.decode(body)?),
             _ => Err(unknown_verb()),
         }
     }

@@ -179,9 +179,39 @@ pub struct Tenant {
     pub readers: u64,
     /// Messages stored.
     pub messages: u64,
+    /// Whether its agents are served.
+    #[serde(default)]
+    pub state: TenantState,
+    /// Since when they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<TimeMs>,
+    /// Why they are not, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_reason: Option<String>,
 }
 
-/// One tenant in the deployment's register: what is known without reading the tenant's rows.
+/// Whether a tenant's agents are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    /// They are.
+    #[default]
+    Active,
+    /// The operator has shut them out.
+    Suspended,
+}
+
+impl TenantState {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// One tenant in the deployment's register: what is the operator's own doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantEntry {
@@ -191,6 +221,9 @@ pub struct TenantEntry {
     pub shard: u16,
     /// Which creation of that name this is.
     pub generation: u32,
+    /// Whether its agents are served.
+    #[serde(default)]
+    pub state: TenantState,
 }
 
 /// Answer of `list_tenants`.

@@ -14,7 +14,7 @@ pub mod wire;
 pub use answer::{
     Agent, AgentKind, Agents, Damage, Message, MessageStatus, Messages, OneMessage, Peer, Peers,
     QuarantinedEvent, Rebuilding, Receipt, Replayed, ReplayedEvent, ShardStatus, Status, Tenant,
-    TenantEntry, Tenants, WhoAmI,
+    TenantEntry, TenantState, Tenants, WhoAmI,
 };
 
 /// A checked query.

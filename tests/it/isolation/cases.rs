@@ -230,6 +230,12 @@ async fn operators_only(stage: &Stage, verb: &str) {
                 .expect(2);
             return;
         }
+        "suspend_tenant" => road
+            .run(&["--json", "tenant", "suspend", "--tenant", "acme-three"])
+            .expect(0),
+        "resume_tenant" => road
+            .run(&["--json", "tenant", "resume", "--tenant", "acme-three"])
+            .expect(0),
         "list_tenants" => road.run(&["--json", "tenant", "list"]).expect(0),
         "get_tenant" => road.run(&["--json", "tenant", "show", "acme"]).expect(0),
         "list_agents" => road

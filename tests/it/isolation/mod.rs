@@ -33,6 +33,8 @@ const CASES: &[&str] = &[
     "status",
     "rebuild",
     "replay",
+    "suspend_tenant",
+    "resume_tenant",
 ];
 
 #[test]

@@ -11,7 +11,9 @@ use postroad_protocol::command::{MarkTarget, parse_receipt_id};
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::Event;
 use postroad_protocol::id::Reader;
-use postroad_protocol::service::{Finding, Lookup, MarkState, Question, Sign, Signed};
+use postroad_protocol::service::{
+    Finding, Lookup, MarkState, Question, Sign, Signed, TenantStanding,
+};
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::tenancy::replay::StoredFor;
 use tokio::task::JoinHandle;
@@ -91,6 +93,13 @@ async fn answer_look_up(client: async_nats::Client, message: Message) {
                 .iter()
                 .any(|(_, record)| record.id == message && is_message(record)),
         ),
+        Question::Tenant => Finding::Tenant(TenantStanding {
+            suspended: records.iter().rev().find_map(|(_, record)| {
+                let is_suspension = matches!(record.event, Event::TenantSuspended(_));
+                let is_end = matches!(record.event, Event::TenantResumed(_));
+                (is_suspension || is_end).then_some(is_suspension)
+            }) == Some(true),
+        }),
         Question::Marks { reader, targets } => Finding::Marks(
             targets
                 .iter()

@@ -8,10 +8,10 @@ use postroad_protocol::channel::Channel;
 use postroad_protocol::command::MarkTarget;
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, Event, EventKey, MessageSent, MessagesDelivered,
-    MessagesRead, Priority, ReaderRegistered, SummarySet,
+    MessagesRead, Priority, ReaderRegistered, SummarySet, TenantResumed, TenantSuspended,
 };
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
-use postroad_protocol::query::{ListMessages, Page};
+use postroad_protocol::query::{ListMessages, Page, TenantState};
 use postroad_protocol::service::MarkState;
 use postroad_protocol::tenancy::TenantScope;
 use proptest::prelude::*;
@@ -32,6 +32,9 @@ enum Step {
     Read(u8, u8, u8, u8),
     Deliver(u8, u8, u8, u8),
     Say(u8, u8),
+    /// Suspended, with a reason or without, or resumed.
+    Suspend(bool),
+    Resume,
     /// An earlier event is stored once more.
     Again(u8),
 }
@@ -60,6 +63,8 @@ fn step(burst: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = St
         5 => run.clone().prop_map(|(r, i, from, length)| Step::Read(r, i, from, length)),
         2 => run.prop_map(|(r, i, from, length)| Step::Deliver(r, i, from, length)),
         1 => (r, i).prop_map(|(r, i)| Step::Say(r, i)),
+        1 => any::<bool>().prop_map(Step::Suspend),
+        1 => Just(Step::Resume),
         1 => any::<u8>().prop_map(Step::Again),
     ]
 }
@@ -146,6 +151,11 @@ impl Script<'_> {
                 let by = Actor::Agent(reader.clone());
                 self.put(by, SummarySet { reader, summary });
             }
+            Step::Suspend(with_reason) => {
+                let reason = with_reason.then(|| self.log.len().to_string());
+                self.put(Actor::System, TenantSuspended { reason });
+            }
+            Step::Resume => self.put(Actor::System, TenantResumed {}),
             Step::Again(which) => {
                 let place = self.log.len() * usize::from(*which) / 256;
                 if let Some(mut again) = self.log.get(place).cloned() {
@@ -247,6 +257,13 @@ fn compare(store: &Store, scope: &TenantScope, model: &Model, nth: usize) {
             (tenant.roles, tenant.readers, tenant.messages),
             (roles, readers, messages)
         );
+        let suspended = tenant.suspended_at.zip(Some(tenant.suspend_reason));
+        assert_eq!(suspended, model.suspended);
+        assert_eq!(rows.tenant_state().unwrap(), tenant.state);
+        let is_suspended = tenant.state == TenantState::Suspended;
+        assert_eq!(is_suspended, model.suspended.is_some());
+    } else {
+        assert_eq!(model.suspended, None);
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Model {
     pub(super) readers: BTreeMap<Reader, ReaderModel>,
     seen: BTreeSet<EventKey>,
     pub(super) quarantined: u64,
+    /// Since when, and why.
+    pub(super) suspended: Option<(TimeMs, Option<String>)>,
 }
 
 pub(super) struct Message {
@@ -87,6 +89,14 @@ impl Model {
             Event::MessagesDelivered(data) => self.mark(&data.reader, &data.messages, |receipt| {
                 receipt.delivered.get_or_insert(record.time);
             }),
+            Event::TenantSuspended(data) => {
+                self.suspended = Some((record.time, data.reason.clone()));
+                true
+            }
+            Event::TenantResumed(_) => {
+                self.suspended = None;
+                true
+            }
             _ => true,
         };
         self.quarantined += u64::from(!accepted);
