@@ -4,7 +4,7 @@
 use async_nats::client::Client;
 use async_nats::{HeaderMap, Subject};
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
-use postroad_protocol::command::{Done, Issued, LifeChanged, Marked, Sent, TenantMade};
+use postroad_protocol::command::{Done, Issued, LifeChanged, LimitsSet, Marked, Sent, TenantMade};
 use postroad_protocol::error::Refusal;
 use serde::Serialize;
 
@@ -24,6 +24,8 @@ pub(crate) enum Answer {
     Issued(Issued),
     /// To `suspend_tenant` and `resume_tenant`.
     LifeChanged(LifeChanged),
+    /// To `set_limits`.
+    LimitsSet(LimitsSet),
 }
 
 /// Where one request is answered, and how it is written.

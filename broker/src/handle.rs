@@ -7,7 +7,7 @@
 //! | [`ordered`] | sends and summaries, kept in order |
 //! | [`mark`] | `mark_as_read` |
 //! | [`admin`] | tenants, credentials, retirements, damage |
-//! | [`life`] | a tenant as a whole: suspended, resumed |
+//! | [`life`] | a tenant as a whole: suspended, resumed, limited |
 //! | [`observe`] | what projectors saw |
 
 mod admin;
@@ -26,6 +26,8 @@ use crate::directory::Directory;
 use crate::error::{AppendError, no_tenant};
 use crate::event_log::{Appended, Draft, EventLog};
 use crate::push::Push;
+use crate::quota::Quotas;
+use crate::rate::Rates;
 use async_nats::jetstream::context::Context;
 use postroad_log::Keyring;
 use postroad_protocol::command::Command;
@@ -52,6 +54,10 @@ pub(crate) struct Handler {
     pub(crate) context: Context,
     /// Shards that were added while this broker runs are opened one at a time.
     pub(crate) opening: tokio::sync::Mutex<()>,
+    /// How fast commands came, where that is limited.
+    pub(crate) rates: Rates,
+    /// What was stored, where that is limited.
+    pub(crate) quotas: Quotas,
 }
 
 /// A command as ingress admitted and read it.
@@ -100,6 +106,7 @@ impl Handler {
                 let decide = |known: &_, key| Ok(resume(known, key));
                 self.change_life(&request, decide).await
             }
+            Command::SetLimits(change) => self.set_limits(&request, &change).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }

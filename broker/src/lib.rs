@@ -13,6 +13,7 @@
 //! | `directory` | the fold of every roster, in memory |
 //! | `ask` | look-ups at projectors, signatures from the issuer |
 //! | `event_log` | the only JetStream writer: plain and batched appends |
+//! | `rate`, `quota` | limits that the operator has set |
 //! | `push`, `answer` | bells and replies |
 //! | `error` | what can go wrong |
 //!
@@ -32,6 +33,8 @@ mod in_flight;
 mod ingress;
 mod lane;
 mod push;
+mod quota;
+mod rate;
 
 // Tests of the inside share the server that tests of the outside run on.
 #[cfg(test)]
@@ -49,6 +52,8 @@ use crate::in_flight::InFlight;
 use crate::ingress::{Arrivals, Ingress};
 use crate::lane::Lanes;
 use crate::push::Push;
+use crate::quota::Quotas;
+use crate::rate::Rates;
 use async_nats::client::Client;
 use async_nats::connection::State;
 use postroad_log::Keyring;
@@ -154,6 +159,8 @@ impl Broker {
             push: Push::new(client.clone(), subjects.clone()),
             context,
             opening: tokio::sync::Mutex::default(),
+            rates: Rates::default(),
+            quotas: Quotas::default(),
         });
         let ingress = Arc::new(Ingress {
             client: client.clone(),

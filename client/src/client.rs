@@ -7,7 +7,7 @@ use crate::exchange::{Ask, Asking, Exchange};
 use crate::seen::Seen;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
-use postroad_protocol::command::{Done, Issued, LifeChanged, Marked, Sent, TenantMade};
+use postroad_protocol::command::{Done, Issued, LifeChanged, LimitsSet, Marked, Sent, TenantMade};
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
     Tenants, WhoAmI, wire,
@@ -234,6 +234,7 @@ positioned! {
     TenantMade: this => Some(this.position),
     Issued: this => Some(this.position),
     LifeChanged: this => Some(this.position),
+    LimitsSet: this => Some(this.position),
     Messages: this => Some(this.position),
     OneMessage: this => Some(this.position),
     MessageStatus: this => Some(this.position),

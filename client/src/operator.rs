@@ -7,10 +7,13 @@ use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::queries::Page;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use postroad_protocol::command::{Done, Issued, LifeChanged, TenantMade, wire as command};
+use postroad_protocol::command::{
+    Done, Issued, LifeChanged, LimitsSet, TenantMade, wire as command,
+};
 use postroad_protocol::query::{
     Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, Tenants, wire as query,
 };
+use postroad_protocol::quota::Limit;
 use postroad_protocol::subject::ALL_TENANTS;
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{
@@ -197,6 +200,27 @@ impl<'a> Operator<'a> {
             command_id: Some(id.to_string()),
         };
         let verb = admin(Some(tenant), "resume_tenant");
+        self.client.command(verb, id, &body).await
+    }
+
+    /// Sets limits of a tenant and resets others to their defaults; what is not named stays.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `invalid_argument` for a value out of bounds.
+    pub async fn set_limits(
+        &self,
+        tenant: &TenantId,
+        set: &[(Limit, u64)],
+        reset: &[Limit],
+    ) -> Result<LimitsSet, ClientError> {
+        let id = CommandId::generate();
+        let named = |(limit, value): &(Limit, u64)| (limit.name().to_owned(), *value);
+        let body = command::SetLimits {
+            set: set.iter().map(named).collect(),
+            reset: reset.iter().map(|limit| limit.name().to_owned()).collect(),
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "set_limits");
         self.client.command(verb, id, &body).await
     }
 

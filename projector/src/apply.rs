@@ -351,5 +351,6 @@ fn take_record(
         Some(refused) => return Err(refused.into()),
         None => read_model::fold(rows, sequence, record, &event.route)?,
     }
+    rows.count_stored(record)?;
     Ok(Sighting::New)
 }

@@ -171,7 +171,7 @@ pub const VERBS: &[Verb] = &[
         "get_tenant",
         Who::Operator,
         "",
-        "tenant, shard, generation, createdAt, roles, readers, messages, state, suspendedAt?, suspendReason?",
+        "tenant, shard, generation, createdAt, roles, readers, messages, storedBytes, state, suspendedAt?, suspendReason?, limits",
     ),
     query(
         Scope::Admin,
@@ -208,6 +208,13 @@ pub const VERBS: &[Verb] = &[
         Who::Operator,
         "commandId?",
         "position, already",
+    ),
+    command(
+        Scope::Admin,
+        "set_limits",
+        Who::Operator,
+        "set?, reset?, commandId?",
+        "limits, position, already",
     ),
 ];
 

@@ -3,6 +3,7 @@
 
 use crate::channel::Channel;
 use crate::id::{CommandId, InstanceId, MessageId, Reader, Role, TenantId, TimeMs};
+use crate::quota::{Limits, LimitsChange};
 use crate::subject::{AggregateKey, OPERATOR_ROLE, SYSTEM};
 use crate::tenancy::Scope;
 use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
@@ -268,6 +269,16 @@ pub struct TenantSuspended {
 #[serde(rename_all = "camelCase")]
 pub struct TenantResumed {}
 
+/// The operator set limits of a tenant anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantLimited {
+    /// Every limit that is set from now on; the others have their defaults.
+    pub limits: Limits,
+    /// What was asked for.
+    pub change: LimitsChange,
+}
+
 macro_rules! events {
     ($($variant:ident = $name:literal v $schema:literal),* $(,)?) => {
         /// Any event.
@@ -319,6 +330,7 @@ events! {
     DamageAccepted = "damage_accepted" v 1,
     TenantSuspended = "tenant_suspended" v 1,
     TenantResumed = "tenant_resumed" v 1,
+    TenantLimited = "tenant_limited" v 1,
 }
 
 #[derive(Serialize)]
@@ -347,6 +359,24 @@ impl Event {
             .expect("events are plain data and always encode")
     }
 
+    /// How many bytes [`encode`](Self::encode) gives, without making them.
+    pub fn encoded_len(&self, by: &Actor) -> u64 {
+        struct Counted(u64);
+        impl std::io::Write for Counted {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0 += bytes.len() as u64;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut counted = Counted(0);
+        rmp_serde::encode::write_named(&mut counted, &StoredRef { by, data: self })
+            .expect("events are plain data and always encode");
+        counted.0
+    }
+
     /// Reads a plain payload of a stored name and version; nothing when this build does not know it.
     pub fn decode(type_name: &str, schema: u16, plain: &[u8]) -> Option<(Actor, Self)> {
         Self::decode_data(type_name, schema, plain)
@@ -358,7 +388,8 @@ impl Event {
             Self::TenantCreated(_)
             | Self::OperatorRead(_)
             | Self::TenantSuspended(_)
-            | Self::TenantResumed(_) => AggregateKey::Tenant,
+            | Self::TenantResumed(_)
+            | Self::TenantLimited(_) => AggregateKey::Tenant,
             Self::CredentialIssued(data) => AggregateKey::Agent(data.role.clone()),
             Self::AgentRetired(data) => AggregateKey::Agent(data.role.clone()),
             Self::ReaderRegistered(data) => AggregateKey::Agent(data.reader.role.clone()),

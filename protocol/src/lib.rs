@@ -14,6 +14,7 @@
 //! | [`event`] | what happened, with stored names and versions |
 //! | [`envelope`], [`seal`] | an event as it lies in the log |
 //! | [`position`] | where an append landed |
+//! | [`quota`] | limits that the operator sets for a tenant |
 //! | [`push`] | hints and heartbeats |
 //! | [`service`] | what Postroad's parts say to each other |
 //! | [`error`] | stable codes |
@@ -31,6 +32,7 @@ pub mod permission;
 pub mod position;
 pub mod push;
 pub mod query;
+pub mod quota;
 pub mod seal;
 pub mod service;
 pub mod subject;

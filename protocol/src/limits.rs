@@ -143,3 +143,10 @@ pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
 pub const REPLAY_MAX_EVENTS: usize = 200;
 /// Longest reason of a suspension, in bytes of UTF-8.
 pub const SUSPEND_REASON_MAX_BYTES: usize = 1_024;
+/// Subscriptions that one agent's connection may hold: its inbox and its push subjects, with room
+/// for clients that subscribe once a request. nats-server enforces it, for all agents alike.
+pub const AGENT_SUBSCRIPTIONS: u16 = 256;
+/// Agents of one tenant whose rates one broker counts apart, where such a rate is set; further ones share.
+pub const AGENTS_COUNTED: usize = 4_096;
+/// How old a broker's knowledge of what a tenant has stored may be, in milliseconds, where that is limited.
+pub const QUOTA_KNOWN_MS: u64 = 1_000;

@@ -106,6 +106,12 @@ pub enum Finding {
 pub struct TenantStanding {
     /// Whether its agents are shut out.
     pub suspended: bool,
+    /// Messages that its log holds.
+    #[serde(default)]
+    pub messages: u64,
+    /// Bytes of its events.
+    #[serde(default)]
+    pub stored_bytes: u64,
 }
 
 /// State of one receipt.

@@ -12,8 +12,9 @@
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, DamageAccepted, Event, EventKey, MessageSent,
     MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered, SummarySet,
-    TenantCreated, TenantResumed, TenantSuspended,
+    TenantCreated, TenantLimited, TenantResumed, TenantSuspended,
 };
+use postroad_protocol::quota::{Limits, LimitsChange};
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{Channel, CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
 use std::collections::BTreeMap;
@@ -24,6 +25,18 @@ fn reader() -> Reader {
     Reader {
         role: Role::parse("tau").unwrap(),
         instance: InstanceId::parse("tau-laptop").unwrap(),
+    }
+}
+
+fn limited() -> TenantLimited {
+    let set = BTreeMap::from([
+        ("commandsPerS".to_owned(), 50),
+        ("storedBytes".to_owned(), 1 << 30),
+    ]);
+    let change = LimitsChange::read(&set, &["waits".to_owned()]).unwrap();
+    TenantLimited {
+        limits: Limits::default().with(&change),
+        change,
     }
 }
 
@@ -120,7 +133,8 @@ fn samples() -> Vec<(Actor, Event)> {
             }
             .into(),
         ),
-        (operator, TenantResumed {}.into()),
+        (operator.clone(), TenantResumed {}.into()),
+        (operator, limited().into()),
     ]
 }
 
@@ -169,6 +183,7 @@ fn every_event_has_a_golden_file_that_reads_and_writes_as_ever() {
             "{} is written otherwise than before",
             event.type_name()
         );
+        assert_eq!(event.encoded_len(by), event.encode(by).len() as u64);
     }
 }
 

@@ -64,9 +64,10 @@ pub(crate) async fn suspend(session: &Session, args: &SuspendArgs) -> Result<(),
     let changed = operator.suspend_tenant(tenant, reason).await?;
     session.out.show(&changed, |style| {
         let name = style.strong(&one_line(tenant.as_str()));
-        match changed.already {
-            false => format!("suspended tenant {name}: its agents are refused from now on"),
-            true => format!("tenant {name} is suspended already"),
+        if changed.already {
+            format!("tenant {name} is suspended already")
+        } else {
+            format!("suspended tenant {name}: its agents are refused from now on")
         }
     })?;
     let resume = format!("postroad tenant resume --tenant {tenant}");
@@ -80,9 +81,10 @@ pub(crate) async fn resume(session: &Session, args: &ResumeArgs) -> Result<(), F
     let changed = client.operator()?.resume_tenant(tenant).await?;
     session.out.show(&changed, |style| {
         let name = style.strong(&one_line(tenant.as_str()));
-        match changed.already {
-            false => format!("resumed tenant {name}: its agents are served again"),
-            true => format!("tenant {name} is not suspended"),
+        if changed.already {
+            format!("tenant {name} is not suspended")
+        } else {
+            format!("resumed tenant {name}: its agents are served again")
         }
     })
 }

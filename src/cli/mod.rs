@@ -9,7 +9,7 @@
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `agent` | `tenant …`, `agent …` |
-//! | `life` | `tenant suspend`, `tenant resume` |
+//! | `life`, `limits` | `tenant suspend`, `tenant resume`, `tenant limits` |
 //! | `replay` | `replay` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
@@ -21,6 +21,7 @@ mod agent;
 mod failure;
 mod instance;
 mod life;
+mod limits;
 mod mail;
 mod message;
 pub(crate) mod output;

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::life::{self, ResumeArgs, SuspendArgs};
+use super::limits::{self, LimitsArgs};
 use super::output::{Style, table};
 use super::session::{PAGE_LIMIT, Session};
 use super::text::{count, one_line, relative};
@@ -19,6 +20,7 @@ pub(crate) enum TenantCommand {
     Show(ShowArgs),
     Suspend(SuspendArgs),
     Resume(ResumeArgs),
+    Limits(LimitsArgs),
 }
 
 /// Create a tenant: a wall around agents, messages and costs of its own.
@@ -60,6 +62,7 @@ pub(crate) async fn run(session: &Session, command: TenantCommand) -> Result<(),
         TenantCommand::Show(args) => show(session, &args).await,
         TenantCommand::Suspend(args) => life::suspend(session, &args).await,
         TenantCommand::Resume(args) => life::resume(session, &args).await,
+        TenantCommand::Limits(args) => limits::run(session, &args).await,
     }
 }
 
@@ -141,6 +144,7 @@ fn described(style: Style, tenant: &Tenant, now: TimeMs) -> String {
 mod tests {
     use super::*;
     use postroad_protocol::query::TenantState;
+    use postroad_protocol::quota::Limits;
 
     #[test]
     fn a_tenant_is_described_in_a_few_lines() {
@@ -155,6 +159,8 @@ mod tests {
             state: TenantState::Active,
             suspended_at: None,
             suspend_reason: None,
+            stored_bytes: 0,
+            limits: Limits::default(),
         };
         let now = TimeMs(1_711_670_460_000);
         insta::assert_snapshot!(described(Style::PLAIN, &tenant, now), @r"

@@ -73,6 +73,8 @@ fn what_the_issue_lists_can_be_typed() {
         "postroad tenant suspend acme",
         "postroad tenant suspend --tenant acme --reason invoice",
         "postroad tenant resume --tenant acme",
+        "postroad tenant limits --tenant acme",
+        "postroad tenant limits --tenant acme --commands-per-s 5 --agent-burst 9 --reset burst --reset stored-bytes",
         "postroad agent issue --tenant acme --role tau --instance pi --scope audit --scope messages --ttl 30d --out f --force",
         "postroad agent list --tenant acme",
         "postroad agent retire --tenant acme --role tau --instance pi",

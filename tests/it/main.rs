@@ -17,6 +17,7 @@ mod fairness;
 mod harness;
 mod isolation;
 mod kill;
+mod limits;
 mod neighbours;
 mod permissions;
 mod presence;

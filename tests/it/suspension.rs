@@ -159,7 +159,7 @@ async fn an_open_wait_ends_with_the_suspension(road: Road) {
     tau.check(&Check::default()).await.unwrap();
     let waits = tau.clone();
     let waiting = tokio::spawn(async move {
-        let check = Check::default().wait(Duration::from_secs(60));
+        let check = Check::default().wait(Duration::from_mins(1));
         waits.check(&check).await
     });
     tau.whoami().await.unwrap();

@@ -2,13 +2,19 @@
 
 use postroad_protocol::envelope::Record;
 use postroad_protocol::error::{ErrorCode, Refusal};
-use postroad_protocol::event::{Event, EventKey, TenantResumed, TenantSuspended};
+use postroad_protocol::event::{Event, EventKey, TenantLimited, TenantResumed, TenantSuspended};
+use postroad_protocol::quota::{Limits, LimitsChange};
+use std::sync::Arc;
 
 /// How one tenant stands, as far as its log was folded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Life {
     generation: u32,
     suspended: Option<TenantSuspended>,
+    /// What is set; none where nothing is, so that most commands have nothing to look at.
+    limits: Option<Arc<Limits>>,
+    /// The event that set them.
+    limited: Option<Since>,
     /// The event that made it what it is.
     since: Option<Since>,
 }
@@ -58,6 +64,10 @@ impl Life {
                 self.suspended = None;
                 self.since = Some(since);
             }
+            Event::TenantLimited(data) => {
+                self.limits = (!data.limits.is_empty()).then(|| Arc::new(data.limits.clone()));
+                self.limited = Some(since);
+            }
             _ => {}
         }
     }
@@ -65,6 +75,11 @@ impl Life {
     /// Whether the tenant's agents are shut out.
     pub(crate) fn is_suspended(&self) -> bool {
         self.suspended.is_some()
+    }
+
+    /// The limits that are set, if any is.
+    pub(crate) fn limits(&self) -> Option<Arc<Limits>> {
+        self.limits.clone()
     }
 }
 
@@ -98,6 +113,21 @@ pub(crate) fn resume(life: &Life, key: EventKey) -> Changing {
     match life.since {
         Some(since) if !life.is_suspended() => stands(since, key),
         _ => Changing::Store(TenantResumed {}.into()),
+    }
+}
+
+/// Decides that the tenant has other limits, by the command whose event has `key`.
+pub(crate) fn limit(life: &Life, change: &LimitsChange, key: EventKey) -> Changing {
+    let before = life.limits().unwrap_or_default();
+    match life.limited.or(life.since) {
+        Some(since) if before.include(change) => stands(since, key),
+        _ => Changing::Store(
+            TenantLimited {
+                limits: before.with(change),
+                change: change.clone(),
+            }
+            .into(),
+        ),
     }
 }
 
@@ -148,6 +178,7 @@ mod tests {
     use super::*;
     use postroad_protocol::event::TenantCreated;
     use postroad_protocol::id::TenantId;
+    use postroad_protocol::quota::Limit;
 
     fn suspended(reason: Option<&str>) -> Event {
         let reason = reason.map(str::to_owned);
@@ -179,6 +210,45 @@ mod tests {
         assert!(!again.is_suspended());
         assert_eq!(resume(&again, key(3)), stands(3, true));
         assert_eq!(resume(&again, key(9)), stands(3, false));
+    }
+
+    #[test]
+    fn limits_add_up_and_what_is_so_already_is_not_stored_again() {
+        let change = |set: &[(&str, u64)], reset: &[&str]| {
+            let set = set.iter().map(|(name, value)| ((*name).to_owned(), *value));
+            let reset: Vec<String> = reset.iter().map(|name| (*name).to_owned()).collect();
+            LimitsChange::read(&set.collect(), &reset).unwrap()
+        };
+        let store = |life: &Life, change: &LimitsChange| match limit(life, change, key(9)) {
+            Changing::Store(event) => event,
+            Changing::Stands { .. } => panic!("it is to be stored"),
+        };
+        let (rate, size) = (
+            change(&[("commandsPerS", 5)], &[]),
+            change(&[("messageBytes", 9)], &[]),
+        );
+        let mut log = vec![created()];
+        assert!(life(&log).limits().is_none());
+        for change in [&rate, &size] {
+            log.push(store(&life(&log), change));
+        }
+        let both = life(&log);
+        let limits = both.limits().unwrap();
+        assert_eq!(limits.set(Limit::CommandsPerS), Some(5));
+        assert_eq!(limits.set(Limit::MessageBytes), Some(9));
+        let stands = |sequence, by_this| Changing::Stands { sequence, by_this };
+        assert_eq!(limit(&both, &rate, key(9)), stands(3, false));
+        assert_eq!(limit(&both, &size, key(3)), stands(3, true));
+        log.push(store(
+            &both,
+            &change(&[], &["messageBytes", "commandsPerS"]),
+        ));
+        assert!(life(&log).limits().is_none());
+        let nothing = change(&[], &["waits"]);
+        assert_eq!(
+            limit(&life(&[created()]), &nothing, key(9)),
+            stands(1, false)
+        );
     }
 
     #[test]

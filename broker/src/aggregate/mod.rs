@@ -8,7 +8,7 @@
 //! | [`message`] | deciding a send: whom it reaches, or why not |
 //! | [`tenant`] | deciding a creation, and what damage is given up |
 //! | [`nearest`] | known names that resemble an unknown one |
-//! | [`life`] | a tenant as a whole: whether it is suspended |
+//! | [`life`] | a tenant as a whole: whether it is suspended, its limits |
 //! | [`repeat`] | whether a stored event is what a repeated command asks for |
 
 pub(crate) mod agent;

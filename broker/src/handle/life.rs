@@ -1,30 +1,39 @@
-//! A tenant as a whole: shutting its agents out and letting them in. The answer waits until that is in
-//! force here and at a projector; every other broker and projector learns it from the log.
+//! A tenant as a whole: shutting its agents out and letting them in, and its limits. The answer waits
+//! until that is in force here and at a projector; every other one learns it from the log.
 
 use super::admin::stored;
 use super::{ATTEMPTS, Handler, Request};
-use crate::aggregate::life::{Changing, Life};
+use crate::aggregate::life::{Changing, Life, limit};
 use crate::answer::Answer;
 use crate::ask::Currency;
 use crate::error::{AppendError, no_tenant};
 use crate::event_log::Draft;
-use postroad_protocol::command::LifeChanged;
+use postroad_protocol::command::{LifeChanged, LimitsSet};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::event::{Actor, EventKey};
 use postroad_protocol::position::Position;
+use postroad_protocol::quota::LimitsChange;
 use postroad_protocol::subject::AggregateKey;
 use postroad_protocol::tenancy::{Principal, RequestContext, TenantScope};
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Handler {
     /// Whether a command may be taken at all, before anything else is spent on it.
     ///
     /// # Errors
-    /// `permission_denied` for an agent of a tenant that is suspended.
+    /// `permission_denied` for an agent of a tenant that is suspended, `rate_limited` for one that is
+    /// faster than the operator lets it.
     pub(crate) fn let_in(&self, context: &RequestContext) -> Result<(), Refusal> {
-        match (context.principal(), context.scope_or_all()) {
-            (Principal::Agent(_), Some(scope)) => self.expect_active(scope),
-            _ => Ok(()),
+        let (Principal::Agent(agent), Some(scope)) = (context.principal(), context.scope_or_all())
+        else {
+            return Ok(());
+        };
+        let standing = |life: &Life| (life.is_suspended(), life.limits());
+        match self.directory.life(scope, standing) {
+            (true, _) => Err(Refusal::suspended()),
+            (false, None) => Ok(()),
+            (false, Some(limits)) => self.rates.take(scope, agent, &limits, Instant::now()),
         }
     }
 
@@ -39,12 +48,39 @@ impl Handler {
         Ok(())
     }
 
-    /// Suspends or resumes: stores what `decide` comes to, and answers when it is in force.
+    /// Sets limits, and answers when they are in force.
+    pub(super) async fn set_limits(
+        &self,
+        request: &Request,
+        change: &LimitsChange,
+    ) -> Result<Answer, Refusal> {
+        let decide = |life: &Life, key| Ok(limit(life, change, key));
+        let (position, already) = self.change_tenant(request, decide).await?;
+        let limits = self.directory.life(request.context.scope()?, Life::limits);
+        Ok(Answer::LimitsSet(LimitsSet {
+            limits: limits.map(Arc::unwrap_or_clone).unwrap_or_default(),
+            position,
+            already,
+        }))
+    }
+
+    /// Suspends or resumes, and answers when that is in force.
     pub(super) async fn change_life(
         &self,
         request: &Request,
         decide: impl Fn(&Life, EventKey) -> Result<Changing, Refusal>,
     ) -> Result<Answer, Refusal> {
+        let (position, already) = self.change_tenant(request, decide).await?;
+        Ok(Answer::LifeChanged(LifeChanged { position, already }))
+    }
+
+    /// Stores what `decide` comes to, and waits until it is in force here and at a projector. Says where
+    /// it is stored, and whether it was so already.
+    async fn change_tenant(
+        &self,
+        request: &Request,
+        decide: impl Fn(&Life, EventKey) -> Result<Changing, Refusal>,
+    ) -> Result<(Position, bool), Refusal> {
         let scope = request.context.scope()?;
         let by = Actor::Operator(request.context.require_operator()?.clone());
         let (position, already) = self.store_change(request, scope, by, decide).await?;
@@ -52,7 +88,7 @@ impl Handler {
         // One that is asked at this position answers once it has applied it.
         let at = Currency::At(position);
         self.ask.standing(scope, at).await.map_err(stored)?;
-        Ok(Answer::LifeChanged(LifeChanged { position, already }))
+        Ok((position, already))
     }
 
     async fn store_change(

@@ -8,8 +8,11 @@ use super::marks::Via;
 use super::table::{Row, Table, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::{CredentialIssued, DamageAccepted, Event, EventKey, MessagesRead};
+use postroad_protocol::event::{
+    CredentialIssued, DamageAccepted, Event, EventKey, MessagesRead, TenantLimited,
+};
 use postroad_protocol::id::{Reader, TimeMs};
+use postroad_protocol::quota::Limits;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
@@ -62,6 +65,13 @@ pub(crate) fn content_of(record: &Record, scratch: &mut Vec<u8>) -> u64 {
             MessagesRead {
                 reader: data.reader.clone(),
                 messages: Vec::new(),
+            }
+            .into(),
+        ),
+        Event::TenantLimited(data) => Some(
+            TenantLimited {
+                limits: Limits::default(),
+                change: data.change.clone(),
             }
             .into(),
         ),

@@ -64,6 +64,7 @@ pub(crate) fn fold(
         Event::SummarySet(data) => rows.summary_set(time, data),
         Event::TenantCreated(data) => rows.tenant_created(time, data),
         Event::TenantSuspended(data) => rows.tenant_suspended(time, data),
+        Event::TenantLimited(data) => rows.tenant_limited(data),
         Event::TenantResumed(_) => rows.tenant_resumed(),
         // Kept in the log for the audit; no row shows it.
         Event::OperatorRead(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! One row a tenant: when it was created, whether it is suspended, and counters that spare every
+//! One row a tenant: when it was created, whether it is suspended, its limits, and counters that spare every
 //! reader a scan.
 
 use super::batch::{FoldError, Refused, TenantWriter};
@@ -6,9 +6,11 @@ use super::hot::{Hot, HotCache, HotRow};
 use super::table::{Row, Table, TenantReader};
 use crate::apply::Touched;
 use crate::store::StoreError;
-use postroad_protocol::event::{TenantCreated, TenantSuspended};
+use postroad_protocol::envelope::Record;
+use postroad_protocol::event::{TenantCreated, TenantLimited, TenantSuspended};
 use postroad_protocol::id::TimeMs;
 use postroad_protocol::query::{self, TenantState};
+use postroad_protocol::quota::Limits;
 use postroad_protocol::service::TenantStanding;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,8 @@ pub(crate) struct TenantRow {
     pub(super) readers: u64,
     pub(super) messages: u64,
     suspended: Option<Suspension>,
+    stored_bytes: u64,
+    limits: Limits,
 }
 
 /// Since when the tenant's agents are shut out, and why.
@@ -89,6 +93,18 @@ impl TenantWriter<'_, '_> {
         Ok(())
     }
 
+    /// Its limits are others.
+    pub(super) fn tenant_limited(&mut self, data: &TenantLimited) -> Result<(), FoldError> {
+        self.tenant_row()?.limits = data.limits.clone();
+        Ok(())
+    }
+
+    /// Counts what the log holds of the tenant; every event once, when it was folded.
+    pub(crate) fn count_stored(&mut self, record: &Record) -> Result<(), StoreError> {
+        self.tenant_row()?.stored_bytes += record.event.encoded_len(&record.by);
+        Ok(())
+    }
+
     pub(super) fn tenant_row(&mut self) -> Result<&mut TenantRow, StoreError> {
         Ok(self.edit::<TenantRow>(&())?.get_or_insert_default())
     }
@@ -117,6 +133,8 @@ impl TenantReader<'_> {
                 .suspended
                 .and_then(|suspension| suspension.reason)
                 .map(Into::into),
+            stored_bytes: row.stored_bytes,
+            limits: row.limits,
         }))
     }
 
@@ -125,7 +143,14 @@ impl TenantReader<'_> {
         let row = self.get::<TenantRow>(&())?.unwrap_or_default();
         Ok(TenantStanding {
             suspended: row.state() == TenantState::Suspended,
+            messages: row.messages,
+            stored_bytes: row.stored_bytes,
         })
+    }
+
+    /// The limits that are set.
+    pub fn limits(&self) -> Result<Limits, StoreError> {
+        Ok(self.get::<TenantRow>(&())?.unwrap_or_default().limits)
     }
 
     /// Whether the tenant's agents are served.

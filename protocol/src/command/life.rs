@@ -4,6 +4,7 @@ use super::read::identify;
 use super::{Command, Identified, wire};
 use crate::error::{ErrorCode, Refusal};
 use crate::limits::SUSPEND_REASON_MAX_BYTES;
+use crate::quota::LimitsChange;
 
 pub(super) fn read_suspend(wire: wire::SuspendTenant) -> Result<Identified, Refusal> {
     let reason = wire.reason.filter(|reason| !reason.is_empty());
@@ -28,6 +29,15 @@ pub(super) fn read_resume(wire: &wire::ResumeTenant) -> Result<Identified, Refus
         wire.command_id.as_deref(),
         "commandId",
         Command::ResumeTenant,
+    )
+}
+
+pub(super) fn read_limits(wire: &wire::SetLimits) -> Result<Identified, Refusal> {
+    let change = LimitsChange::read(&wire.set, &wire.reset)?;
+    identify(
+        wire.command_id.as_deref(),
+        "commandId",
+        Command::SetLimits(change),
     )
 }
 

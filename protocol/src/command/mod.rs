@@ -6,6 +6,7 @@ use crate::channel::Channel;
 use crate::error::{ErrorCode, Refusal};
 use crate::event::Priority;
 use crate::id::{CommandId, InstanceId, MessageId, Role};
+use crate::quota::LimitsChange;
 use crate::tenancy::Scope;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ mod read;
 mod receipt;
 pub mod wire;
 
-pub use answer::{Done, Issued, LifeChanged, Marked, Sent, TenantMade};
+pub use answer::{Done, Issued, LifeChanged, LimitsSet, Marked, Sent, TenantMade};
 use read::{identify, read_instance, read_issue, read_mark, read_send, read_summary};
 
 pub use read::read_claims;
@@ -63,6 +64,8 @@ pub enum Command {
     },
     /// Let them in again.
     ResumeTenant,
+    /// Set limits of the tenant in scope, or reset them.
+    SetLimits(LimitsChange),
 }
 
 /// A checked `send_message`.
@@ -184,6 +187,7 @@ impl Command {
             }
             (Scope::Admin, "suspend_tenant") => life::read_suspend(encoding.decode(body)?),
             (Scope::Admin, "resume_tenant") => life::read_resume(&encoding.decode(body)?),
+            (Scope::Admin, "set_limits") => life::read_limits(&encoding.decode(body)?),
             _ => Err(unknown_verb()),
         }
     }

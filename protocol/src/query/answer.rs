@@ -3,6 +3,7 @@
 use crate::event::Priority;
 use crate::id::{InstanceId, MessageId, Role, TimeMs};
 use crate::position::Position;
+use crate::quota::Limits;
 use crate::tenancy::Scope;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -188,6 +189,12 @@ pub struct Tenant {
     /// Why they are not, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend_reason: Option<String>,
+    /// Bytes of the events that its log holds, before they are sealed.
+    #[serde(default)]
+    pub stored_bytes: u64,
+    /// Limits that are set for it; the others have their defaults.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// Whether a tenant's agents are served.

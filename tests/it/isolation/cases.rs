@@ -236,6 +236,11 @@ async fn operators_only(stage: &Stage, verb: &str) {
         "resume_tenant" => road
             .run(&["--json", "tenant", "resume", "--tenant", "acme-three"])
             .expect(0),
+        "set_limits" => {
+            let limits = ["--json", "tenant", "limits", "--tenant", "acme-three"];
+            road.run(&[&limits[..], &["--waits", "5"]].concat())
+                .expect(0)
+        }
         "list_tenants" => road.run(&["--json", "tenant", "list"]).expect(0),
         "get_tenant" => road.run(&["--json", "tenant", "show", "acme"]).expect(0),
         "list_agents" => road

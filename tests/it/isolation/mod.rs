@@ -35,6 +35,7 @@ const CASES: &[&str] = &[
     "replay",
     "suspend_tenant",
     "resume_tenant",
+    "set_limits",
 ];
 
 #[test]

@@ -99,6 +99,14 @@ async fn answer_look_up(client: async_nats::Client, message: Message) {
                 let is_end = matches!(record.event, Event::TenantResumed(_));
                 (is_suspension || is_end).then_some(is_suspension)
             }) == Some(true),
+            messages: records
+                .iter()
+                .filter(|(_, record)| is_message(record))
+                .count() as u64,
+            stored_bytes: records
+                .iter()
+                .map(|(_, record)| record.event.encoded_len(&record.by))
+                .sum(),
         }),
         Question::Marks { reader, targets } => Finding::Marks(
             targets

@@ -8,10 +8,12 @@ use postroad_protocol::channel::Channel;
 use postroad_protocol::command::MarkTarget;
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, Event, EventKey, MessageSent, MessagesDelivered,
-    MessagesRead, Priority, ReaderRegistered, SummarySet, TenantResumed, TenantSuspended,
+    MessagesRead, Priority, ReaderRegistered, SummarySet, TenantLimited, TenantResumed,
+    TenantSuspended,
 };
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
 use postroad_protocol::query::{ListMessages, Page, TenantState};
+use postroad_protocol::quota::{Limit, Limits, LimitsChange};
 use postroad_protocol::service::MarkState;
 use postroad_protocol::tenancy::TenantScope;
 use proptest::prelude::*;
@@ -35,6 +37,8 @@ enum Step {
     /// Suspended, with a reason or without, or resumed.
     Suspend(bool),
     Resume,
+    /// A limit by its place, set or reset.
+    Limit(u8, Option<u64>),
     /// An earlier event is stored once more.
     Again(u8),
 }
@@ -46,7 +50,7 @@ enum To {
     Instance(u8, u8),
 }
 
-fn step(burst: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = Step> {
+fn step(burst: impl Strategy<Value = usize> + Clone + 'static) -> impl Strategy<Value = Step> {
     let (r, i) = (0..ROLES, 0..INSTANCES);
     let some = proptest::option::of(i.clone());
     let to = prop_oneof![
@@ -65,6 +69,7 @@ fn step(burst: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = St
         1 => (r, i).prop_map(|(r, i)| Step::Say(r, i)),
         1 => any::<bool>().prop_map(Step::Suspend),
         1 => Just(Step::Resume),
+        1 => (any::<u8>(), proptest::option::of(1..200_u64)).prop_map(|(l, v)| Step::Limit(l, v)),
         1 => any::<u8>().prop_map(Step::Again),
     ]
 }
@@ -81,6 +86,7 @@ struct Script<'a> {
     scope: &'a TenantScope,
     log: Vec<Incoming>,
     sent: Vec<EventKey>,
+    limits: Limits,
 }
 
 impl Script<'_> {
@@ -155,6 +161,17 @@ impl Script<'_> {
                 let reason = with_reason.then(|| self.log.len().to_string());
                 self.put(Actor::System, TenantSuspended { reason });
             }
+            Step::Limit(which, value) => {
+                let name = Limit::ALL[usize::from(*which) % Limit::ALL.len()].name();
+                let set = value.map(|value| (name.to_owned(), value));
+                let reset = set.is_none().then(|| name.to_owned());
+                let (set, reset): (BTreeMap<_, _>, Vec<_>) =
+                    (set.into_iter().collect(), reset.into_iter().collect());
+                let change = LimitsChange::read(&set, &reset).unwrap();
+                self.limits = self.limits.with(&change);
+                let limits = self.limits.clone();
+                self.put(Actor::System, TenantLimited { limits, change });
+            }
             Step::Resume => self.put(Actor::System, TenantResumed {}),
             Step::Again(which) => {
                 let place = self.log.len() * usize::from(*which) / 256;
@@ -173,6 +190,7 @@ fn write(scope: &TenantScope, steps: &[Step]) -> Vec<Incoming> {
         scope,
         log: Vec::new(),
         sent: Vec::new(),
+        limits: Limits::default(),
     };
     for step in steps {
         script.take(step);
@@ -256,6 +274,13 @@ fn compare(store: &Store, scope: &TenantScope, model: &Model, nth: usize) {
         assert_eq!(
             (tenant.roles, tenant.readers, tenant.messages),
             (roles, readers, messages)
+        );
+        assert_eq!(tenant.stored_bytes, model.stored_bytes);
+        assert_eq!(tenant.limits, model.limits);
+        let standing = rows.tenant_standing().unwrap();
+        assert_eq!(
+            (standing.messages, standing.stored_bytes),
+            (messages, model.stored_bytes)
         );
         let suspended = tenant.suspended_at.zip(Some(tenant.suspend_reason));
         assert_eq!(suspended, model.suspended);

@@ -5,6 +5,7 @@ use postroad_protocol::channel::Channel;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{AgentRetired, CredentialIssued, Event, EventKey, MessageSent};
 use postroad_protocol::id::{InstanceId, MessageId, Reader, Role, TimeMs};
+use postroad_protocol::quota::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message, by its place among all messages.
@@ -20,6 +21,8 @@ pub(super) struct Model {
     pub(super) quarantined: u64,
     /// Since when, and why.
     pub(super) suspended: Option<(TimeMs, Option<String>)>,
+    pub(super) limits: Limits,
+    pub(super) stored_bytes: u64,
 }
 
 pub(super) struct Message {
@@ -93,6 +96,10 @@ impl Model {
                 self.suspended = Some((record.time, data.reason.clone()));
                 true
             }
+            Event::TenantLimited(data) => {
+                self.limits = data.limits.clone();
+                true
+            }
             Event::TenantResumed(_) => {
                 self.suspended = None;
                 true
@@ -100,6 +107,9 @@ impl Model {
             _ => true,
         };
         self.quarantined += u64::from(!accepted);
+        if accepted {
+            self.stored_bytes += record.event.encode(&record.by).len() as u64;
+        }
     }
 
     fn issue(&mut self, data: &CredentialIssued) -> bool {
