@@ -28,6 +28,7 @@ use crate::event_log::{Appended, Draft, EventLog};
 use crate::push::Push;
 use crate::quota::Quotas;
 use crate::rate::Rates;
+use crate::usage::Usage;
 use async_nats::jetstream::context::Context;
 use postroad_log::Keyring;
 use postroad_protocol::command::Command;
@@ -58,6 +59,8 @@ pub(crate) struct Handler {
     pub(crate) rates: Rates,
     /// What was stored, where that is limited.
     pub(crate) quotas: Quotas,
+    /// Hints that were counted.
+    pub(crate) usage: Usage,
 }
 
 /// A command as ingress admitted and read it.

@@ -14,6 +14,7 @@
 //! | `ask` | look-ups at projectors, signatures from the issuer |
 //! | `event_log` | the only JetStream writer: plain and batched appends |
 //! | `rate`, `quota` | limits that the operator has set |
+//! | `usage` | hints, counted and stored now and then |
 //! | `push`, `answer` | bells and replies |
 //! | `error` | what can go wrong |
 //!
@@ -35,6 +36,7 @@ mod lane;
 mod push;
 mod quota;
 mod rate;
+mod usage;
 
 // Tests of the inside share the server that tests of the outside run on.
 #[cfg(test)]
@@ -54,6 +56,7 @@ use crate::lane::Lanes;
 use crate::push::Push;
 use crate::quota::Quotas;
 use crate::rate::Rates;
+use crate::usage::Usage;
 use async_nats::client::Client;
 use async_nats::connection::State;
 use postroad_log::Keyring;
@@ -161,6 +164,7 @@ impl Broker {
             opening: tokio::sync::Mutex::default(),
             rates: Rates::default(),
             quotas: Quotas::default(),
+            usage: Usage::default(),
         });
         let ingress = Arc::new(Ingress {
             client: client.clone(),
@@ -174,7 +178,9 @@ impl Broker {
             observations: InFlight::default(),
             dropped: Dropped::default(),
         });
-        let (stop, serving) = serve(client, subjects, &ingress).await?;
+        let (stop, mut serving) = serve(client, subjects, &ingress).await?;
+        let usage = ingress.handler.clone().keep_usage(stop.subscribe());
+        serving.push(tokio::spawn(usage));
         Ok(Self {
             client: config.client,
             ingress,
@@ -212,6 +218,7 @@ impl Broker {
             self.ingress.commands.idle().await;
             self.ingress.operators.idle().await;
             self.ingress.observations.idle().await;
+            self.ingress.handler.store_usage().await;
             self.ingress.handler.log.close().await;
             self.client.flush().await
         };

@@ -10,7 +10,7 @@ use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{Done, Issued, LifeChanged, LimitsSet, Marked, Sent, TenantMade};
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
-    Tenants, WhoAmI, wire,
+    Tenants, Usage, WhoAmI, wire,
 };
 use postroad_protocol::subject::{ALL_TENANTS, RequestKind};
 use postroad_protocol::tenancy::Scope;
@@ -243,6 +243,7 @@ positioned! {
     Agents: this => Some(this.position),
     // A replay names no position: its end is the end of a log that the projector may still be folding.
     Replayed: _this => None,
+    Usage: this => this.position,
     Tenants: _this => None,
     Tenant: _this => None,
     Status: _this => None,

@@ -11,7 +11,7 @@ use postroad_protocol::command::{
     Done, Issued, LifeChanged, LimitsSet, TenantMade, wire as command,
 };
 use postroad_protocol::query::{
-    Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, Tenants, wire as query,
+    Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, Tenants, Usage, wire as query,
 };
 use postroad_protocol::quota::Limit;
 use postroad_protocol::subject::ALL_TENANTS;
@@ -243,6 +243,36 @@ impl<'a> Operator<'a> {
         let verb = admin(Some(tenant), "get_tenant");
         self.client
             .query(verb, Duration::ZERO, |reading| reading)
+            .await
+    }
+
+    /// What a tenant used each of the last `days`, today included; of no tenant in particular, what each
+    /// of a page of tenants used.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn usage(
+        &self,
+        tenant: Option<&TenantId>,
+        days: u32,
+        page: &Page,
+    ) -> Result<Usage, ClientError> {
+        let verb = Verb {
+            tenant: tenant.map_or(ALL_TENANTS, TenantId::as_str),
+            scope: Scope::Own,
+            name: "usage",
+        };
+        self.client
+            .query(verb, Duration::ZERO, |reading| {
+                let page = page.wire(&reading);
+                query::Usage {
+                    days: Some(i64::from(days)),
+                    limit: page.limit,
+                    cursor: page.cursor,
+                    position: page.position,
+                    fresh: page.fresh,
+                }
+            })
             .await
     }
 

@@ -9,6 +9,7 @@ use crate::presence::Presence;
 use crate::rows::{Seen, read_rows};
 use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
+use crate::usage::Usage;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{read_claims, unknown_verb};
@@ -40,6 +41,8 @@ pub struct Answerer {
     pub subjects: Subjects,
     /// Longest body that NATS carries for an answer, in bytes.
     pub max_body: usize,
+    /// Queries that were counted.
+    pub usage: Arc<Usage>,
     /// What the operator asks of this process.
     pub operations: crate::operate::Operations,
 }
@@ -166,6 +169,7 @@ impl Answerer {
             encoding,
         };
         self.register(&call, ticket).await?;
+        self.usage.queried(scope);
         match query {
             Query::CheckMessages {
                 limit,
@@ -218,6 +222,7 @@ impl Answerer {
                 self.message_status(call, message, page).await
             }
             Query::ListMessages(wanted) => self.list_messages(call, wanted).await,
+            Query::Usage(asked) => self.own_usage(call, &asked).await,
             _ => Err(unknown_verb()),
         }
     }

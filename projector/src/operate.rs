@@ -80,6 +80,7 @@ impl Answerer {
                 ))
             }
             Query::Replay(wanted) => self.replay(asked, operator, wanted).await,
+            Query::Usage(wanted) => self.operators_usage(asked, operator, &wanted).await,
             _ => Err(context
                 .reader()
                 .err()
@@ -99,7 +100,7 @@ impl Answerer {
     }
 
     /// The read's own event in the tenant's log; without it nothing is answered.
-    async fn audit(
+    pub(crate) async fn audit(
         &self,
         scope: &TenantScope,
         operator: &InstanceId,

@@ -216,6 +216,13 @@ pub const VERBS: &[Verb] = &[
         "set?, reset?, commandId?",
         "limits, position, already",
     ),
+    query(
+        Scope::Own,
+        "usage",
+        Who::Both,
+        "days?, limit?, cursor?",
+        "days, nextCursor?, position?, stale?",
+    ),
 ];
 
 /// The table of verbs, in Markdown, as `subjects.md` holds it.

@@ -6,6 +6,7 @@ use crate::id::{CommandId, InstanceId, MessageId, Reader, Role, TenantId, TimeMs
 use crate::quota::{Limits, LimitsChange};
 use crate::subject::{AggregateKey, OPERATOR_ROLE, SYSTEM};
 use crate::tenancy::Scope;
+use crate::usage::Day;
 use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -279,6 +280,20 @@ pub struct TenantLimited {
     pub change: LimitsChange,
 }
 
+/// A broker or projector counted what is no event by itself; this adds to what was counted before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageCounted {
+    /// On which day.
+    pub day: Day,
+    /// Queries that were served.
+    pub queries: u64,
+    /// Push hints that were published.
+    pub pushes: u64,
+    /// Which process counted.
+    pub by: CommandId,
+}
+
 macro_rules! events {
     ($($variant:ident = $name:literal v $schema:literal),* $(,)?) => {
         /// Any event.
@@ -331,6 +346,7 @@ events! {
     TenantSuspended = "tenant_suspended" v 1,
     TenantResumed = "tenant_resumed" v 1,
     TenantLimited = "tenant_limited" v 1,
+    UsageCounted = "usage_counted" v 1,
 }
 
 #[derive(Serialize)]
@@ -389,7 +405,8 @@ impl Event {
             | Self::OperatorRead(_)
             | Self::TenantSuspended(_)
             | Self::TenantResumed(_)
-            | Self::TenantLimited(_) => AggregateKey::Tenant,
+            | Self::TenantLimited(_)
+            | Self::UsageCounted(_) => AggregateKey::Tenant,
             Self::CredentialIssued(data) => AggregateKey::Agent(data.role.clone()),
             Self::AgentRetired(data) => AggregateKey::Agent(data.role.clone()),
             Self::ReaderRegistered(data) => AggregateKey::Agent(data.reader.role.clone()),

@@ -17,6 +17,7 @@
 //! | [`quota`] | limits that the operator sets for a tenant |
 //! | [`push`] | hints and heartbeats |
 //! | [`service`] | what Postroad's parts say to each other |
+//! | [`usage`] | what is counted and is no event by itself |
 //! | [`error`] | stable codes |
 
 pub mod body;
@@ -37,6 +38,7 @@ pub mod seal;
 pub mod service;
 pub mod subject;
 pub mod tenancy;
+pub mod usage;
 
 pub use channel::Channel;
 pub use error::{ErrorCode, Refusal};

@@ -150,3 +150,9 @@ pub const AGENT_SUBSCRIPTIONS: u16 = 256;
 pub const AGENTS_COUNTED: usize = 4_096;
 /// How old a broker's knowledge of what a tenant has stored may be, in milliseconds, where that is limited.
 pub const QUOTA_KNOWN_MS: u64 = 1_000;
+/// How often brokers and projectors have stored what they counted, in milliseconds.
+pub const USAGE_EVERY_MS: u64 = 60_000;
+/// Days of use that an answer shows when a caller names no number.
+pub const USAGE_DAYS_DEFAULT: u64 = 30;
+/// Most days of use in one answer.
+pub const USAGE_DAYS_MAX: u64 = 366;

@@ -5,6 +5,7 @@ use crate::command::MarkTarget;
 use crate::event::EventKey;
 use crate::id::{CommandId, InstanceId, MessageId, Reader};
 use crate::position::Position;
+use crate::usage::Report;
 use serde::{Deserialize, Serialize};
 
 /// Broker verb: store an [`Observation`].
@@ -41,6 +42,13 @@ pub enum Observation {
         verb: String,
         /// What is asked for.
         what: String,
+    },
+    /// Queries, or hints, were counted.
+    Usage {
+        /// What was counted; its number is the process's own.
+        report: Report,
+        /// Which process counted.
+        by: CommandId,
     },
 }
 

@@ -12,10 +12,11 @@
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, DamageAccepted, Event, EventKey, MessageSent,
     MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered, SummarySet,
-    TenantCreated, TenantLimited, TenantResumed, TenantSuspended,
+    TenantCreated, TenantLimited, TenantResumed, TenantSuspended, UsageCounted,
 };
 use postroad_protocol::quota::{Limits, LimitsChange};
 use postroad_protocol::tenancy::Scope;
+use postroad_protocol::usage::Day;
 use postroad_protocol::{Channel, CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -126,6 +127,14 @@ fn samples() -> Vec<(Actor, Event)> {
             }
             .into(),
         ),
+    ]
+    .into_iter()
+    .chain(samples_of_life(operator))
+    .collect()
+}
+
+fn samples_of_life(operator: Actor) -> Vec<(Actor, Event)> {
+    vec![
         (
             operator.clone(),
             TenantSuspended {
@@ -135,6 +144,16 @@ fn samples() -> Vec<(Actor, Event)> {
         ),
         (operator.clone(), TenantResumed {}.into()),
         (operator, limited().into()),
+        (
+            Actor::System,
+            UsageCounted {
+                day: Day(19_811),
+                queries: 1_440,
+                pushes: 288,
+                by: CommandId::parse("0190163d-8694-739b-aea5-966c26f8ad91").unwrap(),
+            }
+            .into(),
+        ),
     ]
 }
 

@@ -10,7 +10,7 @@
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `agent` | `tenant …`, `agent …` |
 //! | `life`, `limits` | `tenant suspend`, `tenant resume`, `tenant limits` |
-//! | `replay` | `replay` |
+//! | `replay`, `usage` | `replay`, `usage` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
 //!
@@ -36,6 +36,7 @@ mod tenant;
 pub(crate) mod text;
 mod time;
 mod upkeep;
+mod usage;
 
 use self::failure::{EXIT_CODES, Failure};
 use self::people::{PeersArgs, WhoamiArgs};
@@ -126,6 +127,7 @@ pub(crate) enum Command {
     Bench(crate::bench::BenchArgs),
     Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
+    Usage(usage::UsageArgs),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -203,6 +205,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Bench(args) => service::bench(args, &global).await,
         Command::Tour(args) => service::tour(args, &global).await,
         Command::Completions(args) => completions(&args, global.json),
+        Command::Usage(args) => usage::usage(&session, &args).await,
     }
 }
 

@@ -81,6 +81,8 @@ fn what_the_issue_lists_can_be_typed() {
         "postroad replay --tenant acme --from 5 --to 1h",
         "postroad --json --dir d --context prod status",
         "postroad rebuild",
+        "postroad usage",
+        "postroad usage --tenant acme --days 7",
         "postroad shard accept-damage --shard 0 --from 1 --to 2",
         "postroad completions zsh",
     ] {
@@ -107,6 +109,8 @@ fn what_cannot_be_meant_is_a_usage_error() {
         "postroad tenant resume acme --tenant acme",
         "postroad agent issue --tenant acme --role tau --scope all",
         "postroad sing",
+        "postroad usage --days 0",
+        "postroad usage --days 367",
     ] {
         let error = parse(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");

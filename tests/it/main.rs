@@ -32,3 +32,4 @@ mod suspension;
 mod tour;
 mod up;
 mod up_options;
+mod usage;

@@ -306,7 +306,8 @@ impl Handler {
             } => {
                 // What was on its way when the tenant was suspended is stored, and waits silently.
                 if self.expect_active(&scope).is_ok() {
-                    self.push.stored(scope.tenant(), id, &appended).await;
+                    let hints = self.push.stored(scope.tenant(), id, &appended).await;
+                    self.usage.pushed(&scope, hints);
                 }
                 Answer::Sent(Sent {
                     message_id: id,

@@ -10,6 +10,7 @@
 //! | `messages`, `lanes` | what was sent, and in which order it reached each address |
 //! | `bits`, `marks` | what is settled in a lane |
 //! | `inbox`, `history`, `receipts`, `status` | what readers and senders see |
+//! | `usage` | what was used each day |
 //! | `events`, `quarantine` | what was applied, and what was set aside |
 
 pub(crate) mod append;
@@ -33,6 +34,7 @@ pub(crate) mod roster;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod tenants;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +67,7 @@ pub(crate) fn fold(
         Event::TenantCreated(data) => rows.tenant_created(time, data),
         Event::TenantSuspended(data) => rows.tenant_suspended(time, data),
         Event::TenantLimited(data) => rows.tenant_limited(data),
+        Event::UsageCounted(data) => rows.usage_counted(data),
         Event::TenantResumed(_) => rows.tenant_resumed(),
         // Kept in the log for the audit; no row shows it.
         Event::OperatorRead(_) => Ok(()),

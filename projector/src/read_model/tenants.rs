@@ -6,7 +6,6 @@ use super::hot::{Hot, HotCache, HotRow};
 use super::table::{Row, Table, TenantReader};
 use crate::apply::Touched;
 use crate::store::StoreError;
-use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{TenantCreated, TenantLimited, TenantSuspended};
 use postroad_protocol::id::TimeMs;
 use postroad_protocol::query::{self, TenantState};
@@ -22,7 +21,7 @@ pub(crate) struct TenantRow {
     pub(super) readers: u64,
     pub(super) messages: u64,
     suspended: Option<Suspension>,
-    stored_bytes: u64,
+    pub(super) stored_bytes: u64,
     limits: Limits,
 }
 
@@ -96,12 +95,6 @@ impl TenantWriter<'_, '_> {
     /// Its limits are others.
     pub(super) fn tenant_limited(&mut self, data: &TenantLimited) -> Result<(), FoldError> {
         self.tenant_row()?.limits = data.limits.clone();
-        Ok(())
-    }
-
-    /// Counts what the log holds of the tenant; every event once, when it was folded.
-    pub(crate) fn count_stored(&mut self, record: &Record) -> Result<(), StoreError> {
-        self.tenant_row()?.stored_bytes += record.event.encoded_len(&record.by);
         Ok(())
     }
 

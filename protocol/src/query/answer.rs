@@ -402,3 +402,40 @@ pub struct Replayed {
     /// How far the log reached when it was read.
     pub end: Position,
 }
+
+/// What one tenant used on one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageDay {
+    /// Which tenant.
+    pub tenant: String,
+    /// When the day began, in UTC.
+    pub day: TimeMs,
+    /// Commands that were stored, those of the operator for it included.
+    pub commands: u64,
+    /// Queries of its agents that were served.
+    pub queries: u64,
+    /// Push hints that were published.
+    pub pushes: u64,
+    /// Messages that were stored.
+    pub messages: u64,
+    /// Bytes of events that were stored, before they are sealed.
+    pub stored_bytes: u64,
+}
+
+/// Answer of `usage`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// In order of tenant and day; days on which nothing was used are left out.
+    pub days: Vec<UsageDay>,
+    /// Where to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// How far the answer has read; an operator's has read all that the log held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// See [`Messages::stale`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}

@@ -21,6 +21,7 @@ pub(super) async fn case(name: &str, stage: &Stage) {
                 (&json!("acme-two"), &json!("tau"))
             );
         }
+        "usage" => usage(stage).await,
         operators => operators_only(stage, operators).await,
     }
 }
@@ -202,6 +203,23 @@ async fn one_message(stage: &Stage, verb: &str) {
         .call("qry", "messages", verb, json!({"messageId":stage.message}))
         .await;
     assert!(served["code"].is_null(), "{served}");
+}
+
+async fn usage(stage: &Stage) {
+    let ask = json!({"fresh":true});
+    let own = stage.owner.call("qry", "self", "usage", ask.clone()).await;
+    let foreign = stage.stranger.call("qry", "self", "usage", ask).await;
+    for (used, tenant) in [(&own, "acme"), (&foreign, "acme-two")] {
+        let days = used["days"].as_array().expect("days");
+        assert!(!days.is_empty(), "{used}");
+        assert!(days.iter().all(|day| day["tenant"] == tenant), "{used}");
+    }
+    assert!(!foreign.to_string().contains(CANARY), "{foreign}");
+    let road = &stage.road;
+    road.run(&["--json", "usage", "--tenant", "acme"]).expect(0);
+    let trail = road.run(&["--json", "replay", "--tenant", "acme"]);
+    let is_read = |line: &str| line.contains("operator_read") && line.contains("usage");
+    assert!(trail.expect(0).stdout.lines().any(is_read));
 }
 
 async fn operators_only(stage: &Stage, verb: &str) {

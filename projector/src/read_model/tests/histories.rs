@@ -9,13 +9,14 @@ use postroad_protocol::command::MarkTarget;
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, Event, EventKey, MessageSent, MessagesDelivered,
     MessagesRead, Priority, ReaderRegistered, SummarySet, TenantLimited, TenantResumed,
-    TenantSuspended,
+    TenantSuspended, UsageCounted,
 };
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
 use postroad_protocol::query::{ListMessages, Page, TenantState};
 use postroad_protocol::quota::{Limit, Limits, LimitsChange};
 use postroad_protocol::service::MarkState;
 use postroad_protocol::tenancy::TenantScope;
+use postroad_protocol::usage::Day;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -37,6 +38,8 @@ enum Step {
     /// Suspended, with a reason or without, or resumed.
     Suspend(bool),
     Resume,
+    /// So many queries and pushes on the day of that number.
+    Count(u8, u8, u8),
     /// A limit by its place, set or reset.
     Limit(u8, Option<u64>),
     /// An earlier event is stored once more.
@@ -69,6 +72,7 @@ fn step(burst: impl Strategy<Value = usize> + Clone + 'static) -> impl Strategy<
         1 => (r, i).prop_map(|(r, i)| Step::Say(r, i)),
         1 => any::<bool>().prop_map(Step::Suspend),
         1 => Just(Step::Resume),
+        1 => (0..3_u8, any::<u8>(), any::<u8>()).prop_map(|(d, q, p)| Step::Count(d, q, p)),
         1 => (any::<u8>(), proptest::option::of(1..200_u64)).prop_map(|(l, v)| Step::Limit(l, v)),
         1 => any::<u8>().prop_map(Step::Again),
     ]
@@ -171,6 +175,16 @@ impl Script<'_> {
                 self.limits = self.limits.with(&change);
                 let limits = self.limits.clone();
                 self.put(Actor::System, TenantLimited { limits, change });
+            }
+            Step::Count(day, queries, pushes) => {
+                let by = CommandId::derived(&[b"a process"]);
+                let counted = UsageCounted {
+                    day: Day(u64::from(*day)),
+                    queries: u64::from(*queries),
+                    pushes: u64::from(*pushes),
+                    by,
+                };
+                self.put(Actor::System, counted);
             }
             Step::Resume => self.put(Actor::System, TenantResumed {}),
             Step::Again(which) => {
@@ -276,6 +290,13 @@ fn compare(store: &Store, scope: &TenantScope, model: &Model, nth: usize) {
             (roles, readers, messages)
         );
         assert_eq!(tenant.stored_bytes, model.stored_bytes);
+        let used = rows.usage(Day(0)).unwrap().into_iter();
+        let used = used.map(|day| (Day::of(day.day), day.into()));
+        assert_eq!(used.collect::<BTreeMap<_, _>>(), model.usage);
+        assert_eq!(
+            rows.usage(Day(1)).unwrap().len(),
+            model.usage.range(Day(1)..).count()
+        );
         assert_eq!(tenant.limits, model.limits);
         let standing = rows.tenant_standing().unwrap();
         assert_eq!(
