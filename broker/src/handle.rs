@@ -25,6 +25,7 @@ use crate::ask::Ask;
 use crate::directory::Directory;
 use crate::error::{AppendError, no_tenant};
 use crate::event_log::{Appended, Draft, EventLog};
+use crate::peers::Peers;
 use crate::push::Push;
 use crate::quota::Quotas;
 use crate::rate::Rates;
@@ -59,6 +60,8 @@ pub(crate) struct Handler {
     pub(crate) rates: Rates,
     /// What was stored, where that is limited.
     pub(crate) quotas: Quotas,
+    /// Who shares these rates.
+    pub(crate) peers: Peers,
     /// Hints that were counted.
     pub(crate) usage: Usage,
 }

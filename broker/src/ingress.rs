@@ -38,6 +38,8 @@ pub(crate) struct Ingress {
     /// Counted apart, so that a flood of commands does not keep marks from being stored.
     pub(crate) observations: InFlight,
     pub(crate) dropped: Dropped,
+    /// Where brokers announce themselves, among the subjects of observations.
+    pub(crate) announcements: String,
 }
 
 /// What is left to do once a command's outcome is known.
@@ -198,6 +200,10 @@ impl Ingress {
     }
 
     async fn take_observation(&self, message: Message) {
+        if message.subject.as_str() == self.announcements {
+            // Every broker has heard it on a subscription of its own.
+            return;
+        }
         let time = TimeMs::now();
         let request = self.admission.admit_service(
             Service::Broker,

@@ -13,6 +13,7 @@
 //! | `directory` | the fold of every roster, in memory |
 //! | `ask` | look-ups at projectors, signatures from the issuer |
 //! | `event_log` | the only JetStream writer: plain and batched appends |
+//! | `peers` | the other brokers |
 //! | `rate`, `quota` | limits that the operator has set |
 //! | `usage` | hints, counted and stored now and then |
 //! | `push`, `answer` | bells and replies |
@@ -33,6 +34,7 @@ mod handle;
 mod in_flight;
 mod ingress;
 mod lane;
+mod peers;
 mod push;
 mod quota;
 mod rate;
@@ -53,6 +55,7 @@ use crate::handle::Handler;
 use crate::in_flight::InFlight;
 use crate::ingress::{Arrivals, Ingress};
 use crate::lane::Lanes;
+use crate::peers::{Announcer, Peers};
 use crate::push::Push;
 use crate::quota::Quotas;
 use crate::rate::Rates;
@@ -164,6 +167,7 @@ impl Broker {
             opening: tokio::sync::Mutex::default(),
             rates: Rates::default(),
             quotas: Quotas::default(),
+            peers: Peers::default(),
             usage: Usage::default(),
         });
         let ingress = Arc::new(Ingress {
@@ -177,6 +181,7 @@ impl Broker {
             operators: InFlight::default(),
             observations: InFlight::default(),
             dropped: Dropped::default(),
+            announcements: subjects.broker_announcements(),
         });
         let (stop, mut serving) = serve(client, subjects, &ingress).await?;
         let usage = ingress.handler.clone().keep_usage(stop.subscribe());
@@ -246,6 +251,10 @@ async fn serve(
         .queue_subscribe(subjects.services(Service::Broker), group.to_owned())
         .await
         .map_err(refused)?;
+    let announcements = client
+        .subscribe(subjects.broker_announcements())
+        .await
+        .map_err(refused)?;
     let commands = client
         .queue_subscribe(subjects.requests(RequestKind::Command), group.to_owned())
         .await
@@ -259,9 +268,15 @@ async fn serve(
     let (stop, stopped) = watch::channel(false);
     let observations = Arrivals::new(observations, stopped.clone());
     let commands = Arrivals::new(commands, stopped);
+    let announcer = Announcer {
+        client: client.clone(),
+        subject: subjects.broker_announcements(),
+    };
+    let announcing = announcer.run(announcements, ingress.handler.clone(), stop.subscribe());
     let serving = vec![
         tokio::spawn(ingress.clone().serve_observations(observations)),
         tokio::spawn(ingress.clone().serve_commands(commands)),
+        tokio::spawn(announcing),
     ];
     Ok((stop, serving))
 }

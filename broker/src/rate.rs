@@ -32,26 +32,34 @@ struct Buckets {
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket(Option<Instant>);
 
-/// A rate and what may come at once.
+/// A rate and what may come at once, and how many brokers share both.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     limit: Limit,
     per_s: u64,
     burst: u64,
+    brokers: u32,
 }
 
 impl Rate {
-    fn of(limits: &Limits, limit: Limit, burst: Limit) -> Option<Self> {
+    fn of(limits: &Limits, limit: Limit, burst: Limit, brokers: u32) -> Option<Self> {
         Some(Self {
             limit,
             per_s: limits.in_use(limit)?,
             burst: limits.in_use(burst)?,
+            brokers: brokers.max(1),
         })
     }
 
-    /// How long one token takes to come back.
+    /// How long one token takes to come back here.
     fn interval(self) -> Duration {
-        Duration::from_secs(1) / u32::try_from(self.per_s).unwrap_or(u32::MAX)
+        Duration::from_secs(1) * self.brokers / u32::try_from(self.per_s).unwrap_or(u32::MAX)
+    }
+
+    /// What may come at once here; one at least, or a broker would let nothing pass.
+    fn share_of_burst(self) -> u32 {
+        let share = self.burst.div_ceil(u64::from(self.brokers));
+        u32::try_from(share).unwrap_or(u32::MAX)
     }
 }
 
@@ -66,8 +74,7 @@ impl Bucket {
     /// `rate_limited` when none is left, with the time until one is.
     fn taken(self, rate: Rate, now: Instant) -> Result<Self, Refusal> {
         let full = self.0.map_or(now, |full| full.max(now));
-        let burst = u32::try_from(rate.burst).unwrap_or(u32::MAX);
-        let room = rate.interval() * burst.saturating_sub(1);
+        let room = rate.interval() * rate.share_of_burst().saturating_sub(1);
         let wait = full.duration_since(now).saturating_sub(room);
         if wait > Duration::ZERO {
             let ms = u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
@@ -96,7 +103,7 @@ impl Buckets {
 }
 
 impl Rates {
-    /// Takes one command of `agent` within `limits`.
+    /// Takes one command of `agent` within this broker's share of `limits`.
     ///
     /// # Errors
     /// `rate_limited`; then nothing was taken.
@@ -105,10 +112,11 @@ impl Rates {
         scope: &TenantScope,
         agent: &Reader,
         limits: &Limits,
+        brokers: u32,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let of_tenant = Rate::of(limits, Limit::CommandsPerS, Limit::Burst);
-        let of_agent = Rate::of(limits, Limit::AgentCommandsPerS, Limit::AgentBurst);
+        let of_tenant = Rate::of(limits, Limit::CommandsPerS, Limit::Burst, brokers);
+        let of_agent = Rate::of(limits, Limit::AgentCommandsPerS, Limit::AgentBurst, brokers);
         if of_tenant.is_none() && of_agent.is_none() {
             return Ok(());
         }
@@ -144,7 +152,7 @@ mod tests {
     /// How many of `times` commands at `now` are taken.
     fn taken(rates: &Rates, agent: &str, limits: &Limits, now: Instant, times: usize) -> usize {
         let (scope, agent) = (scope("acme"), reader("tau", agent));
-        let take = |_: &usize| rates.take(&scope, &agent, limits, now).is_ok();
+        let take = |_: &usize| rates.take(&scope, &agent, limits, 1, now).is_ok();
         (0..times).filter(take).count()
     }
 
@@ -154,7 +162,7 @@ mod tests {
         let limits = limits(&[("commandsPerS", 10), ("burst", 3)]);
         assert_eq!(taken(&rates, "pi", &limits, start, 9), 3);
         let (scope, pi) = (scope("acme"), reader("tau", "pi"));
-        let refusal = rates.take(&scope, &pi, &limits, start).unwrap_err();
+        let refusal = rates.take(&scope, &pi, &limits, 1, start).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::RateLimited);
         assert_eq!(refusal.retry_after_ms, Some(100));
         assert!(refusal.message.contains("commands-per-s"), "{refusal:?}");
@@ -180,6 +188,31 @@ mod tests {
     }
 
     #[test]
+    fn brokers_share_a_rate() {
+        let (scope, pi, start) = (scope("acme"), reader("tau", "pi"), Instant::now());
+        let limits = limits(&[("commandsPerS", 10), ("burst", 4)]);
+        let brokers = [Rates::default(), Rates::default()];
+        let taken = |ms: u64| {
+            let now = start + Duration::from_millis(ms);
+            let take = |rates: &Rates| {
+                (0..9)
+                    .filter(|_| rates.take(&scope, &pi, &limits, 2, now).is_ok())
+                    .count()
+            };
+            brokers.iter().map(take).sum::<usize>()
+        };
+        assert_eq!(taken(0), 4);
+        assert_eq!(taken(199), 0);
+        assert_eq!(taken(200), 2);
+        let slow = Rates::default();
+        let one = self::limits(&[("commandsPerS", 1)]);
+        assert!(
+            slow.take(&scope, &pi, &one, 3, start).is_ok(),
+            "one at least"
+        );
+    }
+
+    #[test]
     fn an_agent_that_is_too_fast_takes_nothing_of_its_tenant() {
         let (rates, now) = (Rates::default(), Instant::now());
         let limits = limits(&[("commandsPerS", 5), ("agentCommandsPerS", 2)]);
@@ -191,7 +224,7 @@ mod tests {
             "the tenant's own is used up"
         );
         let (other, pi) = (scope("globex"), reader("tau", "pi"));
-        assert!(rates.take(&other, &pi, &limits, now).is_ok());
+        assert!(rates.take(&other, &pi, &limits, 1, now).is_ok());
     }
 
     #[test]

@@ -156,3 +156,9 @@ pub const USAGE_EVERY_MS: u64 = 60_000;
 pub const USAGE_DAYS_DEFAULT: u64 = 30;
 /// Most days of use in one answer.
 pub const USAGE_DAYS_MAX: u64 = 366;
+/// How often a broker announces itself to the others, in milliseconds.
+pub const BROKER_ANNOUNCE_EVERY_MS: u64 = 2_000;
+/// A broker that was not heard of for so long shares no rate any more, in milliseconds.
+pub const BROKER_GONE_MS: u64 = 6_500;
+/// Other brokers that one remembers.
+pub const BROKERS_HEARD_MAX: usize = 64;

@@ -16,9 +16,9 @@ const RATE_MAX: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Limit {
-    /// Commands a second that one broker takes of the tenant.
+    /// Commands a second of the tenant; brokers share them.
     CommandsPerS,
-    /// Commands that it takes at once before that rate counts.
+    /// Commands that may come at once before that rate counts.
     Burst,
     /// Bytes of one message's content.
     MessageBytes,

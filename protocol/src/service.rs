@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const OBSERVE: &str = "observe";
 /// Projector verb: answer a [`Lookup`].
 pub const LOOK_UP: &str = "look_up";
-/// Projector verb: hear an [`Announcement`]. It goes to every projector, and nobody answers it.
+/// Projector and broker verb: hear an [`Announcement`]. It goes to every part of the kind, and nobody
+/// answers it.
 pub const ANNOUNCE: &str = "announce";
 /// Issuer verb: sign what a [`Sign`] points at.
 pub const SIGN: &str = "sign";
@@ -134,12 +135,12 @@ pub enum MarkState {
     NotFound,
 }
 
-/// A projector says to the others that it is there, and how it is doing.
+/// A projector says to the others that it is there, and how it is doing; a broker that it is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// Which process: made at random when it starts.
     pub instance: CommandId,
-    /// Every shard that it hosts, and whether its rows there are whole and as far as the log.
+    /// Every shard that a projector hosts, and whether its rows there are whole and as far as the log.
     pub shards: Vec<(u16, bool)>,
     /// Whether it takes no more queries from now on.
     #[serde(default)]

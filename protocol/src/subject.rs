@@ -260,6 +260,11 @@ impl Subjects {
         self.service(Service::Projector, Owner::System, ANNOUNCE)
     }
 
+    /// Where brokers announce themselves to each other.
+    pub fn broker_announcements(&self) -> String {
+        self.service(Service::Broker, Owner::System, ANNOUNCE)
+    }
+
     /// What a part subscribes to for requests of other parts.
     pub fn services(&self, service: Service) -> String {
         format!("{}.{SYSTEM}.{}.*.*", self.root, service.token())

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 /// Show the limits of a tenant, or set some of them.
 ///
-/// Without options it shows every limit with the value in use. What is not named stays as it is. Rates
-/// and waits count at each broker and projector; a burst that is not set is one second's worth. A tenant
+/// Without options it shows every limit with the value in use. What is not named stays as it is. Brokers
+/// share rates; waits count at each projector. A burst that is not set is one second's worth. A tenant
 /// cannot see or change its limits, but a refusal names the one that it met.
 #[derive(Args, Debug)]
 #[command(
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 pub(crate) struct LimitsArgs {
     #[command(flatten)]
     named: Named,
-    /// Commands a second, at each broker
+    /// Commands a second
     #[arg(long, value_name = "N")]
     commands_per_s: Option<u64>,
     /// Commands at once, before that rate counts
@@ -43,7 +43,7 @@ pub(crate) struct LimitsArgs {
     /// Checks that wait for mail, at each projector
     #[arg(long, value_name = "N")]
     waits: Option<u64>,
-    /// Commands a second of one agent, at each broker
+    /// Commands a second of one agent
     #[arg(long, value_name = "N")]
     agent_commands_per_s: Option<u64>,
     /// Commands of one agent at once, before that rate counts

@@ -1,16 +1,19 @@
 //! Limits that the operator sets for a tenant: each is met, named in its refusal, and met by nobody
 //! else.
 
+use crate::harness::fleet::Fleet;
 use crate::harness::raw::{self, Watched};
 use crate::harness::road::{Road, promised_by_both_kinds};
 use crate::harness::witness::Witness;
-use crate::harness::{DEADLINE, Deployment, connect, eventually};
+use crate::harness::{DEADLINE, Deployment, connect, eventually, issue};
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use postroad_client::{Check, Draft};
 use postroad_protocol::limits::AGENT_SUBSCRIPTIONS;
+use postroad_protocol::quota::Limit;
 use postroad_protocol::subject::inbox_prefix;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 promised_by_both_kinds!(
@@ -82,6 +85,37 @@ async fn who_is_faster_than_the_rate_is_told_when_to_come_back() {
     for answer in join_all((0..100).map(|_| send(&client, "fast"))).await {
         assert!(answer["position"].is_object(), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn brokers_share_a_rate_between_them() {
+    let fleet = Fleet::start(1, 2, 1);
+    fleet.tenant("default", 0).await;
+    let operator = fleet.operator().await;
+    let creds = issue(&operator, "default", "tau", Some("i1")).await;
+    let client = tau(&fleet.url, &creds).await;
+    let limits = [(Limit::CommandsPerS, 1), (Limit::Burst, 20)];
+    let tenant = "default".parse().unwrap();
+    let operator = operator.operator().unwrap();
+    operator.set_limits(&tenant, &limits, &[]).await.unwrap();
+    // The broker that did not answer learns it from the log, within a few sends.
+    let answers = join_all((0..200).map(|_| send(&client, "fast"))).await;
+    let refused = answers
+        .iter()
+        .filter(|answer| answer["code"] == "rate_limited");
+    assert!(refused.count() > 100, "{answers:?}");
+    // Empty by now; what comes back is one a second of both together, not of each.
+    let start = Instant::now();
+    let mut taken = 0.0;
+    while start.elapsed() < Duration::from_secs(4) {
+        let answers = join_all((0..8).map(|_| send(&client, "fast"))).await;
+        let stored = answers
+            .iter()
+            .filter(|answer| answer["position"].is_object());
+        taken += f64::from(u32::try_from(stored.count()).unwrap());
+    }
+    let most = start.elapsed().as_secs_f64() + 2.0;
+    assert!(taken <= most, "{taken} of {most}");
 }
 
 async fn what_is_stored_is_limited_in_size_number_and_sum(road: Road) {

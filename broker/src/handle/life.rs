@@ -33,7 +33,11 @@ impl Handler {
         match self.directory.life(scope, standing) {
             (true, _) => Err(Refusal::suspended()),
             (false, None) => Ok(()),
-            (false, Some(limits)) => self.rates.take(scope, agent, &limits, Instant::now()),
+            (false, Some(limits)) => {
+                let brokers = self.peers.brokers();
+                self.rates
+                    .take(scope, agent, &limits, brokers, Instant::now())
+            }
         }
     }
 
