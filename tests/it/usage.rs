@@ -1,10 +1,11 @@
 //! What tenants use is counted: once, by day, over restarts and rebuilds, and shown to whom it concerns.
 
 use crate::harness::fleet::Fleet;
-use crate::harness::{Deployment, connect, eventually};
+use crate::harness::{DEADLINE, Deployment, connect, eventually};
 use postroad_client::{Check, Draft};
 use postroad_protocol::query::UsageDay;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// The sum over all days; the test may run at midnight.
 fn sum(days: &[UsageDay]) -> (u64, u64, u64, u64) {
@@ -102,6 +103,28 @@ async fn parts_that_stop_for_themselves_have_their_counts_stored() {
     let tau = fleet.agent_by_position("acme", "tau", "i1").await;
     let (_, queries, pushes, messages) = sum(&tau.usage(2).await.unwrap().days);
     assert_eq!((queries, pushes, messages), (10, 10, 10));
+}
+
+#[tokio::test]
+async fn queries_and_pushes_are_stored_once_a_minute_and_survive_a_kill() {
+    let mut deployment = Deployment::start();
+    let creds = deployment.creds("default", "tau", Some("i1")).await;
+    let tau = connect(&deployment.url, &creds, None).await;
+    for _ in 0..3 {
+        tau.send(&Draft::new("tau", "hello")).await.unwrap();
+        tau.check(&Check::default()).await.unwrap();
+    }
+    let start = Instant::now();
+    // The operator's questions are not counted, so that asking does not change the answer.
+    let used = |deployment: &Deployment| sum(&asked(deployment, &["--tenant", "default"]));
+    while (used(&deployment).1, used(&deployment).2) != (3, 3) {
+        assert!(start.elapsed() < 2 * DEADLINE, "{:?}", used(&deployment));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    deployment.kill_tree();
+    deployment.restart();
+    let (_, queries, pushes, messages) = used(&deployment);
+    assert_eq!((queries, pushes, messages), (3, 3, 3));
 }
 
 #[test]
