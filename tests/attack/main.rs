@@ -10,12 +10,17 @@
     reason = "a test binary exports nothing, says what it expects by panicking, and may list many cases"
 )]
 
+mod aggregates;
+mod claims;
+mod credentials;
 mod headers;
 mod load;
+mod oracles;
 mod reply_to;
 mod socket;
 mod stage;
 mod subjects;
+mod verbs;
 
 #[path = "../it/harness/mod.rs"]
 #[allow(

@@ -43,6 +43,12 @@ pub struct Socket {
 impl Socket {
     /// Connects with the text of a `.creds` file; what the server says where it refuses.
     pub async fn connect(url: &str, creds: &str) -> Result<Self, String> {
+        let (jwt, seed) = parts(creds);
+        Self::connect_as(url, jwt, seed).await
+    }
+
+    /// Connects with this JWT, whatever it says, and the signature of this seed.
+    pub async fn connect_as(url: &str, jwt: &str, seed: &str) -> Result<Self, String> {
         let address = url.trim_start_matches("nats://");
         let stream = TcpStream::connect(address).await.expect("NATS listens");
         let mut stream = BufReader::new(stream);
@@ -51,7 +57,6 @@ impl Socket {
         let info = info.strip_prefix("INFO ").expect("with INFO");
         let info: Value = serde_json::from_str(info).expect("in JSON");
         let nonce = info["nonce"].as_str().expect("it asks for a signature");
-        let (jwt, seed) = parts(creds);
         let key = KeyPair::from_seed(seed).expect("a seed");
         let signature = key.sign(nonce.as_bytes()).expect("it signs");
         let connect = json!({

@@ -3,8 +3,8 @@
 
 use crate::harness::raw::{self, Watched};
 use crate::harness::witness::Witness;
-use crate::harness::{Deployment, eventually};
-use postroad_client::{NewAgent, UserKey};
+use crate::harness::{Deployment, eventually, log};
+use postroad_client::{NewAgent, ReplayOf, UserKey};
 use postroad_protocol::catalogue::{VERBS, Verb};
 use postroad_protocol::subject::inbox_prefix;
 use postroad_protocol::tenancy::Scope;
@@ -32,15 +32,15 @@ impl Stage {
         Self::between("acme", "acme-two").await
     }
 
-    /// `attacker` attacks `attacked`; each has the roles `tau` and `pi` with the instance `i1`.
-    pub async fn between(attacked: &'static str, attacker: &'static str) -> Self {
+    /// `hostile` attacks `attacked`; each has the roles `tau` and `pi` with the instance `i1`.
+    pub async fn between(attacked: &'static str, hostile: &'static str) -> Self {
         let deployment = Deployment::start_with(&["--durability", "fast"]);
         deployment.tenant(attacked).await;
-        deployment.tenant(attacker).await;
+        deployment.tenant(hostile).await;
         let owner = Agent::connect(&deployment, attacked, "tau").await;
         let peer = Agent::connect(&deployment, attacked, "pi").await;
-        let stranger = Agent::connect(&deployment, attacker, "tau").await;
-        let double = Agent::connect(&deployment, attacker, "pi").await;
+        let stranger = Agent::connect(&deployment, hostile, "tau").await;
+        let double = Agent::connect(&deployment, hostile, "pi").await;
         let witness = Witness::connect(&deployment.path(), &deployment.url).await;
         Self {
             deployment,
@@ -55,6 +55,17 @@ impl Stage {
     /// Last place of the log.
     pub async fn log_end(&self) -> u64 {
         self.witness.log_end(0).await
+    }
+
+    /// Events that somebody asked for, leaving out what the parts store on their own account: that something
+    /// was delivered, or that the operator looked.
+    pub async fn changes(&self) -> usize {
+        let events = log::events(&self.deployment.operator().await, ReplayOf::Shard(0), 1).await;
+        let own = ["messages_delivered", "operator_read"];
+        let asked = events
+            .iter()
+            .filter(|event| !own.contains(&event.type_name.as_str()));
+        asked.count()
     }
 
     /// Requests that were dropped without an answer since the start.
