@@ -41,6 +41,7 @@ impl Arrival {
             context,
             scope,
             verb,
+            ..
         } = admitted;
         let known = VERBS.iter().find(|known| {
             known.kind == RequestKind::Command && known.scope == scope && known.name == verb
