@@ -13,6 +13,7 @@
 mod aggregates;
 mod claims;
 mod credentials;
+mod fuzz;
 mod headers;
 mod load;
 mod oracles;
@@ -30,3 +31,7 @@ mod verbs;
     reason = "shared with tests/it, which uses the rest of it"
 )]
 mod harness;
+
+// Cargo-fuzz has it as a crate of its own.
+#[path = "../../fuzz/entries.rs"]
+mod entries;
