@@ -340,20 +340,39 @@ fn creds_seeds() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
-/// Files that say where a deployment is.
-pub fn contexts(bytes: &[u8]) {
-    static DIR: LazyLock<std::path::PathBuf> = LazyLock::new(|| {
+/// A folder with one file under the three names that are read; gone with the thread that made it.
+struct Contexts(std::path::PathBuf);
+
+impl Contexts {
+    fn make() -> Self {
         let dir = std::env::temp_dir().join(format!("postroad-fuzz-{}", std::process::id()));
         std::fs::create_dir_all(dir.join("context")).expect("a folder");
-        dir
+        let file = dir.join("context/x.json");
+        std::fs::write(&file, b"").expect("it is written");
+        for name in ["context.txt", Context::FILE] {
+            std::fs::hard_link(&file, dir.join(name)).expect("it is linked");
+        }
+        Self(dir)
+    }
+}
+
+impl Drop for Contexts {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Files that say where a deployment is.
+pub fn contexts(bytes: &[u8]) {
+    thread_local! {
+        static DIR: Contexts = Contexts::make();
+    }
+    DIR.with(|Contexts(dir)| {
+        std::fs::write(dir.join("context/x.json"), bytes).expect("it is written");
+        let _ = Context::in_dir(dir);
+        let _ = NatsContext::named(dir, "x");
+        let _ = NatsContext::selected(dir);
     });
-    let file = DIR.join("context/x.json");
-    std::fs::write(&file, bytes).expect("it is written");
-    std::fs::write(DIR.join("context.txt"), bytes).expect("it is written");
-    std::fs::write(DIR.join(Context::FILE), bytes).expect("it is written");
-    let _ = Context::in_dir(&DIR);
-    let _ = NatsContext::named(&DIR, "x");
-    let _ = NatsContext::selected(&DIR);
 }
 
 fn context_seeds() -> Vec<Vec<u8>> {
