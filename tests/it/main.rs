@@ -20,6 +20,7 @@ mod global_view;
 mod harness;
 mod isolation;
 mod kill;
+mod malformed;
 mod neighbours;
 mod opaque_logs;
 mod permissions;
