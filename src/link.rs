@@ -7,6 +7,7 @@ use crate::deployment::keys::{CredentialKind, DeploymentKeys};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use nkeys::KeyPair;
 use postroad_client::{Trust, tls_refusal};
+use postroad_gate::{Gate, GateError, GateOptions};
 use postroad_protocol::Refusal;
 use postroad_protocol::limits::APPLY_MAX_EVENTS;
 use postroad_protocol::subject::{Service, service_inbox_prefix};
@@ -63,6 +64,17 @@ pub(crate) enum LinkError {
         /// What the client said.
         #[source]
         source: async_nats::ConnectError,
+    },
+    /// NATS does not take the connection that requests come in by.
+    #[error("the {part} cannot receive from {url}: {source}")]
+    Gate {
+        /// Who.
+        part: &'static str,
+        /// Where.
+        url: String,
+        /// What the gate said.
+        #[source]
+        source: GateError,
     },
     /// The server ignores what the log is built on.
     #[error(
@@ -172,6 +184,38 @@ pub(crate) async fn connect_part(
         });
     }
     Ok(client)
+}
+
+/// Connects a part's gate, with the same credential and trust, and as patiently.
+pub(crate) async fn connect_gate(
+    url: &str,
+    trust: &Trust,
+    service: Service,
+    creds: &str,
+) -> Result<Gate, LinkError> {
+    let part = service.token();
+    let config = trust
+        .client_config()
+        .map_err(|refusal| LinkError::Untrusted { part, refusal })?;
+    let failed = |source| LinkError::Gate {
+        part,
+        url: url.to_owned(),
+        source,
+    };
+    let options = GateOptions::new(url)
+        .name(format!("postroad-{part}-gate"))
+        .tls(config)
+        .creds(creds)
+        .map_err(failed)?;
+    let deadline = Instant::now() + CONNECT_WAIT;
+    loop {
+        match Gate::connect(options.clone()).await {
+            Ok(gate) => return Ok(gate),
+            Err(error) if error.may_pass() && Instant::now() < deadline => {}
+            Err(error) => return Err(failed(error)),
+        }
+        tokio::time::sleep(RECONNECT_EVERY).await;
+    }
 }
 
 /// What the server says, up to where it quotes a subject: that names a tenant.

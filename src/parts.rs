@@ -7,7 +7,7 @@ use crate::deployment::nats_config::Durability;
 use crate::issuer::Issuer;
 use crate::issuer::account::Account;
 use crate::issuer::follow::Following;
-use crate::link::{connect_part, part_creds};
+use crate::link::{connect_gate, connect_part, part_creds};
 use anyhow::Context as _;
 use async_nats::jetstream;
 use postroad_broker::{Broker, BrokerConfig};
@@ -78,8 +78,10 @@ pub(crate) async fn start_broker(
     let is_in_cluster = client.server_info().cluster.is_some();
     let of_surroundings = if is_in_cluster { CLUSTER_REPLICAS } else { 1 };
     let replicas = writing.replicas.unwrap_or(of_surroundings);
+    let gate = connect_gate(&shared.url, &shared.trust, Service::Broker, creds).await?;
     let config = BrokerConfig {
         client,
+        gate,
         subjects: shared.subjects.clone(),
         admission: Admission::clone(&shared.admission),
         master: shared.master.clone(),
@@ -103,8 +105,10 @@ pub(crate) async fn start_projector(
     rows: PathBuf,
 ) -> anyhow::Result<Projector> {
     let client = connect_part(&shared.url, &shared.trust, Service::Projector, creds).await?;
+    let gate = connect_gate(&shared.url, &shared.trust, Service::Projector, creds).await?;
     let config = ProjectorConfig {
         client,
+        gate,
         subjects: shared.subjects.clone(),
         admission: Arc::clone(&shared.admission),
         master: shared.master.clone(),

@@ -9,11 +9,10 @@ use crate::handle::{Handler, Request};
 use crate::in_flight::{InFlight, Place};
 use crate::lane::{LaneKey, Lanes, Work, submit};
 use async_nats::client::Client;
-use async_nats::{HeaderValue, Message, Subscriber};
-use futures_util::StreamExt;
+use async_nats::{Message, Subject, Subscriber};
+use postroad_gate::{Incoming, Source, Subscription};
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::unknown_verb;
-use postroad_protocol::envelope::TRACEPARENT;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::{CommandId, TimeMs};
 use postroad_protocol::service::{Forget, OBSERVE, Observation, is_for_everyone};
@@ -70,34 +69,36 @@ impl Finish {
 
 impl Ingress {
     /// Takes commands until told to stop, then those that had already arrived.
-    pub(crate) async fn serve_commands(self: Arc<Self>, mut commands: Arrivals) {
+    pub(crate) async fn serve_commands(self: Arc<Self>, mut commands: Arrivals<Subscription>) {
         while let Some(message) = commands.next().await {
             self.take_command(message).await;
         }
     }
 
     /// Takes observations until told to stop, then those that had already arrived.
-    pub(crate) async fn serve_observations(self: Arc<Self>, mut observations: Arrivals) {
+    pub(crate) async fn serve_observations(
+        self: Arc<Self>,
+        mut observations: Arrivals<Subscriber>,
+    ) {
         while let Some(message) = observations.next().await {
             self.take_observation(message).await;
         }
     }
 
-    async fn take_command(&self, message: Message) {
+    async fn take_command(&self, message: Incoming) {
         let time = TimeMs::now();
-        let traceparent = traceparent(&message);
         let admitted = self.admission.admit(
             RequestKind::Command,
             &message.subject,
             message.reply.as_deref(),
-            traceparent,
+            message.traceparent.as_deref(),
         );
-        let Some(reply) = message.reply.clone() else {
+        let Some(reply) = message.reply.as_deref() else {
             self.drop_one();
             return;
         };
         let encoding = Encoding::of(&message.payload);
-        let replier = Replier::new(self.client.clone(), reply, encoding);
+        let replier = Replier::new(self.client.clone(), Subject::from(reply), encoding);
         let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(Rejected::Drop) => {
@@ -274,15 +275,15 @@ impl Ingress {
 
 /// What arrives on a subscription until it is told to stop, and then what had arrived before.
 #[derive(Debug)]
-pub(crate) struct Arrivals {
-    requests: Subscriber,
+pub(crate) struct Arrivals<S> {
+    requests: S,
     stop: watch::Receiver<bool>,
     stopping: bool,
 }
 
-impl Arrivals {
+impl<S: Source> Arrivals<S> {
     /// Arrivals of `requests` until `stop` changes.
-    pub(crate) fn new(requests: Subscriber, stop: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(requests: S, stop: watch::Receiver<bool>) -> Self {
         Self {
             requests,
             stop,
@@ -290,7 +291,7 @@ impl Arrivals {
         }
     }
 
-    async fn next(&mut self) -> Option<Message> {
+    async fn next(&mut self) -> Option<S::Message> {
         if !self.stopping {
             tokio::select! {
                 biased;
@@ -299,15 +300,10 @@ impl Arrivals {
                 message = self.requests.next() => return message,
             }
             self.stopping = true;
-            self.requests.drain().await.ok()?;
+            if !self.requests.drain().await {
+                return None;
+            }
         }
         self.requests.next().await
     }
-}
-
-/// A trace context goes back into a header, so it must be plain text of one line.
-fn traceparent(message: &Message) -> Option<&str> {
-    let header = message.headers.as_ref()?.get(TRACEPARENT)?;
-    let text = HeaderValue::as_str(header);
-    text.bytes().all(|b| b.is_ascii_graphic()).then_some(text)
 }

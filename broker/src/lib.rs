@@ -62,6 +62,7 @@ use crate::rate::Rates;
 use crate::usage::Usage;
 use async_nats::client::Client;
 use async_nats::connection::State;
+use postroad_gate::Gate;
 use postroad_log::Keyring;
 use postroad_log::streams::{ensure_keys_stream, ensure_shard, list_shards};
 use postroad_protocol::seal::MasterKey;
@@ -90,6 +91,8 @@ pub enum Durability {
 pub struct BrokerConfig {
     /// Connected with a broker's credential and with [`Service::Broker`]'s inbox prefix.
     pub client: Client,
+    /// Connected with the same credential: what agents and operators send comes in through it.
+    pub gate: Gate,
     /// The deployment's subjects.
     pub subjects: Subjects,
     /// The door, built once by the process.
@@ -109,7 +112,7 @@ pub struct BrokerConfig {
 /// What a broker has done since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BrokerCounters {
-    /// Requests that wanted their answer elsewhere than at their caller's inbox.
+    /// Requests that wanted their answer elsewhere than at their caller's inbox, or cannot be read.
     pub dropped_requests: u64,
     /// Events stored.
     pub appended: u64,
@@ -125,6 +128,7 @@ pub struct BrokerCounters {
 #[derive(Debug)]
 pub struct Broker {
     client: Client,
+    gate: Gate,
     ingress: Arc<Ingress>,
     stop: watch::Sender<bool>,
     serving: Vec<JoinHandle<()>>,
@@ -196,11 +200,12 @@ impl Broker {
             dropped: Dropped::default(),
         });
         let beside = beside(client, subjects, &ingress).await?;
-        let (stop, mut serving) = serve(client, subjects, &ingress).await?;
+        let (stop, mut serving) = serve(client, &config.gate, subjects, &ingress).await?;
         let usage = ingress.handler.clone().keep_usage(stop.subscribe());
         serving.push(tokio::spawn(usage));
         Ok(Self {
             client: config.client,
+            gate: config.gate,
             ingress,
             stop,
             serving,
@@ -210,14 +215,15 @@ impl Broker {
 
     /// Whether commands can be stored now: connected, and every shard in place.
     pub fn ready(&self) -> bool {
-        self.client.connection_state() == State::Connected && self.ingress.handler.log.in_place()
+        let is_connected = self.client.connection_state() == State::Connected;
+        is_connected && self.gate.is_connected() && self.ingress.handler.log.in_place()
     }
 
     /// What it has done so far.
     pub fn counters(&self) -> BrokerCounters {
         let log = self.ingress.handler.log.counters();
         BrokerCounters {
-            dropped_requests: self.ingress.dropped.total(),
+            dropped_requests: self.ingress.dropped.total() + self.gate.unreadable(),
             appended: log.appended.load(Ordering::Relaxed),
             batched: log.batched.load(Ordering::Relaxed),
             batches: log.batches.load(Ordering::Relaxed),
@@ -281,6 +287,7 @@ type Serving = (watch::Sender<bool>, Vec<JoinHandle<()>>);
 /// Subscribes, and returns once the server knows.
 async fn serve(
     client: &Client,
+    gate: &Gate,
     subjects: &Subjects,
     ingress: &Arc<Ingress>,
 ) -> Result<Serving, StartError> {
@@ -292,10 +299,13 @@ async fn serve(
         .queue_subscribe(subjects.services(Service::Broker), group.to_owned())
         .await
         .map_err(refused)?;
-    let commands = client
-        .queue_subscribe(subjects.requests(RequestKind::Command), group.to_owned())
-        .await
-        .map_err(refused)?;
+    let commands = gate.subscribe(
+        subjects.requests(RequestKind::Command),
+        Some(group.to_owned()),
+    );
+    gate.flush().await.map_err(|error| StartError::Subscribe {
+        source: error.into(),
+    })?;
     client
         .flush()
         .await

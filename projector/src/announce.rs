@@ -5,6 +5,7 @@ use crate::hosts::{Host, Hosts};
 use crate::membership::{Own, Peers, is_healthy};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use postroad_gate::Ground;
 use postroad_log::Extent;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::id::CommandId;
@@ -121,9 +122,9 @@ pub async fn announce(
 }
 
 /// One subject of the queue group, served while this projector belongs to it.
-pub struct Group {
-    /// The connection with the projector's credential.
-    pub client: async_nats::Client,
+pub struct Group<G> {
+    /// The connection with the projector's credential that the subject comes in by.
+    pub ground: G,
     /// What is subscribed to.
     pub subject: String,
     /// Whether it belongs.
@@ -132,23 +133,21 @@ pub struct Group {
     pub leaving: CancellationToken,
 }
 
-impl Group {
+impl<G: Ground> Group<G> {
     /// Subscribes.
     ///
     /// # Errors
     /// When NATS does not take it.
-    pub async fn join(&self) -> Result<async_nats::Subscriber, async_nats::SubscribeError> {
+    pub async fn join(&self) -> Result<G::Requests, async_nats::SubscribeError> {
         let group = Service::Projector.token().to_owned();
-        self.client
-            .queue_subscribe(self.subject.clone(), group)
-            .await
+        self.ground.join(self.subject.clone(), group).await
     }
 
     /// Has `serve` answer `requests` until it leaves, and again whenever it comes back. What reached it
     /// before it left is still answered.
-    pub async fn serve<F, S>(mut self, requests: async_nats::Subscriber, serve: F)
+    pub async fn serve<F, S>(mut self, requests: G::Requests, serve: F)
     where
-        F: Fn(async_nats::Subscriber, CancellationToken) -> S,
+        F: Fn(G::Requests, CancellationToken) -> S,
         S: Future<Output = ()>,
     {
         let mut requests = Some(requests);

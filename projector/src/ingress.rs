@@ -5,9 +5,8 @@ use crate::answer::{Answerer, Asked};
 use crate::turns::{Ticket, Turns};
 use async_nats::Subject;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use postroad_gate::{Incoming, Source, Subscription};
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
-use postroad_protocol::envelope::TRACEPARENT;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::limits::QUERY_MAX_BYTES;
 use postroad_protocol::subject::{ALL_TENANTS, RequestKind};
@@ -45,9 +44,9 @@ struct TakenOn {
 impl Ingress {
     /// Answers what arrives on `requests` until they are drained, once `leaving` is set; checks that wait
     /// are then answered at once.
-    pub async fn serve(self, mut requests: async_nats::Subscriber, leaving: CancellationToken) {
+    pub async fn serve(self, mut requests: Subscription, leaving: CancellationToken) {
         while let Some(message) = next_until(&mut requests, &leaving).await {
-            let Some(reply) = message.reply.clone() else {
+            let Some(reply) = message.reply.as_deref().map(Subject::from) else {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
@@ -70,20 +69,12 @@ impl Ingress {
     }
 
     /// Admits a query and takes it on, or says at once that it is too much.
-    fn admit(&self, message: &async_nats::Message) -> Result<TakenOn, Rejected> {
-        let header = |name| {
-            message
-                .headers
-                .as_ref()?
-                .get(name)
-                .map(async_nats::HeaderValue::as_str)
-        };
-        let reply = message.reply.as_deref();
+    fn admit(&self, message: &Incoming) -> Result<TakenOn, Rejected> {
         let admitted = self.admission.admit(
             RequestKind::Query,
             &message.subject,
-            reply,
-            header(TRACEPARENT),
+            message.reply.as_deref(),
+            message.traceparent.as_deref(),
         )?;
         let refuse = |refusal| Rejected::Refuse(Box::new(refusal));
         if message.payload.len() > QUERY_MAX_BYTES {
@@ -152,16 +143,18 @@ impl Ingress {
 }
 
 /// The next message; once `leaving`, only what has already been sent here, then nothing.
-pub async fn next_until(
-    requests: &mut async_nats::Subscriber,
+pub async fn next_until<S: Source>(
+    requests: &mut S,
     leaving: &CancellationToken,
-) -> Option<async_nats::Message> {
+) -> Option<S::Message> {
     tokio::select! {
         biased;
         message = requests.next() => message,
         () = leaving.cancelled() => {
             // A connection that is gone has nothing left to drain.
-            requests.drain().await.ok()?;
+            if !requests.drain().await {
+                return None;
+            }
             requests.next().await
         }
     }

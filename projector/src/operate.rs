@@ -10,6 +10,7 @@ use crate::rebuild;
 use crate::rows::read_rows;
 use crate::store::{PageOf, Quarantined, StoreError};
 use crate::turns::Ticket;
+use postroad_gate::Gate;
 use postroad_log::Home;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::InstanceId;
@@ -27,6 +28,8 @@ use tokio_util::task::TaskTracker;
 pub struct Operations {
     /// Requests dropped at the door.
     pub dropped: Arc<AtomicU64>,
+    /// Counts those that cannot be read.
+    pub gate: Gate,
     /// Rebuilds that run.
     pub rebuilds: TaskTracker,
     /// Set when the process stops: a rebuild is given up.
@@ -274,7 +277,8 @@ impl Answerer {
             shards,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             nats_version: self.operations.nats_version.clone(),
-            dropped_requests: self.operations.dropped.load(Ordering::Relaxed),
+            dropped_requests: self.operations.dropped.load(Ordering::Relaxed)
+                + self.operations.gate.unreadable(),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::progress::{Progress, State};
 use crate::rebuild::{beside, remove_if_there};
 use crate::store::{Store, StoreError};
 use crate::usage::Usage;
-use futures_util::StreamExt;
+use postroad_gate::{Gate, GateError, Ground, Subscription};
 use postroad_log::{Anchor, Keyring, KeyringError, Shard, Unreachable, streams};
 use postroad_protocol::id::{CommandId, TimeMs};
 use postroad_protocol::limits::{HEARTBEAT_MAX_BYTES, MAX_PAYLOAD_BYTES, ROW_CACHE_BYTES};
@@ -48,6 +48,8 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 pub struct ProjectorConfig {
     /// A connection with the projector's credential and inbox prefix.
     pub client: async_nats::Client,
+    /// Connected with the same credential: what agents and operators send comes in through it.
+    pub gate: Gate,
     /// The deployment's subjects.
     pub subjects: Subjects,
     /// The door, built once by the process.
@@ -89,6 +91,9 @@ pub enum StartError {
     /// NATS did not take a subscription.
     #[error("a subscription was refused")]
     Subscribe(#[from] async_nats::SubscribeError),
+    /// NATS did not say that it took the subscriptions.
+    #[error("the subscriptions were not confirmed")]
+    Gate(#[from] GateError),
 }
 
 /// A running projector.
@@ -162,18 +167,14 @@ impl Projector {
         bells: Arc<Bells>,
         cache_bytes: usize,
     ) -> Result<(), StartError> {
-        let (client, subjects) = (config.client, config.subjects);
+        let (client, gate, subjects) = (config.client, config.gate, config.subjects);
         let member = watch::Sender::new(true);
-        let group = |subject| Group {
-            client: client.clone(),
-            subject,
-            member: member.subscribe(),
-            leaving: self.leaving.clone(),
-        };
-        let queries = group(subjects.requests(RequestKind::Query));
-        let lookups = group(subjects.services(Service::Projector));
+        let asked_of = subjects.requests(RequestKind::Query);
+        let queries = self.group(gate.clone(), asked_of, &member);
+        let services = subjects.services(Service::Projector);
+        let lookups = self.group(client.clone(), services, &member);
         let (asked, looked_up) = (queries.join().await?, lookups.join().await?);
-        let heartbeats = client.subscribe(subjects.presences()).await?;
+        let heartbeats = gate.subscribe(subjects.presences(), None);
         let announcements = client.subscribe(subjects.announcements()).await?;
         let told = client
             .subscribe(subjects.forgettings(Service::Projector))
@@ -185,7 +186,7 @@ impl Projector {
             instance: self.instance,
             member,
         };
-        let answerer = Arc::new(self.answerer(&client, &subjects, bells, cache_bytes));
+        let answerer = Arc::new(self.answerer(&client, &gate, &subjects, bells, cache_bytes));
         let report = Arc::clone(&answerer.deliveries)
             .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
         self.until_stopped(report);
@@ -232,13 +233,29 @@ impl Projector {
             .query_account()
             .await
             .map_err(Unreachable::at("subscribing"))?;
-        Ok(())
+        Ok(gate.flush().await?)
+    }
+
+    /// A subject that is served while this projector belongs to the queue group.
+    fn group<G: Ground>(
+        &self,
+        ground: G,
+        subject: String,
+        member: &watch::Sender<bool>,
+    ) -> Group<G> {
+        Group {
+            ground,
+            subject,
+            member: member.subscribe(),
+            leaving: self.leaving.clone(),
+        }
     }
 
     /// Who knows the answers.
     fn answerer(
         &self,
         client: &async_nats::Client,
+        gate: &Gate,
         subjects: &Subjects,
         bells: Arc<Bells>,
         cache_bytes: usize,
@@ -258,6 +275,7 @@ impl Projector {
             usage: Arc::clone(&self.usage),
             operations: Operations {
                 dropped: Arc::default(),
+                gate: gate.clone(),
                 rebuilds: self.pipelines.clone(),
                 stop: self.stop.clone(),
                 cache_bytes,
@@ -425,7 +443,7 @@ fn open_rows(path: &Path, cache_bytes: usize) -> Result<(Store, Option<Checkpoin
 }
 
 /// Remembers heartbeats, for ever.
-async fn hear(mut heartbeats: async_nats::Subscriber, presence: Arc<Presence>, subjects: Subjects) {
+async fn hear(mut heartbeats: Subscription, presence: Arc<Presence>, subjects: Subjects) {
     while let Some(message) = heartbeats.next().await {
         let Some((tenant, reader)) = subjects.parse_presence(&message.subject) else {
             continue;

@@ -123,8 +123,10 @@ fn told(ended: anyhow::Result<()>) -> Result<(), Failure> {
 /// What kind of failure it is that kept a part from starting.
 fn code_of(error: &anyhow::Error) -> ErrorCode {
     let is_unreachable = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref(), Some(LinkError::Connect { .. }))
-            || matches!(cause.downcast_ref(), Some(AccountError::Connect { .. }))
+        matches!(
+            cause.downcast_ref(),
+            Some(LinkError::Connect { .. } | LinkError::Gate { .. })
+        ) || matches!(cause.downcast_ref(), Some(AccountError::Connect { .. }))
     };
     let is_taken = |cause: &(dyn std::error::Error + 'static)| {
         matches!(

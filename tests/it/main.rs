@@ -22,6 +22,7 @@ mod harness;
 mod isolation;
 mod kill;
 mod limits;
+mod malformed;
 mod master_key;
 mod neighbours;
 mod opaque_logs;

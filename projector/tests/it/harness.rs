@@ -5,6 +5,7 @@ use async_nats::ConnectOptions;
 use async_nats::client::Client;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::message::PublishMessage;
+use postroad_gate::{Gate, GateOptions};
 use postroad_log::{Keyring, streams};
 use postroad_projector::hosts::Host;
 use postroad_projector::{Projector, ProjectorConfig};
@@ -258,8 +259,10 @@ impl Town {
             .server
             .connect(&service_inbox_prefix(Service::Projector))
             .await;
+        let gate = GateOptions::new(format!("127.0.0.1:{}", self.server.port));
         let config = ProjectorConfig {
             client,
+            gate: Gate::connect(gate).await.unwrap(),
             subjects: self.subjects.clone(),
             admission: Arc::new(Admission::new(self.subjects.clone())),
             master: master(),

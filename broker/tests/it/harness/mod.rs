@@ -10,6 +10,7 @@ use async_nats::Message;
 use async_nats::client::{Client, RequestErrorKind};
 use futures_util::StreamExt;
 use postroad_broker::{Broker, BrokerConfig, Durability};
+use postroad_gate::{Gate, GateOptions};
 use postroad_log::streams::list_shards;
 use postroad_log::{Keyring, Opened, Shard};
 use postroad_protocol::body::{ERROR_CODE_HEADER, Encoding, decode_answer};
@@ -100,8 +101,10 @@ impl Town {
 #[expect(clippy::disallowed_methods, reason = "tests enter by the real door")]
 pub(crate) async fn start_broker(server: &Server, durability: Durability, shards: u16) -> Broker {
     let subjects = Subjects::default();
+    let gate = GateOptions::new(format!("127.0.0.1:{}", server.port));
     let config = BrokerConfig {
         client: server.connect(&service_inbox_prefix(Service::Broker)).await,
+        gate: Gate::connect(gate).await.unwrap(),
         admission: Admission::new(subjects.clone()),
         subjects,
         master: master(),

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 pub(crate) struct Server {
     directory: TempDir,
     durability: Durability,
-    port: u16,
+    pub(crate) port: u16,
     pub(crate) child: Child,
 }
 
