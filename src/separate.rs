@@ -9,6 +9,7 @@ use crate::deployment::jwt::Revocations;
 use crate::deployment::keys::DeploymentKeys;
 use crate::deployment::layout::{Layout, write_private};
 use crate::deployment::lock::DirLock;
+use crate::deployment::master_source::{MasterKeyArgs, choose};
 use crate::deployment::nats_config::{Durability, ServerConfig, TlsFiles};
 use crate::deployment::{disk, jwt, leftover};
 use crate::issuer::account::Account;
@@ -57,9 +58,8 @@ pub(crate) struct PartArgs {
     /// The part's own .creds file; otherwise one is signed with the keys in DIR.
     #[arg(long = "part-creds", value_name = "FILE")]
     pub(crate) creds: Option<PathBuf>,
-    /// File with the deployment's master key; otherwise the one in DIR/keys.
-    #[arg(long, value_name = "FILE", env = "POSTROAD_MASTER_KEY_FILE")]
-    pub(crate) master_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) master: MasterKeyArgs,
     /// Authority to trust that vouches for the nats-server's certificate, in PEM; by default what DIR/context.json says.
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_ca: Option<PathBuf>,
@@ -115,7 +115,7 @@ pub(crate) fn init(
     let lock = DirLock::acquire(&layout)?;
     // What is written below is for a server that starts after it.
     leftover::refuse_foreign(&layout)?;
-    let (keys, _) = DeploymentKeys::load_or_create(&layout, &lock)?;
+    let (keys, _) = DeploymentKeys::load_or_create(&layout, &lock, None)?;
     let templates = Templates::for_root(subjects.root());
     accounts::place(&layout, &keys, &templates)?;
     let config = ServerConfig {
@@ -218,29 +218,9 @@ fn part(
             "give --part-creds FILE, or --dir with the deployment's keys; `postroad init` makes both",
         )),
     };
-    let master = match (&args.master_key, &keys) {
-        (Some(path), _) => {
-            let hex = zeroize::Zeroizing::new(
-                std::fs::read_to_string(path)
-                    .with_context(|| format!("{} cannot be read", path.display()))?,
-            );
-            let key = crate::deployment::master_key::MasterKey::from_hex(hex.trim()).with_context(
-                || {
-                    format!(
-                        "{} holds no master key: 64 hexadecimal digits",
-                        path.display()
-                    )
-                },
-            )?;
-            MasterKey::from_bytes(*key.expose())
-        }
-        (None, Some((keys, _))) => MasterKey::from_bytes(*keys.master().expose()),
-        (None, None) => anyhow::bail!(Refusal::invalid(
-            "master-key",
-            "there is no master key",
-            "give --master-key FILE, or --dir with the deployment's keys",
-        )),
-    };
+    let kept = keys.as_ref().and_then(|(keys, _)| keys.master());
+    let master = choose(args.master.given()?, kept)?;
+    let master = MasterKey::from_bytes(*master.expose());
     let context = match &layout {
         Some(layout) => Context::in_dir(layout.root())?,
         None => None,

@@ -6,6 +6,7 @@ use crate::cli::text::typed;
 use crate::deployment::accounts::Carried;
 use crate::deployment::embedded::{Deployment, NatsOptions};
 use crate::deployment::layout::write_private;
+use crate::deployment::master_source::{MasterKeyArgs, choose};
 use crate::deployment::nats_config::Durability;
 use crate::deployment::nats_server::{NatsServer, ServerState};
 use crate::link::{operator_creds, part_creds};
@@ -57,6 +58,8 @@ pub(crate) struct UpArgs {
     pub(crate) shards: u16,
     #[command(flatten)]
     pub(crate) reach: ReachArgs,
+    #[command(flatten)]
+    pub(crate) master: MasterKeyArgs,
 }
 
 /// What is said when the stored account JWT could not be read, and with it whom it kept out.
@@ -86,10 +89,13 @@ pub(crate) async fn run(
     // Installed first: a signal during the start must not leave a server behind.
     let mut stop = StopSignal::listen()?;
     let reach = Reach::decide(&args.reach, args.listen)?;
-    let deployment = Deployment::open(dir, subjects.root()).await?;
+    let given = args.master.given()?;
+    let deployment = Deployment::open(dir, subjects.root(), given.as_ref()).await?;
+    let master = choose(given, deployment.keys().master())?;
+    let master = MasterKey::from_bytes(*master.expose());
     let root = subjects.clone();
     let started = tokio::select! {
-        started = start(&deployment, &args, &reach, subjects) => started?,
+        started = start(&deployment, &args, &reach, subjects, master) => started?,
         () = stop.asked() => return Ok(()),
     };
     let elsewhere = reach.elsewhere(started.nats.port()).url;
@@ -129,6 +135,7 @@ async fn start(
     args: &UpArgs,
     reach: &Reach,
     subjects: Subjects,
+    master: MasterKey,
 ) -> anyhow::Result<Running> {
     let options = NatsOptions {
         listen: args.listen,
@@ -142,7 +149,6 @@ async fn start(
         deployment.templates(),
         deployment.layout(),
     );
-    let master = MasterKey::from_bytes(*keys.master().expose());
     let shared = Shared::new(nats.url(), nats.trust().clone(), subjects, master);
     let writing = Writing {
         durability: args.durability,

@@ -4,7 +4,9 @@
 use async_nats::client::Client;
 use async_nats::{HeaderMap, Subject};
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
-use postroad_protocol::command::{Done, Imported, Issued, Marked, Revoked, Sent, TenantMade};
+use postroad_protocol::command::{
+    Done, Erased, Imported, Issued, Marked, Revoked, Rotated, Sent, TenantMade,
+};
 use postroad_protocol::error::Refusal;
 use serde::Serialize;
 
@@ -26,6 +28,10 @@ pub(crate) enum Answer {
     Revoked(Revoked),
     /// To `import_events`.
     Imported(Imported),
+    /// To `erase_tenant`.
+    Erased(Erased),
+    /// To `rotate_key`.
+    Rotated(Rotated),
 }
 
 /// Where one request is answered, and how it is written.

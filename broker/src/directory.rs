@@ -6,6 +6,7 @@ use crate::aggregate::roster::Roster;
 use crate::error::StartError;
 use postroad_log::{Follower, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent};
 use postroad_protocol::error::Refusal;
+use postroad_protocol::event::{Event, TenantErased};
 use postroad_protocol::id::TimeMs;
 use postroad_protocol::limits::POSITION_WAIT_MS;
 use postroad_protocol::position::Position;
@@ -64,7 +65,7 @@ impl Directory {
     /// [`StartError`] when that cannot be known.
     pub(crate) async fn follow(&self, shard: Shard) -> Result<(), StartError> {
         let number = shard.number();
-        let filter: Vec<String> = ["agent", "tenant"]
+        let filter: Vec<String> = ["agent", "tenant", "erased"]
             .map(|aggregate| self.subjects.shard_aggregate(number, aggregate))
             .to_vec();
         let mut end = 0;
@@ -186,6 +187,20 @@ impl Directory {
     }
 }
 
+/// The erase whose keys are destroyed by now, if that is what an event says.
+fn destroyed(opened: &Opened) -> Option<&TenantErased> {
+    match opened {
+        Opened::Event {
+            stored_for: StoredFor::System,
+            record,
+        } => match &record.event {
+            Event::TenantErased(erased) => erased.key_destroyed.then_some(erased),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// The fold of one shard.
 struct Folding {
     follower: Follower,
@@ -249,12 +264,20 @@ impl Folding {
     }
 
     fn fold(&self, events: &[StoredEvent]) {
-        let opened = events
-            .iter()
-            .map(|event| (event.sequence, self.keyring.open_event(self.shard, event)));
+        let opened = events.iter().map(|event| {
+            let opened = self.keyring.open_event(self.shard, event);
+            if let Some(erased) = destroyed(&opened) {
+                // What was sealed under its keys and comes behind this opens for nobody.
+                self.keyring.withdraw(&erased.tenant, erased.generation);
+            }
+            (event.sequence, opened)
+        });
         let opened: Vec<(u64, Opened)> = opened.collect();
         let mut rosters = self.rosters.write().unwrap_or_else(PoisonError::into_inner);
         for (sequence, opened) in opened {
+            if let Some(erased) = destroyed(&opened) {
+                rosters.retain(|scope, _| *scope.tenant() != erased.tenant);
+            }
             match opened {
                 Opened::Event {
                     stored_for: StoredFor::Tenant(scope),

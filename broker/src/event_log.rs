@@ -27,7 +27,7 @@ mod whole;
 
 use crate::Durability;
 use crate::error::AppendError;
-use appender::{Append, Appender};
+use appender::{Append, Appender, Inbound};
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use guard::Guard;
 use payer::Payer;
@@ -105,7 +105,7 @@ pub(crate) struct EventLog {
 #[derive(Debug)]
 struct Writer {
     shard: Shard,
-    inbox: mpsc::Sender<Append>,
+    inbox: mpsc::Sender<Inbound>,
     refused: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -240,6 +240,8 @@ impl EventLog {
             .owner
             .as_ref()
             .map_or(Owner::System, TenantScope::owner);
+        // Held from the look at the keys until it is queued: see [`Self::settled`].
+        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
         let key = self.keyring.current(owner).ok_or(AppendError::NoOwner)?;
         let shard = draft.shard;
         let outgoing = Outgoing::new(self.seal(&draft, &key), draft.expected_last);
@@ -251,11 +253,11 @@ impl EventLog {
             time: draft.time,
             answer: promise,
         };
-        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
         let writer = shards
             .get(&shard)
             .ok_or(AppendError::Unavailable { shard })?;
-        writer.inbox.try_send(append).map_err(|full| match full {
+        let queued = writer.inbox.try_send(Inbound::Append(append));
+        queued.map_err(|full| match full {
             mpsc::error::TrySendError::Full(_) => AppendError::Full,
             mpsc::error::TrySendError::Closed(_) => AppendError::Unavailable { shard },
         })?;
@@ -282,6 +284,25 @@ impl EventLog {
             traceparent: draft.traceparent.as_deref(),
         };
         sealing.seal(&draft.event)
+    }
+
+    /// Waits until everything that was sealed for shard `number` with keys as they were known before
+    /// this call is stored, or is given up; the log's own deadlines bound the wait.
+    pub(crate) async fn settled(&self, number: u16) {
+        let inbox = {
+            // Whoever is between its look at the keys and the queue goes first.
+            let shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
+            shards.get(&number).map(|writer| writer.inbox.clone())
+        };
+        let (done, settled) = oneshot::channel();
+        let asked = match inbox {
+            Some(inbox) => inbox.send(Inbound::Settle(done)).await.is_ok(),
+            None => false,
+        };
+        if asked {
+            // A task that has ended has nothing left to settle.
+            let _ended = settled.await;
+        }
     }
 
     /// Compares `draft` with the event that is known to be stored under its id at `sequence`.

@@ -8,15 +8,18 @@
 //! | [`mark`] | `mark_as_read` |
 //! | [`admin`] | tenants and damage |
 //! | [`credential`] | credentials and retirements |
+//! | [`erase`], [`rotate`] | a tenant's end, and new keys |
 //! | [`observe`] | what projectors saw |
 //! | [`import`] | the events of an exported tenant |
 
 mod admin;
 mod credential;
+mod erase;
 mod import;
 mod mark;
 mod observe;
 mod ordered;
+mod rotate;
 
 pub(crate) use ordered::{Decision, Ordered};
 
@@ -26,6 +29,7 @@ use crate::ask::Ask;
 use crate::directory::Directory;
 use crate::error::{AppendError, no_tenant};
 use crate::event_log::{Appended, Draft, EventLog};
+use crate::parts::Parts;
 use crate::push::Push;
 use async_nats::jetstream::context::Context;
 use postroad_log::Keyring;
@@ -53,6 +57,10 @@ pub(crate) struct Handler {
     pub(crate) context: Context,
     /// Shards that were added while this broker runs are opened one at a time.
     pub(crate) opening: tokio::sync::Mutex<()>,
+    /// The other parts of the deployment.
+    pub(crate) parts: Arc<Parts>,
+    /// Tenants are erased one at a time.
+    pub(crate) erasing: tokio::sync::Mutex<()>,
 }
 
 /// A command as ingress admitted and read it.
@@ -99,6 +107,8 @@ impl Handler {
             Command::RenewCredential(command) => self.renew_credential(&request, command).await,
             Command::EndCredential(command) => self.end_credential(&request, &command).await,
             Command::ImportEvents(command) => self.import_events(&request, command).await,
+            Command::EraseTenant { confirm } => self.erase_tenant(&request, &confirm).await,
+            Command::RotateKey => self.rotate_key(&request).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }

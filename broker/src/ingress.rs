@@ -16,7 +16,7 @@ use postroad_protocol::command::unknown_verb;
 use postroad_protocol::envelope::TRACEPARENT;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::{CommandId, TimeMs};
-use postroad_protocol::service::{OBSERVE, Observation};
+use postroad_protocol::service::{Forget, OBSERVE, Observation, is_for_everyone};
 use postroad_protocol::subject::{RequestKind, Service};
 use postroad_protocol::tenancy::{Admission, Principal, Rejected, Tagger, TenantScope};
 use std::sync::Arc;
@@ -193,7 +193,37 @@ impl Ingress {
         }
     }
 
+    /// Does what brokers are told to forget, until the connection is closed.
+    pub(crate) async fn serve_forgettings(self: Arc<Self>, mut told: Subscriber) {
+        while let Some(message) = told.next().await {
+            let this = self.clone();
+            tokio::spawn(async move { this.forget(message).await });
+        }
+    }
+
+    async fn forget(&self, message: Message) {
+        let request = self.admission.admit_service(
+            Service::Broker,
+            Service::Broker,
+            &message.subject,
+            message.reply.as_deref(),
+        );
+        let scope = request.and_then(|request| request.scope);
+        let (Some(scope), Some(reply)) = (scope, message.reply) else {
+            return self.drop_one();
+        };
+        let replier = Replier::new(self.client.clone(), reply, Encoding::MessagePack);
+        let forgotten = match Encoding::MessagePack.decode::<Forget>(&message.payload) {
+            Ok(forget) => self.handler.forget(&scope, &forget).await,
+            Err(refusal) => Err(refusal),
+        };
+        replier.send(forgotten).await;
+    }
+
     async fn take_observation(&self, message: Message) {
+        if is_for_everyone(&message.subject) {
+            return;
+        }
         let time = TimeMs::now();
         let request = self.admission.admit_service(
             Service::Broker,

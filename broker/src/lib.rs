@@ -13,6 +13,7 @@
 //! | `directory` | the fold of every roster, in memory |
 //! | `ask` | look-ups at projectors, signatures from the issuer |
 //! | `event_log` | the only JetStream writer: plain and batched appends |
+//! | `parts` | which brokers and projectors are there, and asking all of them |
 //! | `push`, `answer` | bells and replies |
 //! | `error` | what can go wrong |
 //!
@@ -31,6 +32,7 @@ mod handle;
 mod in_flight;
 mod ingress;
 mod lane;
+mod parts;
 mod push;
 
 // Tests of the inside share the server that tests of the outside run on.
@@ -48,6 +50,7 @@ use crate::handle::Handler;
 use crate::in_flight::InFlight;
 use crate::ingress::{Arrivals, Ingress};
 use crate::lane::Lanes;
+use crate::parts::Parts;
 use crate::push::Push;
 use async_nats::client::Client;
 use async_nats::connection::State;
@@ -117,6 +120,18 @@ pub struct Broker {
     ingress: Arc<Ingress>,
     stop: watch::Sender<bool>,
     serving: Vec<JoinHandle<()>>,
+    /// What is done besides serving, as long as the broker is there.
+    beside: Vec<AbortOnDrop>,
+}
+
+/// A task that ends with whoever holds this.
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Broker {
@@ -154,6 +169,8 @@ impl Broker {
             push: Push::new(client.clone(), subjects.clone()),
             context,
             opening: tokio::sync::Mutex::default(),
+            parts: Arc::new(Parts::new(client.clone(), subjects.clone())),
+            erasing: tokio::sync::Mutex::default(),
         });
         let ingress = Arc::new(Ingress {
             client: client.clone(),
@@ -167,12 +184,14 @@ impl Broker {
             observations: InFlight::default(),
             dropped: Dropped::default(),
         });
+        let beside = beside(client, subjects, &ingress).await?;
         let (stop, serving) = serve(client, subjects, &ingress).await?;
         Ok(Self {
             client: config.client,
             ingress,
             stop,
             serving,
+            beside,
         })
     }
 
@@ -197,6 +216,8 @@ impl Broker {
     /// log. Bounded: what takes longer is left to its sender's retry.
     pub async fn drain(self) {
         self.stop.send_replace(true);
+        drop(self.beside);
+        self.ingress.handler.parts.leave().await;
         let settle = async {
             for serving in self.serving {
                 // A loop that panicked has taken nothing more.
@@ -214,6 +235,31 @@ impl Broker {
             Err(_) => tracing::warn!("not everything was settled in time; senders will retry"),
         }
     }
+}
+
+/// Hears the other parts, says that this one is there, and does what brokers are told to forget.
+async fn beside(
+    client: &Client,
+    subjects: &Subjects,
+    ingress: &Arc<Ingress>,
+) -> Result<Vec<AbortOnDrop>, StartError> {
+    let subscribe = async |subject: String| {
+        let refused = |error: async_nats::SubscribeError| StartError::Subscribe {
+            source: error.into(),
+        };
+        client.subscribe(subject).await.map_err(refused)
+    };
+    let told = subscribe(subjects.forgettings(Service::Broker)).await?;
+    let brokers = subscribe(subjects.broker_announcements()).await?;
+    let projectors = subscribe(subjects.announcements()).await?;
+    let parts = &ingress.handler.parts;
+    let tasks = [
+        tokio::spawn(ingress.clone().serve_forgettings(told)),
+        tokio::spawn(parts.clone().hear(brokers)),
+        tokio::spawn(parts.clone().hear(projectors)),
+        tokio::spawn(parts.clone().announce()),
+    ];
+    Ok(tasks.map(AbortOnDrop).into())
 }
 
 type Serving = (watch::Sender<bool>, Vec<JoinHandle<()>>);

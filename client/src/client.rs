@@ -8,7 +8,9 @@ use crate::seen::Seen;
 use crate::wallet::Wallet;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
-use postroad_protocol::command::{Done, Imported, Issued, Marked, Revoked, Sent, TenantMade};
+use postroad_protocol::command::{
+    Done, Erased, Imported, Issued, Marked, Revoked, Rotated, Sent, TenantMade,
+};
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
     TenantMessages, TenantPeers, Tenants, WhoAmI, wire,
@@ -267,4 +269,6 @@ positioned! {
     Imported: this => Some(this.position),
     TenantMessages: this => this.position,
     TenantPeers: this => this.position,
+    Erased: this => Some(this.position),
+    Rotated: this => Some(this.position),
 }

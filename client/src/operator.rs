@@ -7,7 +7,9 @@ use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::queries::{History, Page};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use postroad_protocol::command::{Done, Imported, Issued, TenantMade, wire as command};
+use postroad_protocol::command::{
+    Done, Erased, Imported, Issued, Rotated, TenantMade, wire as command,
+};
 use postroad_protocol::portable::PortableEvent;
 use postroad_protocol::query::{
     Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, TenantMessages, TenantPeers,
@@ -184,6 +186,39 @@ impl<'a> Operator<'a> {
         };
         let verb = admin(Some(tenant), "import_events");
         self.client.command(verb, import, &body).await
+    }
+
+    /// Erases a tenant with everything in it: its keys are destroyed, and nothing of it is left once
+    /// this answers. `confirm` has to be its name once more. Called again after it was interrupted, it
+    /// goes on where it stopped; give the client a time-out of a minute or more.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `unavailable` while a part of the deployment has not confirmed.
+    pub async fn erase_tenant(
+        &self,
+        tenant: &TenantId,
+        confirm: &str,
+    ) -> Result<Erased, ClientError> {
+        let id = CommandId::generate();
+        let body = command::EraseTenant {
+            confirm: confirm.to_owned(),
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "erase_tenant");
+        self.client.command(verb, id, &body).await
+    }
+
+    /// Has a tenant's new events sealed under a new data key; what is stored stays readable.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rotate_key(&self, tenant: &TenantId) -> Result<Rotated, ClientError> {
+        let id = CommandId::generate();
+        let body = command::RotateKey {
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "rotate_key");
+        self.client.command(verb, id, &body).await
     }
 
     /// The tenants of the deployment.

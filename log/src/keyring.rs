@@ -1,22 +1,22 @@
 //! The data keys of every tenant, as far as they were needed: unwrapped in memory, kept wrapped in
 //! the keys stream, which is also the register of which tenant lives in which shard.
-//! Opens stored events; sealing is done by whoever appends.
+//! Opens stored events; sealing is done by whoever appends, and what is written to that stream is
+//! `register`'s.
 
 use crate::error::Unreachable;
 use crate::stored::StoredEvent;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::context::{Context, PublishErrorKind};
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::context::Context;
 use async_nats::jetstream::stream::Stream;
 use futures_util::StreamExt;
 use postroad_protocol::envelope::{Record, Unreadable};
 use postroad_protocol::id::TenantId;
-use postroad_protocol::seal::{DataKey, KeyId, KeyRecord, MasterKey};
+use postroad_protocol::seal::{DataKey, KeyId, KeyRecord, MasterKey, Stage};
 use postroad_protocol::subject::{KEYS_STREAM, Owner, SYSTEM, Subjects};
 use postroad_protocol::tenancy::replay::{StoredFor, stored_for};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// How long one look for new keys may take.
@@ -80,12 +80,15 @@ pub enum KeyringError {
         /// Sequence in the keys stream.
         sequence: u64,
     },
+    /// The owner is being erased; its name is free again when that has ended.
+    #[error("the tenant is being erased")]
+    Erasing,
 }
 
 /// Keys by owner. Cheap to clone; clones share what they have loaded.
 #[derive(Clone)]
 pub struct Keyring {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -94,29 +97,82 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-struct Inner {
-    context: Context,
-    stream: Stream<()>,
-    subjects: Subjects,
-    master: MasterKey,
+pub(crate) struct Inner {
+    pub(crate) context: Context,
+    pub(crate) stream: Stream<()>,
+    pub(crate) subjects: Subjects,
+    pub(crate) master: MasterKey,
     owners: RwLock<Owners>,
     /// Last sequence of the keys stream that is loaded; the lock also makes loads take turns.
     loaded: tokio::sync::Mutex<u64>,
 }
 
 #[derive(Default)]
-struct Owners {
+pub(crate) struct Owners {
     by_name: HashMap<String, OwnerKeys>,
     /// The tenants among them, in order.
     tenants: BTreeSet<TenantId>,
     /// Owners with a record that does not even say which key it holds, and its sequence.
-    garbled: HashMap<String, u64>,
+    pub(crate) garbled: HashMap<String, u64>,
 }
 
 struct OwnerKeys {
     shard: u16,
     current: KeyId,
+    stage: Stage,
+    /// Keys of this generation of the name, and of those before it, are destroyed.
+    destroyed: Option<u32>,
+    /// Sequence of the owner's last record.
+    last: u64,
     keys: BTreeMap<KeyId, Held>,
+}
+
+impl OwnerKeys {
+    fn new(record: &KeyRecord) -> Self {
+        Self {
+            shard: record.shard,
+            current: record.key,
+            stage: record.stage,
+            destroyed: None,
+            last: 0,
+            keys: BTreeMap::new(),
+        }
+    }
+
+    fn held(&self, key: KeyId) -> Option<&Held> {
+        if self.destroyed.is_some_and(|last| key.generation <= last) {
+            return Some(&Held::Destroyed);
+        }
+        self.keys.get(&key)
+    }
+
+    /// Destroys every key up to `generation`, as far as it is in memory.
+    fn destroy(&mut self, generation: u32) {
+        self.destroyed = self.destroyed.max(Some(generation));
+        self.keys.retain(|key, _| key.generation > generation);
+    }
+
+    fn home(&self) -> Home {
+        Home {
+            shard: self.shard,
+            key_id: self.current,
+        }
+    }
+
+    fn live_home(&self) -> Option<Home> {
+        (self.stage == Stage::Live).then(|| self.home())
+    }
+}
+
+/// What the keys stream says of an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// Where it lives or lived, and its last key.
+    pub home: Home,
+    /// How far its life has come.
+    pub stage: Stage,
+    /// Sequence of its last record.
+    pub(crate) last: u64,
 }
 
 /// A data key as its record gave it.
@@ -139,10 +195,7 @@ enum Need {
 
 impl Owners {
     fn need(&self, owner: &str, key: KeyId) -> Need {
-        let held = self
-            .by_name
-            .get(owner)
-            .and_then(|found| found.keys.get(&key));
+        let held = self.by_name.get(owner).and_then(|found| found.held(key));
         match (held, self.garbled.get(owner)) {
             (Some(Held::Key(_) | Held::Destroyed), _) => Need::Met,
             (Some(Held::Unreadable(sequence)), _) | (None, Some(sequence)) => {
@@ -200,10 +253,17 @@ impl Keyring {
         }
     }
 
-    fn read_owners(&self) -> RwLockReadGuard<'_, Owners> {
+    pub(crate) fn read_owners(&self) -> RwLockReadGuard<'_, Owners> {
         self.inner
             .owners
             .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_owners(&self) -> RwLockWriteGuard<'_, Owners> {
+        self.inner
+            .owners
+            .write()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -293,11 +353,7 @@ impl Keyring {
                 "a data key's record does not open; what it sealed cannot be read"
             );
         }
-        let mut owners = self
-            .inner
-            .owners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut owners = self.write_owners();
         let (Ok(record), Some(held)) = (record, held) else {
             owners.garbled.insert(owner.to_owned(), sequence);
             return;
@@ -305,14 +361,20 @@ impl Keyring {
         if let Ok(tenant) = TenantId::parse(owner) {
             owners.tenants.insert(tenant);
         }
-        let keys = owners
-            .by_name
-            .entry(owner.to_owned())
-            .or_insert_with(|| OwnerKeys {
-                shard: record.shard,
-                current: record.key,
-                keys: BTreeMap::new(),
-            });
+        let name = owners.by_name.entry(owner.to_owned());
+        let keys = name.or_insert_with(|| OwnerKeys::new(&record));
+        keys.last = sequence;
+        match record.stage {
+            Stage::Live => {}
+            Stage::Closing => {
+                keys.stage = Stage::Closing;
+                return;
+            }
+            ended @ (Stage::Destroyed | Stage::Erased) => {
+                keys.stage = ended;
+                return keys.destroy(record.key.generation);
+            }
+        }
         // A key that is known is not lost to a bad copy of its record.
         if matches!(held, Held::Unreadable(_)) && keys.keys.contains_key(&record.key) {
             return;
@@ -321,6 +383,19 @@ impl Keyring {
         if record.key >= keys.current {
             keys.current = record.key;
             keys.shard = record.shard;
+            keys.stage = Stage::Live;
+        }
+    }
+
+    /// Drops the keys of a tenant up to `generation`, because the log says that they are destroyed:
+    /// whoever missed that in the keys stream must not open with them what comes late.
+    pub fn withdraw(&self, tenant: &TenantId, generation: u32) {
+        let mut owners = self.write_owners();
+        if let Some(keys) = owners.by_name.get_mut(tenant.as_str()) {
+            keys.destroy(generation);
+            if keys.current.generation <= generation {
+                keys.stage = keys.stage.max(Stage::Destroyed);
+            }
         }
     }
 
@@ -328,46 +403,49 @@ impl Keyring {
     pub fn current(&self, owner: Owner<'_>) -> Option<OwnerKey> {
         let owners = self.read_owners();
         let found = owners.by_name.get(owner.token())?;
+        let home = found.live_home()?;
         let Held::Key(key) = found.keys.get(&found.current)? else {
             return None;
         };
-        Some(OwnerKey {
-            home: Home {
-                shard: found.shard,
-                key_id: found.current,
-            },
-            key: key.clone(),
-        })
+        let key = key.clone();
+        Some(OwnerKey { home, key })
     }
 
-    /// Where `owner` lives; nothing when it is not loaded.
+    /// Where `owner` lives; nothing when it is not loaded, and once its erase began.
     pub fn home(&self, owner: Owner<'_>) -> Option<Home> {
+        self.read_owners().by_name.get(owner.token())?.live_home()
+    }
+
+    /// What is known of `owner`, also when it does not live any more.
+    pub fn registered(&self, owner: Owner<'_>) -> Option<Registered> {
         let owners = self.read_owners();
-        owners.by_name.get(owner.token()).map(|found| Home {
-            shard: found.shard,
-            key_id: found.current,
+        let found = owners.by_name.get(owner.token())?;
+        Some(Registered {
+            home: found.home(),
+            stage: found.stage,
+            last: found.last,
         })
     }
 
-    /// Every tenant that is loaded, by name.
+    /// Every tenant that is loaded and lives, by name.
     pub fn homes(&self) -> Vec<(TenantId, Home)> {
+        let tenants = self.tenants().into_iter();
+        let live = tenants.filter(|(.., stage)| *stage == Stage::Live);
+        live.map(|(name, home, _)| (name, home)).collect()
+    }
+
+    /// Every tenant that is loaded and not quite gone, by name.
+    pub fn tenants(&self) -> Vec<(TenantId, Home, Stage)> {
         let owners = self.read_owners();
-        let mut homes: Vec<_> = owners
-            .by_name
-            .iter()
-            .filter(|(name, _)| *name != SYSTEM)
+        let named = owners.by_name.iter().filter(|(name, _)| *name != SYSTEM);
+        let there = named.filter(|(_, found)| found.stage != Stage::Erased);
+        let mut tenants: Vec<_> = there
             .filter_map(|(name, found)| {
-                Some((
-                    TenantId::parse(name).ok()?,
-                    Home {
-                        shard: found.shard,
-                        key_id: found.current,
-                    },
-                ))
+                Some((TenantId::parse(name).ok()?, found.home(), found.stage))
             })
             .collect();
-        homes.sort_by(|left, right| left.0.cmp(&right.0));
-        homes
+        tenants.sort_by(|left, right| left.0.cmp(&right.0));
+        tenants
     }
 
     /// The next `limit` tenants in order of name from `start` on. Those whose key was destroyed are no more.
@@ -385,55 +463,6 @@ impl Keyring {
             .take(limit)
             .cloned()
             .collect()
-    }
-
-    /// Registers `owner` in `shard` with a fresh data key. Of several creators exactly one wins;
-    /// the others get the winner's home. The flag says whether this call made it.
-    ///
-    /// # Errors
-    /// [`KeyringError`]; after a time-out, calling again tells what happened.
-    pub async fn create(&self, owner: Owner<'_>, shard: u16) -> Result<(Home, bool), KeyringError> {
-        self.refresh().await?;
-        if let Some(home) = self.home(owner) {
-            return Ok((home, false));
-        }
-        let key_id = KeyId {
-            generation: 1,
-            number: 1,
-        };
-        let record = self
-            .inner
-            .master
-            .wrap(owner.token(), key_id, shard, &DataKey::generate());
-        let payload =
-            rmp_serde::to_vec_named(&record).map_err(Unreachable::at("encoding a key record"))?;
-        let publish = PublishMessage::build()
-            .payload(payload.into())
-            .expected_last_subject_sequence(0);
-        let subject = self.inner.subjects.data_key(owner);
-        let doing = "registering a tenant";
-        let made = match self
-            .inner
-            .context
-            .send_publish(subject, publish)
-            .await
-            .map_err(Unreachable::at(doing))?
-            .await
-        {
-            Ok(_) => true,
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => false,
-            Err(error) => return Err(Unreachable::at(doing)(error).into()),
-        };
-        self.refresh().await?;
-        if let Some(home) = self.home(owner) {
-            return Ok((home, made));
-        }
-        match self.read_owners().garbled.get(owner.token()) {
-            Some(&sequence) => Err(KeyringError::WrongMaster { sequence }),
-            None => {
-                Err(Unreachable::at(doing)("the key that was just registered is not there").into())
-            }
-        }
     }
 
     /// Loads the keys that `events` need, where they are not loaded yet. A record that does not open is
@@ -486,7 +515,7 @@ impl Keyring {
         let key = {
             let owners = self.read_owners();
             let keys = owners.by_name.get(owner);
-            match keys.and_then(|found| found.keys.get(&head.key)) {
+            match keys.and_then(|found| found.held(head.key)) {
                 // No record at all is not an erasure: that leaves a record of itself.
                 None | Some(Held::Unreadable(_)) => return Opened::Damaged,
                 Some(Held::Destroyed) => return Opened::Erased,

@@ -8,17 +8,19 @@
 //! | [`stored`] | one stored event, its digest, and the anchor that must still be there |
 //! | [`follow`] | an own consumer from a place on, that notices what is missing |
 //! | [`keyring`] | data keys and homes of tenants; opens seals |
+//! | `register` | what brokers write to the keys stream |
 //! | [`error`] | unreachable (try again) or broken (stop and say so) |
 
 pub mod error;
 pub mod follow;
 pub mod keyring;
+mod register;
 pub mod shard;
 pub mod stored;
 pub mod streams;
 
 pub use error::{Broken, LogError, Unreachable};
 pub use follow::Follower;
-pub use keyring::{Home, Keyring, KeyringError, Opened, OwnerKey};
+pub use keyring::{Home, Keyring, KeyringError, Opened, OwnerKey, Registered};
 pub use shard::{Extent, Shard};
 pub use stored::{Anchor, StoredEvent, digest};

@@ -82,7 +82,16 @@ pub(crate) struct Call<'a> {
     pub(crate) scope: &'a TenantScope,
     pub(crate) reader: &'a Reader,
     host: &'a Host,
+    /// Which creation of the tenant's name.
+    generation: u32,
     encoding: Encoding,
+}
+
+/// The log in which a cursor is good: a shard's, and in it one generation of the tenant's name, so that
+/// whoever bears an erased tenant's name has no use for its cursors.
+pub(crate) fn incarnation(epoch: u64, generation: u32) -> u64 {
+    // The epoch is in milliseconds, which take 41 bits for a while.
+    epoch ^ (u64::from(generation.saturating_sub(1)) << 44)
 }
 
 impl Call<'_> {
@@ -96,7 +105,7 @@ impl Call<'_> {
 
     /// The place that a cursor of this caller's names.
     pub(crate) fn place(&self, text: Option<&str>, kind: Kind) -> Result<Option<Cursor>, Refusal> {
-        let epoch = self.host.progress().epoch;
+        let epoch = incarnation(self.host.progress().epoch, self.generation);
         text.map(|text| Cursor::decode(text, kind, epoch, self.scope, self.reader))
             .transpose()
     }
@@ -110,7 +119,8 @@ impl Call<'_> {
 
     /// The text of a cursor for this caller.
     pub(crate) fn cursor(&self, kind: Kind, seen: Seen, place: Option<&[u8]>) -> Option<String> {
-        Some(Cursor::at(kind, seen.position.epoch, place?).encode(self.scope, self.reader))
+        let epoch = incarnation(seen.position.epoch, self.generation);
+        Some(Cursor::at(kind, epoch, place?).encode(self.scope, self.reader))
     }
 
     pub(crate) fn answer<T: serde::Serialize>(&self, value: &T) -> Answer {
@@ -148,7 +158,7 @@ impl Answerer {
             return self.answer_operator(asked, &reading, query, ticket).await;
         }
         let (scope, reader) = (context.scope()?, context.reader()?);
-        let (_, host) = self.hosts.of(scope).await?;
+        let (home, host) = self.hosts.of(scope).await?;
         self.presence
             .heard(scope.tenant().clone(), reader.clone(), TimeMs::now(), false);
         catch_up(&host, &reading, ticket).await?;
@@ -156,6 +166,7 @@ impl Answerer {
             scope,
             reader,
             host: &host,
+            generation: home.key_id.generation,
             encoding,
         };
         self.let_in(&call, asked.scope, ticket).await?;

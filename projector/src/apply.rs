@@ -88,6 +88,8 @@ pub struct Applied {
     pub quarantined: u64,
     /// Whose mail came, in the order of its first message.
     pub touched: Vec<Touched>,
+    /// Tenants whose rows were deleted.
+    pub erased: u64,
 }
 
 /// Why a batch was not applied. The rows are as before.
@@ -240,8 +242,9 @@ impl Batch<'_, '_> {
             Outcome::Erased => Ok(()),
             Outcome::Undecodable { scope, reason } => {
                 let owner = scope.as_ref().map(Prefix::of);
-                self.tables.meta().count_undecodable()?;
-                self.set_aside(owner.as_ref(), sequence, reason)
+                self.applied.quarantined += 1;
+                let owner = owner.as_ref().unwrap_or(&self.system);
+                set_aside(&mut self.tables, owner, sequence, reason, true)
             }
             Outcome::Event { stored_for, record } => match stored_for {
                 StoredFor::Tenant(scope) => self.take_tenants(scope, sequence, record),
@@ -258,7 +261,7 @@ impl Batch<'_, '_> {
     ) -> Result<(), StoreError> {
         self.applied.quarantined += 1;
         let owner = owner.unwrap_or(&self.system);
-        set_aside(&mut self.tables, owner, sequence, reason)
+        set_aside(&mut self.tables, owner, sequence, reason, false)
     }
 
     fn take_tenants(
@@ -302,6 +305,16 @@ impl Batch<'_, '_> {
             (Ok(Sighting::New), Event::DamageAccepted(data)) => {
                 self.applied.folded += 1;
                 return self.tables.meta().accept_damage(&data.ranges);
+            }
+            (Ok(Sighting::New), Event::TenantErased(data)) => {
+                self.applied.folded += 1;
+                // Until its keys are destroyed it may still send.
+                if data.key_destroyed {
+                    self.applied.erased += 1;
+                    self.hot.forget_tenant(&data.tenant);
+                    self.tables.erase(data)?;
+                }
+                return Ok(());
             }
             (Ok(Sighting::New), _) => Refused::OtherOwner,
             (Ok(Sighting::Repeat), _) => {

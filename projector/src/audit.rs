@@ -8,7 +8,8 @@ use postroad_protocol::event::Event;
 use postroad_protocol::id::TenantId;
 use postroad_protocol::position::Position;
 use postroad_protocol::query::{ERASED, Replay, Replayed, ReplayedEvent};
-use postroad_protocol::subject::Subjects;
+use postroad_protocol::seal::Stage;
+use postroad_protocol::subject::{Owner, Subjects};
 use postroad_protocol::tenancy::TenantScope;
 use std::collections::BTreeSet;
 
@@ -68,7 +69,11 @@ pub async fn replay(
         from = stored.sequence + 1;
         // An unreachable keyring shows the event as unreadable rather than nothing at all.
         let _ = keyring.load_for(std::slice::from_ref(&stored)).await;
-        let opened = keyring.open_event(shard.number(), &stored);
+        let opened = open(shard, keyring, subjects, &stored);
+        if scope.is_some() && opened == Opened::Erased {
+            // Of whoever bore the tenant's name before.
+            continue;
+        }
         let time = stored.head.as_ref().map(|head| head.time).ok();
         if time.is_some_and(|time| wanted.from_time.is_some_and(|start| time < start)) {
             continue;
@@ -82,7 +87,8 @@ pub async fn replay(
             .parse_event(&stored.subject)
             .map(|raw| TenantId::parse(raw.tenant));
         // Of an event that does not open, its place and time are shown all the same.
-        if let (false, Some(Ok(tenant))) = (is_operators, owner) {
+        let is_unaudited = is_operators || opened == Opened::Erased;
+        if let (false, Some(Ok(tenant))) = (is_unaudited, owner) {
             touched.insert(tenant);
         }
         events.push(show(shard, end.epoch, subjects, &stored, opened));
@@ -127,6 +133,18 @@ async fn missing(
         }
     }
     Ok(missing)
+}
+
+/// Opens an event, unless its tenant's erase began: nobody is left in whose log the read could be
+/// audited.
+fn open(shard: &Shard, keyring: &Keyring, subjects: &Subjects, stored: &StoredEvent) -> Opened {
+    let raw = subjects.parse_event(&stored.subject);
+    let tenant = raw.and_then(|raw| TenantId::parse(raw.tenant).ok());
+    let registered = tenant.and_then(|tenant| keyring.registered(Owner::Tenant(&tenant)));
+    match registered {
+        Some(registered) if registered.stage != Stage::Live => Opened::Erased,
+        _ => keyring.open_event(shard.number(), stored),
+    }
 }
 
 fn show(

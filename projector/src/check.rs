@@ -37,6 +37,8 @@ impl Answerer {
             tokio::pin!(rung);
             rung.as_mut().enable();
             ticket.work().await;
+            // It may have been erased meanwhile.
+            self.hosts.of(call.scope).await?;
             let look = self.check_once(call, limit, after).await?;
             if look.ends_the_wait(was_stale) {
                 return Ok(look.answer);

@@ -26,6 +26,8 @@ pub struct Host {
     swaps: mpsc::Sender<Swap>,
     failures: mpsc::Sender<Failure>,
     rebuilding: AtomicBool,
+    /// Whether other rows were handed over that are not served yet.
+    swapping: AtomicBool,
 }
 
 /// The right to rebuild a shard. Dropping it gives it back.
@@ -56,6 +58,7 @@ impl Host {
             swaps,
             failures,
             rebuilding: AtomicBool::new(false),
+            swapping: AtomicBool::new(false),
         }
     }
 
@@ -82,6 +85,36 @@ impl Host {
     /// Reads from `store` from now on.
     pub fn serve(&self, store: Store) {
         self.store.store(Arc::new(store));
+        self.swapping.store(false, Ordering::Release);
+    }
+
+    /// Hands rows over to the pipeline, whose file is in place; they are served when they are as far as
+    /// the old ones.
+    ///
+    /// # Errors
+    /// When the pipeline has ended.
+    pub async fn swap(&self, swap: Swap) -> Result<(), mpsc::error::SendError<Swap>> {
+        self.swapping.store(true, Ordering::Release);
+        self.swaps.send(swap).await
+    }
+
+    /// Whether there are no rows but those that are read from.
+    fn has_one_file(&self) -> bool {
+        // In this order: whoever rebuilds hands over before it ends.
+        !self.rebuilding.load(Ordering::Acquire) && !self.swapping.load(Ordering::Acquire)
+    }
+
+    /// Whether the erase at `position` is applied and no file holds what it deleted.
+    ///
+    /// # Errors
+    /// When the rows do not read.
+    pub fn has_erased(&self, position: Position) -> Result<bool, StoreError> {
+        if !self.has_one_file() {
+            return Ok(false);
+        }
+        let now = self.progress();
+        let applied = now.epoch == position.epoch && now.sequence >= position.sequence;
+        Ok(applied && !self.store().holds_deleted()?)
     }
 
     /// How far it is.
@@ -97,11 +130,6 @@ impl Host {
     /// Changes the progress and wakes who waits for it.
     pub fn update(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(change);
-    }
-
-    /// The way to the pipeline, for rebuilt rows.
-    pub fn swaps(&self) -> &mpsc::Sender<Swap> {
-        &self.swaps
     }
 
     /// `store` did not read. When asking again cannot help, the pipeline folds the rows anew.

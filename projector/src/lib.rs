@@ -16,6 +16,7 @@
 //! | [`turns`] | whose query is worked on next |
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
+//! | [`forget`], [`purge`] | a tenant that is erased leaves nothing here |
 //! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
 
 pub mod announce;
@@ -26,6 +27,7 @@ pub mod bells;
 pub mod check;
 pub mod checkpoint;
 pub mod cursor;
+pub mod forget;
 pub mod global;
 pub mod hosts;
 pub mod ingress;
@@ -37,6 +39,7 @@ pub mod operate;
 pub mod pipeline;
 pub mod presence;
 pub mod progress;
+pub mod purge;
 pub mod read_model;
 pub mod rebuild;
 pub mod renew;

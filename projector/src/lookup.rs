@@ -8,7 +8,7 @@ use crate::turns::{Ticket, Turns};
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::unknown_verb;
 use postroad_protocol::error::Refusal;
-use postroad_protocol::service::{Finding, LOOK_UP, Lookup, Question};
+use postroad_protocol::service::{Finding, LOOK_UP, Lookup, Question, is_for_everyone};
 use postroad_protocol::subject::Service;
 use postroad_protocol::tenancy::{Admission, TenantScope};
 use std::sync::Arc;
@@ -40,6 +40,9 @@ impl Lookups {
     }
 
     async fn take(&self, message: async_nats::Message) {
+        if is_for_everyone(&message.subject) {
+            return;
+        }
         let request = self.admission.admit_service(
             Service::Projector,
             Service::Broker,

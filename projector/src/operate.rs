@@ -1,7 +1,7 @@
 //! What the operator asks: the register of tenants, one tenant's roster and log, the state of the
 //! shards, a rebuild. Every read of tenant data waits for its own event in that tenant's log.
 
-use crate::answer::{Answer, Answerer, Asked, Call};
+use crate::answer::{Answer, Answerer, Asked, Call, incarnation};
 use crate::audit;
 use crate::cursor::{Cursor, Kind};
 use crate::hosts::Host;
@@ -15,6 +15,7 @@ use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::InstanceId;
 use postroad_protocol::limits::{QUARANTINE_NAMED, QUARANTINE_REASON_MAX_CHARS};
 use postroad_protocol::query::{self, Page, Query, wire};
+use postroad_protocol::seal::Stage;
 use postroad_protocol::service::Observation;
 use postroad_protocol::tenancy::{RequestContext, TenantScope};
 use std::sync::Arc;
@@ -135,15 +136,15 @@ impl Answerer {
             .map(|text| Cursor::decode_for_operator(text, Kind::Tenants, 0, None, operator));
         let cursor = cursor.transpose()?;
         let after = cursor.as_ref().map(Cursor::place);
-        let homes = self.hosts.keyring().homes();
+        let homes = self.hosts.keyring().tenants();
         let behind = |name: &str| after.is_none_or(|after| name.as_bytes() > after);
         let mut rest = homes
             .iter()
-            .filter(|(name, _)| behind(name.as_str()))
+            .filter(|(name, ..)| behind(name.as_str()))
             .peekable();
         let mut tenants = Vec::new();
         while tenants.len() < page.limit
-            && let Some((name, home)) = rest.next()
+            && let Some((name, home, stage)) = rest.next()
         {
             let (tenant, shard, generation) =
                 (name.to_string(), home.shard, home.key_id.generation);
@@ -151,6 +152,7 @@ impl Answerer {
                 tenant,
                 shard,
                 generation,
+                erasing: *stage != Stage::Live,
             });
         }
         let more = rest.peek().is_some();
@@ -175,8 +177,9 @@ impl Answerer {
         operator: &InstanceId,
         page: &Page,
     ) -> Result<query::Agents, Refusal> {
-        let (_, host) = self.hosts.of(scope).await?;
-        let epoch = host.progress().epoch;
+        let (home, host) = self.hosts.of(scope).await?;
+        let generation = home.key_id.generation;
+        let epoch = incarnation(host.progress().epoch, generation);
         let cursor = page
             .cursor
             .as_deref()
@@ -193,8 +196,8 @@ impl Answerer {
         })
         .await?;
         let next_cursor = listed.next.as_deref().map(|place| {
-            Cursor::at(Kind::Roster, seen.position.epoch, place)
-                .encode_for_operator(Some(scope), operator)
+            let epoch = incarnation(seen.position.epoch, generation);
+            Cursor::at(Kind::Roster, epoch, place).encode_for_operator(Some(scope), operator)
         });
         Ok(query::Agents {
             agents: listed.rows,

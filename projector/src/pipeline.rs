@@ -6,6 +6,7 @@ use crate::bells::Bells;
 use crate::hosts::Host;
 use crate::intake::Intake;
 use crate::progress::{Progress, State, damage_of};
+use crate::purge::purge_until_done;
 use crate::renew::{Attempts, Failure};
 use crate::store::Store;
 use crate::writer::{Writer, passable_until};
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How often a damaged shard looks whether it may go on; doubled while nothing changes.
 const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
@@ -56,6 +58,8 @@ pub struct Pipeline {
     pub(crate) attempts: Attempts,
     /// What was said to be wrong, until it is over.
     told: Option<Damage>,
+    /// Rids the file of what erased tenants left there.
+    purging: Option<AbortOnDropHandle<()>>,
 }
 
 /// Rebuilt rows that are to take the place of the old ones.
@@ -104,6 +108,7 @@ impl Pipeline {
             failures,
             attempts: Attempts::default(),
             told: None,
+            purging: None,
         })
     }
 
@@ -121,6 +126,8 @@ impl Pipeline {
     }
 
     async fn run_forever(&mut self) {
+        // A process before this one may have ended in the middle of it.
+        self.purge();
         // What was given up before this start must not count as damage again.
         self.load_given_up().await;
         let mut pause = LOOK_AGAIN_MIN;
@@ -169,6 +176,19 @@ impl Pipeline {
                 }
             }
         }
+    }
+
+    /// Rids the file that is written to of what was deleted, if it has to be.
+    fn purge(&mut self) {
+        let purging = purge_until_done(
+            Arc::clone(&self.host),
+            self.store.clone(),
+            self.parts.keyring.clone(),
+            self.parts.cache_bytes,
+        );
+        let purging = AbortOnDropHandle::new(tokio::spawn(purging));
+        // The one before it was for another file, or for this one as it was.
+        drop(self.purging.replace(purging));
     }
 
     /// A new thread for the writer; the old one may have ended in a panic.
@@ -314,6 +334,9 @@ impl Pipeline {
             .await;
         let written = written.map_err(|error| Stopped::Failed(with_causes(&error)))?;
         self.anchor = written.anchor;
+        if written.applied.erased > 0 {
+            self.purge();
+        }
         let whole = written.damaged.is_none() && written.anchor.sequence >= end;
         if self.host.is_served(&self.store) {
             self.host.update(|progress| {
@@ -351,6 +374,7 @@ impl Pipeline {
         {
             self.serve_rebuilt();
         }
+        self.purge();
     }
 
     fn serve_rebuilt(&mut self) {

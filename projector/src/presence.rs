@@ -47,6 +47,12 @@ impl Presence {
         room.seen.insert(reader, Seen { at, gone });
     }
 
+    /// Forgets a tenant's agents.
+    pub fn forget(&self, tenant: &TenantId) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.remove(tenant);
+    }
+
     /// When an agent was last heard of, and whether that makes it online at `now`.
     pub fn of(&self, scope: &TenantScope, reader: &Reader, now: TimeMs) -> Option<(TimeMs, bool)> {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);

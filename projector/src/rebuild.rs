@@ -64,15 +64,14 @@ pub async fn rebuild(
     let growing = Growing::begin(&host, turn, &keyring, cache_bytes).await?;
     let anchor = growing.fold(&host, &keyring, &subjects).await?;
     let (store, _turn) = growing.put_in_place(host.path().clone(), anchor).await?;
-    host.swaps()
-        .send(Swap { store, anchor })
+    host.swap(Swap { store, anchor })
         .await
         .map_err(|_| RebuildError::Stopping)
 }
 
 /// Rows that grow beside those that are served. Dropped before they are in place, for whatever reason,
 /// they take their file with them: a disk that was full is not filled and left full.
-struct Growing(Option<Grown>);
+pub(crate) struct Growing(Option<Grown>);
 
 struct Grown {
     path: PathBuf,
@@ -108,7 +107,7 @@ impl Drop for Growing {
 }
 
 impl Growing {
-    async fn begin(
+    pub(crate) async fn begin(
         host: &Host,
         turn: RebuildTurn,
         keyring: &Keyring,
@@ -191,8 +190,14 @@ impl Growing {
         Ok(anchor)
     }
 
+    /// The rows that grow.
+    pub(crate) fn store(&self) -> Result<Store, RebuildError> {
+        let grown = self.0.as_ref().ok_or(RebuildError::Stopping)?;
+        Ok(grown.store.clone())
+    }
+
     /// Makes the rows durable and gives their file the old one's place.
-    async fn put_in_place(
+    pub(crate) async fn put_in_place(
         mut self,
         target: PathBuf,
         anchor: Anchor,

@@ -4,6 +4,7 @@ use crate::announce::{Announcer, Group, announce};
 use crate::answer::Answerer;
 use crate::bells::Bells;
 use crate::checkpoint::Checkpoint;
+use crate::forget::Forgetting;
 use crate::hosts::{Host, Hosts};
 use crate::ingress::Ingress;
 use crate::lookup::Lookups;
@@ -168,6 +169,9 @@ impl Projector {
         let (asked, looked_up) = (queries.join().await?, lookups.join().await?);
         let heartbeats = client.subscribe(subjects.presences()).await?;
         let announcements = client.subscribe(subjects.announcements()).await?;
+        let told = client
+            .subscribe(subjects.forgettings(Service::Projector))
+            .await?;
         let announcer = Announcer {
             client: client.clone(),
             subjects: subjects.clone(),
@@ -180,6 +184,15 @@ impl Projector {
             .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
         self.until_stopped(report);
         self.until_leaving(announcer.run(announcements));
+        let forgetting = Forgetting {
+            client: client.clone(),
+            admission: Arc::clone(&config.admission),
+            hosts: Arc::clone(&self.hosts),
+            presence: Arc::clone(&answerer.presence),
+            bells: Arc::clone(&answerer.bells),
+            instance: self.instance,
+        };
+        self.until_stopped(forgetting.serve(told));
         self.until_stopped(hear(heartbeats, Arc::clone(&answerer.presence), subjects));
         let running = self.queries.clone();
         let lookups_of = Lookups {

@@ -2,6 +2,7 @@
 //! [`TenantReader`]. Owns the file, its schema version and its errors; never folds an event.
 
 use crate::checkpoint::Checkpoint;
+use crate::read_model::erasure;
 use crate::read_model::hot::HotRows;
 use crate::read_model::keys::Prefix;
 use crate::read_model::meta::{self, EventTypes, Meta};
@@ -218,6 +219,11 @@ impl Store {
     /// How many events were set aside, and are left out of the rows.
     pub fn quarantined(&self) -> Result<u64, StoreError> {
         self.snapshot()?.quarantined()
+    }
+
+    /// Whether the file still holds values of an erased tenant, which were deleted.
+    pub fn holds_deleted(&self) -> Result<bool, StoreError> {
+        erasure::holds_deleted(&self.database.begin_read()?)
     }
 
     pub(crate) fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {

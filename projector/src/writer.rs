@@ -5,6 +5,7 @@ use crate::apply::{self, Applied, ApplyError, Durability, Incoming, Outcome};
 use crate::checkpoint::Checkpoint;
 use crate::store::Store;
 use postroad_log::{Anchor, Keyring, Opened, StoredEvent};
+use postroad_protocol::event::Event;
 use postroad_protocol::tenancy::replay::StoredFor;
 use std::cell::{Cell, OnceCell};
 use std::sync::{Arc, mpsc};
@@ -188,7 +189,15 @@ fn open(
     given_up: &[(u64, u64)],
 ) -> Option<Outcome> {
     match keyring.open_event(shard, event) {
-        Opened::Event { stored_for, record } => Some(Outcome::Event { stored_for, record }),
+        Opened::Event { stored_for, record } => {
+            if let (StoredFor::System, Event::TenantErased(erased)) = (&stored_for, &record.event)
+                && erased.key_destroyed
+            {
+                // What was sealed under its keys and comes behind this must make no rows.
+                keyring.withdraw(&erased.tenant, erased.generation);
+            }
+            Some(Outcome::Event { stored_for, record })
+        }
         Opened::Erased => Some(Outcome::Erased),
         Opened::Undecodable { stored_for, what } => {
             let scope = match stored_for {

@@ -117,6 +117,20 @@ pub const VERBS: &[Verb] = &[
         "shard, fromSequence, toSequence, commandId?",
         "position",
     ),
+    command(
+        Scope::Admin,
+        "erase_tenant",
+        Who::Operator,
+        "confirm, commandId?",
+        "tenant, generation, position",
+    ),
+    command(
+        Scope::Admin,
+        "rotate_key",
+        Who::Operator,
+        "commandId?",
+        "generation, number, position",
+    ),
     query(
         Scope::Messages,
         "check_messages",

@@ -134,7 +134,7 @@ impl Sealing<'_> {
             .key
             .seal(&head.context(&self.subject), &event.encode(self.by));
         Sealed {
-            msg_id: event_key.message_id_header(self.owner),
+            msg_id: event_key.message_id_header(self.owner, self.key_id.generation),
             subject: self.subject,
             event_key,
             head,

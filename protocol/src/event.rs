@@ -35,7 +35,9 @@ impl EventKey {
     }
 
     /// The `Nats-Msg-Id`: with the tenant in it, since JetStream deduplicates over a whole stream.
-    pub fn message_id_header(&self, owner: crate::subject::Owner<'_>) -> String {
+    ///
+    /// A name that was created again is another tenant, whose ids are its own.
+    pub fn message_id_header(&self, owner: crate::subject::Owner<'_>, generation: u32) -> String {
         static PURPOSE: LazyLock<ContextKey> =
             LazyLock::new(|| hash_derive_key_context("postroad 2026 nats message id"));
         let mut hasher = blake3::Hasher::new_from_context_key(&PURPOSE);
@@ -43,6 +45,9 @@ impl EventKey {
             owner.token().as_bytes(),
             &self.0,
         ]));
+        if generation > 1 {
+            hasher.update(&generation.to_be_bytes());
+        }
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
@@ -265,6 +270,45 @@ pub struct CredentialRevoked {
     pub public_keys: Vec<String>,
 }
 
+/// A credential of a tenant that is being erased. Nobody can read any more that it was issued, so
+/// whoever revokes it finds it here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoidCredential {
+    /// The user nkey it is bound to.
+    pub public_key: String,
+    /// When it would have ended.
+    pub expires_at: TimeMs,
+}
+
+/// A tenant was erased. The deployment's own, so that it outlives the tenant. Stored when the erase
+/// begins, with the credentials (in several events where they are many), and when the keys are destroyed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantErased {
+    /// Its name.
+    pub tenant: TenantId,
+    /// Which creation of that name.
+    pub generation: u32,
+    /// The shard's last event when this was decided.
+    pub through_sequence: u64,
+    /// Whether its keys are destroyed: rows of it are deleted then.
+    pub key_destroyed: bool,
+    /// Credentials that were issued to it, retired or not, and had not expired.
+    pub credentials: Vec<VoidCredential>,
+}
+
+/// A tenant's events are sealed under a new data key, from about here on. This one is the last that its
+/// broker seals under the key before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataKeyRotated {
+    /// The generation of the tenant's name.
+    pub generation: u32,
+    /// The new key's number in it.
+    pub number: u32,
+}
+
 macro_rules! events {
     ($($variant:ident = $name:literal v $schema:literal),* $(,)?) => {
         /// Any event.
@@ -328,6 +372,8 @@ events! {
     OperatorRead = "operator_read" v 1,
     DamageAccepted = "damage_accepted" v 1,
     CredentialRevoked = "credential_revoked" v 1,
+    TenantErased = "tenant_erased" v 1,
+    DataKeyRotated = "data_key_rotated" v 1,
 }
 
 #[derive(Serialize)]
@@ -364,7 +410,9 @@ impl Event {
     /// The aggregate whose subject stores it.
     pub fn aggregate(&self) -> AggregateKey {
         match self {
-            Self::TenantCreated(_) | Self::OperatorRead(_) => AggregateKey::Tenant,
+            Self::TenantCreated(_) | Self::OperatorRead(_) | Self::DataKeyRotated(_) => {
+                AggregateKey::Tenant
+            }
             Self::CredentialIssued(data) => AggregateKey::Agent(data.role.clone()),
             Self::AgentRetired(data) => AggregateKey::Agent(data.role.clone()),
             Self::ReaderRegistered(data) => AggregateKey::Agent(data.reader.role.clone()),
@@ -374,6 +422,7 @@ impl Event {
             Self::MessagesDelivered(data) => AggregateKey::Receipt(data.reader.role.clone()),
             Self::DamageAccepted(_) => AggregateKey::Shard,
             Self::CredentialRevoked(data) => AggregateKey::Agent(data.role.clone()),
+            Self::TenantErased(data) => AggregateKey::Erasure(data.tenant.clone()),
         }
     }
 }

@@ -157,3 +157,9 @@ pub const EXPORT_LINE_MAX_BYTES: usize = 1024 * 1024;
 pub const IMPORT_LOOKS_MAX: usize = 10_000;
 /// Tenants that one page of the operator's view over all of them reads: in each the read is an event.
 pub const TENANTS_PER_PAGE: usize = 32;
+/// Credentials that one `tenant_erased` event names; more take several events.
+pub const ERASED_CREDENTIALS_MAX: usize = 4_000;
+/// How long one attempt to erase a tenant waits for every part to confirm, in milliseconds.
+pub const ERASE_WAIT_MS: u64 = 15_000;
+/// Data keys of one generation of a tenant's name: how often it may be rotated.
+pub const KEYS_PER_GENERATION: u32 = 1_000;

@@ -1,7 +1,7 @@
 //! What each kind of credential may publish and subscribe: the first wall.
 //! Owns the templates that the deployment's account carries; never signs anything.
 
-use crate::service::ANNOUNCE;
+use crate::service::{ANNOUNCE, FORGET};
 use crate::subject::{ALL_TENANTS, OPERATOR_ROLE, SYSTEM, Service};
 
 /// The permissions of one scoped signing key, with `{{tag(…)}}` where a credential's tags go.
@@ -67,6 +67,9 @@ pub fn broker(root: &str) -> PermissionTemplate {
             format!("{root}._keys.*"),
             format!("{root}.{SYSTEM}.{}.*.*", Service::Projector.token()),
             format!("{root}.{SYSTEM}.{}.*.*", Service::Issuer.token()),
+            // To every broker; it asks none of them anything else.
+            announcements(root, Service::Broker),
+            format!("{root}.{SYSTEM}.{}.*.{FORGET}", Service::Broker.token()),
             "_INBOX.>".to_owned(),
             "$JS.API.>".to_owned(),
         ],
@@ -74,6 +77,7 @@ pub fn broker(root: &str) -> PermissionTemplate {
         subscribe_allow: vec![
             format!("{root}.*.cmd.>"),
             format!("{root}.{SYSTEM}.{}.*.*", Service::Broker.token()),
+            announcements(root, Service::Projector),
             own_inbox(Service::Broker),
         ],
         ..PermissionTemplate::default()
@@ -86,10 +90,7 @@ pub fn projector(root: &str) -> PermissionTemplate {
     template.publish_allow.extend([
         format!("{root}.{SYSTEM}.{}.*.*", Service::Broker.token()),
         // To the other projectors; it asks them nothing.
-        format!(
-            "{root}.{SYSTEM}.{}.{SYSTEM}.{ANNOUNCE}",
-            Service::Projector.token()
-        ),
+        announcements(root, Service::Projector),
     ]);
     template.publish_deny = services_never_publish(root);
     template.subscribe_allow.extend([
@@ -108,6 +109,10 @@ pub fn issuer(root: &str) -> PermissionTemplate {
         .subscribe_allow
         .push(format!("{root}.{SYSTEM}.{}.*.*", Service::Issuer.token()));
     template
+}
+
+fn announcements(root: &str, service: Service) -> String {
+    format!("{root}.{SYSTEM}.{}.{SYSTEM}.{ANNOUNCE}", service.token())
 }
 
 fn own_inbox(service: Service) -> String {

@@ -61,6 +61,33 @@ impl KeyId {
     }
 }
 
+/// How far the life of an owner has come, as the keys stream tells it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It is there.
+    #[default]
+    Live,
+    /// Its erase began: nothing is sealed for it any more, and nobody is served.
+    Closing,
+    /// Its keys are destroyed; what its hosts still hold of it is on its way out.
+    Destroyed,
+    /// Nothing of it is left. The name may be created again, as the next generation.
+    Erased,
+}
+
+impl Stage {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference"
+    )]
+    fn is_live(&self) -> bool {
+        *self == Self::Live
+    }
+}
+
 /// A wrapped data key as it is kept in the keys stream; also the record of the tenant's shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,6 +99,21 @@ pub struct KeyRecord {
     /// The key, sealed under the master key.
     #[serde(with = "serde_bytes")]
     pub wrapped: Vec<u8>,
+    /// How far the owner's life has come; a record that is not live holds no key.
+    #[serde(default, skip_serializing_if = "Stage::is_live")]
+    pub stage: Stage,
+}
+
+impl KeyRecord {
+    /// The record that `owner`'s life has come to `stage`, whose last key was `key`.
+    pub fn ending(key: KeyId, shard: u16, stage: Stage) -> Self {
+        Self {
+            key,
+            shard,
+            wrapped: Vec::new(),
+            stage,
+        }
+    }
 }
 
 impl MasterKey {
@@ -103,6 +145,7 @@ impl MasterKey {
             key,
             shard,
             wrapped,
+            stage: Stage::Live,
         }
     }
 

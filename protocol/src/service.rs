@@ -13,10 +13,18 @@ pub const OBSERVE: &str = "observe";
 pub const LOOK_UP: &str = "look_up";
 /// Projector verb: hear an [`Announcement`]. It goes to every projector, and nobody answers it.
 pub const ANNOUNCE: &str = "announce";
+/// Broker and projector verb: do a [`Forget`]. It goes to all of them, and each one answers.
+pub const FORGET: &str = "forget";
 /// Issuer verb: sign what a [`Sign`] points at.
 pub const SIGN: &str = "sign";
 /// Issuer verb: have nats-server refuse whom the log revokes, up to an [`Enforce`].
 pub const ENFORCE: &str = "enforce";
+
+/// Whether a subject's verb is for every part of a kind, and not for one of its queue group.
+pub fn is_for_everyone(subject: &str) -> bool {
+    let verb = subject.rsplit('.').next();
+    verb.is_some_and(|verb| verb == ANNOUNCE || verb == FORGET)
+}
 
 /// What a projector saw that has to become an event. Ids derive from cause and kind, so any
 /// number of projectors may report the same thing.
@@ -115,7 +123,24 @@ pub enum MarkState {
     NotFound,
 }
 
-/// A projector says to the others that it is there, and how it is doing.
+/// A tenant is being erased: look at the keys stream, seal nothing more for it, and settle what was
+/// sealed. It may be said any number of times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forget {
+    /// Where the log says that the keys are destroyed, once it does: nothing of the tenant may be
+    /// left, in memory or in a file, before this is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<Position>,
+}
+
+/// Answer to a [`Forget`]: it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// By which process, as it announces itself.
+    pub instance: CommandId,
+}
+
+/// A broker or projector says that it is there; a projector, to the others, how it is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// Which process: made at random when it starts.

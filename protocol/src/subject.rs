@@ -1,7 +1,7 @@
 //! Builds and parses every subject. No other file formats one. Owns layout, never permission.
 
 use crate::id::{InstanceId, Reader, Role, TenantId};
-use crate::service::ANNOUNCE;
+use crate::service::{ANNOUNCE, FORGET};
 use std::fmt;
 use std::sync::Arc;
 
@@ -101,6 +101,8 @@ pub enum AggregateKey {
     Receipt(Role),
     /// The shard's own health; only under `_sys`.
     Shard,
+    /// The end of a tenant; only under `_sys`.
+    Erasure(TenantId),
 }
 
 impl fmt::Display for AggregateKey {
@@ -111,6 +113,7 @@ impl fmt::Display for AggregateKey {
             Self::Message(role) => write!(f, "message.{role}"),
             Self::Receipt(role) => write!(f, "receipt.{role}"),
             Self::Shard => f.write_str("shard.damage"),
+            Self::Erasure(tenant) => write!(f, "erased.{tenant}"),
         }
     }
 }
@@ -204,6 +207,11 @@ impl Subjects {
         format!("{}.*.evt.{shard}.{aggregate}.*", self.root)
     }
 
+    /// The events of one kind of aggregate of one owner in a shard.
+    pub fn tenant_aggregate(&self, owner: Owner<'_>, shard: u16, aggregate: &str) -> String {
+        format!("{}.{}.evt.{shard}.{aggregate}.*", self.root, owner.token())
+    }
+
     /// Where the wrapped data keys of a tenant, or of the system, are kept.
     pub fn data_key(&self, owner: Owner<'_>) -> String {
         format!("{}.{KEYS}.{}", self.root, owner.token())
@@ -258,6 +266,16 @@ impl Subjects {
     /// Where projectors announce themselves to each other.
     pub fn announcements(&self) -> String {
         self.service(Service::Projector, Owner::System, ANNOUNCE)
+    }
+
+    /// Where brokers announce themselves to each other.
+    pub fn broker_announcements(&self) -> String {
+        self.service(Service::Broker, Owner::System, ANNOUNCE)
+    }
+
+    /// Where every broker, or every projector, is told what to forget.
+    pub fn forgettings(&self, service: Service) -> String {
+        format!("{}.{SYSTEM}.{}.*.{FORGET}", self.root, service.token())
     }
 
     /// What a part subscribes to for requests of other parts.

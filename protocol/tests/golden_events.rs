@@ -10,9 +10,9 @@
 )]
 
 use postroad_protocol::event::{
-    Actor, AgentRetired, CredentialIssued, CredentialRevoked, DamageAccepted, Event, EventKey,
-    MessageSent, MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered,
-    SummarySet, TenantCreated,
+    Actor, AgentRetired, CredentialIssued, CredentialRevoked, DamageAccepted, DataKeyRotated,
+    Event, EventKey, MessageSent, MessagesDelivered, MessagesRead, OperatorRead, Priority,
+    ReaderRegistered, SummarySet, TenantCreated, TenantErased, VoidCredential,
 };
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{Channel, CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
@@ -27,6 +27,7 @@ fn reader() -> Reader {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a list: one sample an event")]
 fn samples() -> Vec<(Actor, Event)> {
     let agent = Actor::Agent(reader());
     let operator = Actor::Operator(InstanceId::parse("cli").unwrap());
@@ -114,12 +115,34 @@ fn samples() -> Vec<(Actor, Event)> {
             .into(),
         ),
         (
-            operator,
+            operator.clone(),
             CredentialRevoked {
                 role: Role::parse("tau").unwrap(),
                 public_keys: vec![
                     "UA6KOMQ67XOE3FHE37W4OXADVXVYISBNLTBUT2LSY5VFKAIJ7CRDR2RZ".into(),
                 ],
+            }
+            .into(),
+        ),
+        (
+            operator.clone(),
+            TenantErased {
+                tenant: TenantId::parse("acme-corp").unwrap(),
+                generation: 1,
+                through_sequence: 40_017,
+                key_destroyed: false,
+                credentials: vec![VoidCredential {
+                    public_key: "UA6KOMQ67XOE3FHE37W4OXADVXVYISBNLTBUT2LSY5VFKAIJ7CRDR2RZ".into(),
+                    expires_at: TimeMs(1_714_262_400_000),
+                }],
+            }
+            .into(),
+        ),
+        (
+            operator,
+            DataKeyRotated {
+                generation: 1,
+                number: 2,
             }
             .into(),
         ),

@@ -8,7 +8,7 @@
 //! | `mail` | `check`, `read`, `watch` |
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
-//! | `tenant`, `agent` | `tenant …`, `agent …` |
+//! | `tenant`, `erase`, `agent` | `tenant …`, `agent …` |
 //! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
 //! | `replay` | `replay` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
@@ -18,6 +18,7 @@
 //! `failure` (exit codes), `time` and `text`.
 
 mod agent;
+mod erase;
 mod failure;
 pub(crate) mod instance;
 mod mail;

@@ -18,6 +18,7 @@ use postroad_protocol::limits::PAGE_MAX;
 use postroad_protocol::query::{Agent, AgentKind};
 use postroad_protocol::{ErrorCode, InstanceId, Refusal, TenantId};
 use std::path::Path;
+use std::time::Duration;
 
 /// Names that a "not found" shows at most.
 const ROLES_SHOWN: usize = 20;
@@ -46,6 +47,7 @@ impl TenantsArg {
 }
 
 /// What every command works with.
+#[derive(Clone)]
 pub(crate) struct Session {
     global: Global,
     environment: Environment,
@@ -85,6 +87,13 @@ impl Session {
             }
             _ => Err(agent_is_no_operator()),
         }
+    }
+
+    /// Connects as the operator, for what takes a while: it is tried for `at_least` so long.
+    pub(crate) async fn patient_operator(&self, at_least: Duration) -> Result<Client, Failure> {
+        let mut patient = self.clone();
+        patient.global.timeout = self.global.timeout.max(at_least);
+        patient.operator().await
     }
 
     /// Connects as whoever the credential speaks for.

@@ -1,5 +1,6 @@
 //! `tenant …`: the tenants of a deployment. For the operator.
 
+use super::erase::{EraseArgs, RotateKeyArgs, erase, rotate_key};
 use super::failure::Failure;
 use super::output::{Style, table};
 use super::session::{PAGE_LIMIT, Session};
@@ -20,6 +21,8 @@ pub(crate) enum TenantCommand {
     Show(ShowArgs),
     Export(ExportArgs),
     Import(ImportArgs),
+    Erase(EraseArgs),
+    RotateKey(RotateKeyArgs),
 }
 
 /// Create a tenant: a wall around agents, messages and costs of its own.
@@ -61,6 +64,8 @@ pub(crate) async fn run(session: &Session, command: TenantCommand) -> Result<(),
         TenantCommand::Show(args) => show(session, &args).await,
         TenantCommand::Export(args) => export(session, &args).await,
         TenantCommand::Import(args) => import(session, &args).await,
+        TenantCommand::Erase(args) => erase(session, &args).await,
+        TenantCommand::RotateKey(args) => rotate_key(session, &args).await,
     }
 }
 
@@ -94,8 +99,13 @@ async fn list(session: &Session) -> Result<(), Failure> {
     let document = TenantsDocument { tenants: &tenants };
     session.out.show(&document, |style| {
         let row = |tenant: &TenantEntry| {
+            let name = one_line(&tenant.tenant);
             [
-                one_line(&tenant.tenant),
+                if tenant.erasing {
+                    format!("{name} (being erased)")
+                } else {
+                    name
+                },
                 tenant.shard.to_string(),
                 tenant.generation.to_string(),
             ]

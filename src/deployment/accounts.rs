@@ -106,7 +106,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let layout = Layout::create(temp.path()).unwrap();
         let lock = DirLock::acquire(&layout).unwrap();
-        let (keys, _) = DeploymentKeys::load_or_create(&layout, &lock).unwrap();
+        let (keys, _) = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap();
         (temp, layout, keys)
     }
 

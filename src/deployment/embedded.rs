@@ -12,6 +12,7 @@ use super::keys::{DeploymentKeys, KeysError};
 use super::layout::{Layout, LayoutError, remove_private, write_private};
 use super::leftover::{self, LeftoverError};
 use super::lock::{DirLock, LockError};
+use super::master_key::MasterKey;
 use super::nats_binary::{BinaryError, NatsBinary};
 use super::nats_config::{Durability, ServerConfig, TlsFiles};
 use super::nats_server::{NatsServer, ServerError, ServerPlan};
@@ -81,13 +82,18 @@ pub(crate) struct Deployment {
 
 impl Deployment {
     /// Opens DIR, making it and its keys at the first start, and clears away what a killed `up` left.
-    pub(crate) async fn open(dir: &Path, subject_root: &str) -> Result<Self, DeploymentError> {
-        let dir = dir.to_owned();
+    /// A master key that is `given` from elsewhere is not kept there.
+    pub(crate) async fn open(
+        dir: &Path,
+        subject_root: &str,
+        given: Option<&MasterKey>,
+    ) -> Result<Self, DeploymentError> {
+        let (dir, given) = (dir.to_owned(), given.cloned());
         let templates = Arc::new(Templates::for_root(subject_root));
         tokio::task::spawn_blocking(move || {
             let layout = Layout::create(&dir)?;
             let lock = DirLock::acquire(&layout)?;
-            let (keys, new) = DeploymentKeys::load_or_create(&layout, &lock)?;
+            let (keys, new) = DeploymentKeys::load_or_create(&layout, &lock, given.as_ref())?;
             for pid in leftover::stop(&layout)? {
                 tracing::warn!(
                     pid,

@@ -269,7 +269,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let layout = Layout::create(temp.path()).unwrap();
         let lock = DirLock::acquire(&layout).unwrap();
-        DeploymentKeys::load_or_create(&layout, &lock).unwrap().0
+        DeploymentKeys::load_or_create(&layout, &lock, None)
+            .unwrap()
+            .0
     }
 
     /// What a token claims, as the server reads it.

@@ -125,7 +125,8 @@ pub(crate) struct DeploymentKeys {
     account: KeyPair,
     // In the order of `CredentialKind::ALL`.
     signing: Vec<KeyPair>,
-    master: MasterKey,
+    /// None where it is kept elsewhere.
+    master: Option<MasterKey>,
 }
 
 impl fmt::Debug for DeploymentKeys {
@@ -138,12 +139,14 @@ impl fmt::Debug for DeploymentKeys {
 
 impl DeploymentKeys {
     /// Loads the keys, or makes them where none were ever first. The second value says whether they are new.
+    /// A master key that is `given` from elsewhere is not made.
     ///
     /// New keys are written beside their place and moved there by one rename, so a crash leaves
     /// either none (and the attempt is thrown away: nothing was ever signed with it) or all.
     pub(crate) fn load_or_create(
         layout: &Layout,
         _held: &DirLock,
+        given: Option<&MasterKey>,
     ) -> Result<(Self, bool), KeysError> {
         if layout.keys_dir().exists() {
             return Ok((Self::load(layout)?, false));
@@ -154,7 +157,11 @@ impl DeploymentKeys {
                 evidence,
             });
         }
-        let keys = Self::generate()?;
+        let mut keys = Self::generate()?;
+        if given.is_some() {
+            // Whoever keeps it elsewhere does not want it here.
+            keys.master = None;
+        }
         keys.store(layout)?;
         Ok((keys, true))
     }
@@ -220,9 +227,9 @@ impl DeploymentKeys {
         &self.signing[kind as usize]
     }
 
-    /// The key that wraps the tenants' data keys.
-    pub(crate) fn master(&self) -> &MasterKey {
-        &self.master
+    /// The key that wraps the tenants' data keys, where it is kept here.
+    pub(crate) fn master(&self) -> Option<&MasterKey> {
+        self.master.as_ref()
     }
 
     fn generate() -> Result<Self, KeysError> {
@@ -232,7 +239,7 @@ impl DeploymentKeys {
             system_user: KeyPair::new_user(),
             account: KeyPair::new_account(),
             signing: CredentialKind::ALL.map(|_| KeyPair::new_account()).into(),
-            master: MasterKey::generate().map_err(KeysError::Randomness)?,
+            master: Some(MasterKey::generate().map_err(KeysError::Randomness)?),
         })
     }
 
@@ -256,7 +263,9 @@ impl DeploymentKeys {
         for (name, key) in fixed.into_iter().chain(signing) {
             write_secret_line(&making.join(name), &seed_of(key))?;
         }
-        write_secret_line(&making.join(MASTER_KEY_FILE), &self.master.to_hex())?;
+        if let Some(master) = &self.master {
+            write_secret_line(&making.join(MASTER_KEY_FILE), &master.to_hex())?;
+        }
         sync_dir(&making).map_err(at("write", &making))?;
         fs::rename(&making, &place).map_err(at("make", &place))?;
         sync_dir(layout.root()).map_err(at("write", layout.root()))?;
@@ -279,7 +288,6 @@ fn file_names() -> Vec<String> {
         SYSTEM_ACCOUNT_FILE,
         SYSTEM_USER_FILE,
         ACCOUNT_FILE,
-        MASTER_KEY_FILE,
     ];
     fixed
         .into_iter()
@@ -318,13 +326,17 @@ fn read_seed(dir: &Path, name: &str, kind: &KeyPairType) -> Result<KeyPair, Keys
     }
 }
 
-fn read_master(dir: &Path) -> Result<MasterKey, KeysError> {
+fn read_master(dir: &Path) -> Result<Option<MasterKey>, KeysError> {
     let path = dir.join(MASTER_KEY_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
     let text = read_secret(&path)?;
-    MasterKey::from_hex(text.trim()).ok_or(KeysError::Malformed {
+    let key = MasterKey::from_hex(text.trim()).ok_or(KeysError::Malformed {
         path,
         expected: "32 bytes in hexadecimal",
-    })
+    })?;
+    Ok(Some(key))
 }
 
 /// Whatever in DIR could only be there because keys were, once.
@@ -361,9 +373,9 @@ mod tests {
     #[test]
     fn keys_are_made_once_and_are_the_same_ever_after() {
         let (_temp, layout, lock) = dir();
-        let (first, new) = DeploymentKeys::load_or_create(&layout, &lock).unwrap();
+        let (first, new) = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap();
         assert!(new);
-        let (loaded, new) = DeploymentKeys::load_or_create(&layout, &lock).unwrap();
+        let (loaded, new) = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap();
         assert!(!new);
         assert_eq!(
             first.operator().public_key(),
@@ -378,7 +390,10 @@ mod tests {
             loaded.system_user().public_key()
         );
         assert_eq!(first.account().public_key(), loaded.account().public_key());
-        assert_eq!(first.master().expose(), loaded.master().expose());
+        assert_eq!(
+            first.master().unwrap().expose(),
+            loaded.master().unwrap().expose()
+        );
         for kind in CredentialKind::ALL {
             assert_eq!(
                 first.signing(kind).public_key(),
@@ -399,7 +414,7 @@ mod tests {
         let (_temp, layout, lock) = dir();
         make_private_dir(&layout.keys_making_dir()).unwrap();
         fs::write(layout.keys_making_dir().join(OPERATOR_FILE), "half").unwrap();
-        let (_, new) = DeploymentKeys::load_or_create(&layout, &lock).unwrap();
+        let (_, new) = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap();
         assert!(new);
         assert!(!layout.keys_making_dir().exists());
     }
@@ -407,32 +422,42 @@ mod tests {
     #[test]
     fn a_missing_or_wrong_key_is_refused_and_nothing_is_replaced() {
         let (_temp, layout, lock) = dir();
-        DeploymentKeys::load_or_create(&layout, &lock).unwrap();
+        DeploymentKeys::load_or_create(&layout, &lock, None).unwrap();
         let account = layout.keys_dir().join(ACCOUNT_FILE);
         let seed = fs::read(&account).unwrap();
 
         fs::remove_file(&account).unwrap();
-        let refused = DeploymentKeys::load_or_create(&layout, &lock).unwrap_err();
+        let refused = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap_err();
         assert!(
             matches!(&refused, KeysError::Incomplete { missing, .. } if missing == &[ACCOUNT_FILE])
         );
         assert!(!account.exists());
 
         fs::copy(layout.keys_dir().join(OPERATOR_FILE), &account).unwrap();
-        let refused = DeploymentKeys::load_or_create(&layout, &lock).unwrap_err();
+        let refused = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap_err();
         assert!(matches!(refused, KeysError::Malformed { .. }));
 
         fs::write(&account, seed).unwrap();
         fs::write(layout.keys_dir().join(MASTER_KEY_FILE), "zz").unwrap();
-        let refused = DeploymentKeys::load_or_create(&layout, &lock).unwrap_err();
+        let refused = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap_err();
         assert!(matches!(refused, KeysError::Malformed { .. }));
+    }
+
+    #[test]
+    fn a_master_key_that_is_kept_elsewhere_is_not_made_here() {
+        let (_temp, layout, lock) = dir();
+        let elsewhere = MasterKey::generate().unwrap();
+        let (keys, new) = DeploymentKeys::load_or_create(&layout, &lock, Some(&elsewhere)).unwrap();
+        assert!(new && keys.master().is_none());
+        assert!(!layout.keys_dir().join(MASTER_KEY_FILE).exists());
+        assert!(DeploymentKeys::load(&layout).unwrap().master().is_none());
     }
 
     #[test]
     fn a_log_without_keys_gets_no_new_ones() {
         let (_temp, layout, lock) = dir();
         fs::write(layout.jetstream_dir().join("block"), "x").unwrap();
-        let refused = DeploymentKeys::load_or_create(&layout, &lock).unwrap_err();
+        let refused = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap_err();
         assert!(matches!(refused, KeysError::Lost { .. }));
         assert!(!layout.keys_dir().exists());
     }
@@ -440,7 +465,7 @@ mod tests {
     #[test]
     fn keys_that_others_can_read_are_refused_with_the_remedy() {
         let (_temp, layout, lock) = dir();
-        DeploymentKeys::load_or_create(&layout, &lock).unwrap();
+        DeploymentKeys::load_or_create(&layout, &lock, None).unwrap();
         fs::set_permissions(layout.keys_dir(), fs::Permissions::from_mode(0o755)).unwrap();
         let refused = DeploymentKeys::load(&layout).unwrap_err();
         assert!(refused.to_string().contains("chmod 700"), "{refused}");
@@ -449,7 +474,7 @@ mod tests {
     #[test]
     fn debug_output_shows_no_secret() {
         let (_temp, layout, lock) = dir();
-        let (keys, _) = DeploymentKeys::load_or_create(&layout, &lock).unwrap();
+        let (keys, _) = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap();
         let shown = format!("{keys:?} {:?}", keys.master());
         for key in [
             keys.operator(),
@@ -459,7 +484,7 @@ mod tests {
         ] {
             assert!(!shown.contains(seed_of(key).as_str()));
         }
-        assert!(!shown.contains(keys.master().to_hex().as_str()));
+        assert!(!shown.contains(keys.master().unwrap().to_hex().as_str()));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Never shows itself in `Debug`, and wipes itself from memory.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -33,6 +35,20 @@ impl MasterKey {
             let _ = write!(hex, "{byte:02x}");
         }
         hex
+    }
+
+    /// Reads it as hexadecimal digits or as base64, with or without padding, of either alphabet.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        if let Some(key) = Self::from_hex(text) {
+            return Some(key);
+        }
+        let unpadded = text.trim_end_matches('=');
+        let decoded = [STANDARD_NO_PAD, URL_SAFE_NO_PAD]
+            .iter()
+            .find_map(|alphabet| alphabet.decode(unpadded).ok());
+        let decoded = Zeroizing::new(decoded?);
+        let bytes = <[u8; MASTER_KEY_BYTES]>::try_from(decoded.as_slice()).ok()?;
+        Some(Self(Zeroizing::new(bytes)))
     }
 
     /// Reads the text of its file.

@@ -6,6 +6,7 @@
 //! | [`lock`] | one `up` per DIR |
 //! | [`keys`] | the secrets: made once, loaded ever after |
 //! | [`master_key`] | the one of them that wraps data keys |
+//! | [`master_source`] | where a process has that one from |
 //! | [`grant`] | which credential somebody is to get |
 //! | [`jwt`] | what is claimed and who signs it |
 //! | [`accounts`] | the account JWTs that the server finds when it starts |
@@ -33,6 +34,7 @@ pub(crate) mod layout;
 pub(crate) mod leftover;
 pub(crate) mod lock;
 pub(crate) mod master_key;
+pub(crate) mod master_source;
 pub(crate) mod nats_binary;
 pub(crate) mod nats_config;
 pub(crate) mod nats_server;

@@ -50,7 +50,7 @@ pub(super) fn write_program(path: &Path, script: &str) {
 }
 
 async fn started(dir: &Path) -> (Deployment, NatsServer) {
-    let deployment = Deployment::open(dir, ROOT).await.unwrap();
+    let deployment = Deployment::open(dir, ROOT, None).await.unwrap();
     // Shown, since its text tells how to get a nats-server where there is none.
     let started = deployment.start_nats(&options()).await;
     let (server, _) = started.unwrap_or_else(|error| panic!("{error}"));
@@ -238,7 +238,7 @@ async fn a_revoked_credential_is_cut_off_and_stays_out_over_restarts() {
     server.stop().await;
     drop(deployment);
 
-    let deployment = Deployment::open(temp.path(), ROOT).await.unwrap();
+    let deployment = Deployment::open(temp.path(), ROOT, None).await.unwrap();
     assert!(!deployment.is_new());
     let (server, carried) = deployment.start_nats(&options()).await.unwrap();
     assert_eq!(carried, Carried::Revocations);
@@ -319,7 +319,7 @@ async fn what_a_killed_up_left_running_is_stopped_by_the_next() {
         .unwrap();
     let reaped = tokio::task::spawn_blocking(move || orphan.wait().unwrap());
 
-    let deployment = Deployment::open(temp.path(), ROOT).await.unwrap();
+    let deployment = Deployment::open(temp.path(), ROOT, None).await.unwrap();
     timeout(PATIENCE, reaped).await.unwrap().unwrap();
     let same_port = NatsOptions {
         listen: ([127, 0, 0, 1], port).into(),
@@ -332,8 +332,8 @@ async fn what_a_killed_up_left_running_is_stopped_by_the_next() {
 #[tokio::test]
 async fn a_second_up_is_refused_and_names_the_first() {
     let temp = tempfile::tempdir().unwrap();
-    let _first = Deployment::open(temp.path(), ROOT).await.unwrap();
-    let refused = Deployment::open(temp.path(), ROOT).await.unwrap_err();
+    let _first = Deployment::open(temp.path(), ROOT, None).await.unwrap();
+    let refused = Deployment::open(temp.path(), ROOT, None).await.unwrap_err();
     assert!(
         matches!(refused, DeploymentError::Lock(LockError::Held { holder: Some(pid), .. }) if pid == std::process::id())
     );
@@ -342,7 +342,7 @@ async fn a_second_up_is_refused_and_names_the_first() {
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let temp = tempfile::tempdir().unwrap();
-    let deployment = Deployment::open(temp.path(), ROOT).await.unwrap();
+    let deployment = Deployment::open(temp.path(), ROOT, None).await.unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
     let refused = deployment

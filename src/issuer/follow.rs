@@ -6,6 +6,7 @@ use postroad_log::{
     Follower, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent, streams,
 };
 use postroad_protocol::error::Refusal;
+use postroad_protocol::event::Event;
 use postroad_protocol::limits::POSITION_WAIT_MS;
 use postroad_protocol::position::Position;
 use postroad_protocol::subject::Subjects;
@@ -92,13 +93,18 @@ impl Following {
     }
 
     async fn follow(&self, shard: Shard) -> Result<watch::Receiver<u64>, FollowError> {
-        let filter = self.subjects.shard_aggregate(shard.number(), "agent");
-        let last = shard.leader_last_on_subject(&filter).await?;
-        let end = last.map_or(0, |event| event.sequence);
+        let filter = ["agent", "erased"]
+            .map(|aggregate| self.subjects.shard_aggregate(shard.number(), aggregate))
+            .to_vec();
+        let mut end = 0;
+        for subject in &filter {
+            let last = shard.leader_last_on_subject(subject).await?;
+            end = end.max(last.map_or(0, |event| event.sequence));
+        }
         let (report, folded) = watch::channel(0);
         let mut fold = Fold {
             shard: shard.number(),
-            follower: Follower::filtered(shard, vec![filter]),
+            follower: Follower::filtered(shard, filter),
             read: Vec::new(),
             keyring: self.keyring.clone(),
             shared: Arc::clone(&self.shared),
@@ -198,15 +204,19 @@ impl Fold {
 
     fn take(&self, event: &StoredEvent) {
         match self.keyring.open_event(self.shard, event) {
-            Opened::Event {
-                stored_for: StoredFor::Tenant(owner),
-                record,
-            } => {
-                if self.shared.ledger().apply(&owner, &record) {
+            Opened::Event { stored_for, record } => {
+                let is_new = match (&stored_for, &record.event) {
+                    (StoredFor::Tenant(owner), _) => self.shared.ledger().apply(owner, &record),
+                    (StoredFor::System, Event::TenantErased(erased)) => {
+                        self.shared.ledger().erase(erased)
+                    }
+                    (StoredFor::System, _) => false,
+                };
+                if is_new {
                     self.shared.changed.notify_one();
                 }
             }
-            Opened::Event { .. } | Opened::Erased => {}
+            Opened::Erased => {}
             Opened::Damaged | Opened::Undecodable { .. } => {
                 let sequence = event.sequence;
                 tracing::warn!(

@@ -3,7 +3,7 @@
 
 use crate::deployment::jwt::Revocations;
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::Event;
+use postroad_protocol::event::{Event, TenantErased};
 use postroad_protocol::id::{InstanceId, Role, TimeMs};
 use postroad_protocol::tenancy::TenantScope;
 use std::collections::{BTreeMap, HashMap};
@@ -63,6 +63,21 @@ impl Ledger {
         self.revoked.len() > before
     }
 
+    /// Takes in that a tenant was erased, which the deployment's own event says: what was issued to it
+    /// cannot be read any more. Says whether somebody has to be refused who was not before.
+    pub(crate) fn erase(&mut self, erased: &TenantErased) -> bool {
+        let before = self.revoked.len();
+        for credential in &erased.credentials {
+            let key = credential.public_key.as_str();
+            let held = self.held.get(key);
+            if held.is_none_or(|held| *held.owner.tenant() == erased.tenant) {
+                let until = self.revoked.entry(key.into()).or_default();
+                *until = credential.expires_at.max(*until);
+            }
+        }
+        self.revoked.len() > before
+    }
+
     fn revoke(&mut self, owner: &TenantScope, ends: impl Fn(&str, &Held) -> bool) {
         let held = self.held.iter();
         let ended = held.filter(|(key, held)| held.owner == *owner && ends(key, held));
@@ -103,7 +118,7 @@ pub(crate) fn unexpired(mut revocations: Revocations, everybody: &str, now_s: u6
 mod tests {
     use super::*;
     use postroad_protocol::event::{
-        Actor, AgentRetired, CredentialIssued, CredentialRevoked, EventKey,
+        Actor, AgentRetired, CredentialIssued, CredentialRevoked, EventKey, VoidCredential,
     };
     use postroad_protocol::id::CommandId;
     use postroad_protocol::subject::{RequestKind, Subjects};
@@ -207,6 +222,30 @@ mod tests {
         ledger.apply(&acme, &retired("tau", None));
         let keys: Vec<String> = ledger.revocations(TimeMs(9)).into_keys().collect();
         assert_eq!(keys, ["A", "B"]);
+    }
+
+    #[test]
+    fn an_erased_tenants_credentials_are_refused_and_nobody_elses() {
+        let (acme, two) = (scope("acme"), scope("acme-two"));
+        let void = |key: &str| VoidCredential {
+            public_key: key.into(),
+            expires_at: TimeMs(90_000),
+        };
+        let erased = TenantErased {
+            tenant: acme.tenant().clone(),
+            generation: 1,
+            through_sequence: 7,
+            key_destroyed: false,
+            credentials: vec![void("A"), void("C"), void("B")],
+        };
+        let mut ledger = Ledger::default();
+        ledger.apply(&acme, &issued("tau", None, "A", 90_000));
+        ledger.apply(&two, &issued("tau", None, "B", 90_000));
+        assert!(ledger.erase(&erased));
+        // What was issued to it before the keys were destroyed may never have been read.
+        let keys: Vec<String> = ledger.revocations(TimeMs(9)).into_keys().collect();
+        assert_eq!(keys, ["A", "C"]);
+        assert!(ledger.may_sign(&two, "B") && !ledger.may_sign(&acme, "A"));
     }
 
     #[test]

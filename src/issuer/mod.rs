@@ -211,7 +211,8 @@ impl Issuer {
             .await
             .map_err(unreachable)?
             .ok_or_else(missing)?;
-        let loaded = self.keyring.load_for(std::slice::from_ref(&stored)).await;
+        // Always, and not only for keys that are missing: they may have been destroyed.
+        let loaded = self.keyring.refresh().await;
         loaded.map_err(|_| Refusal::unavailable("the data keys are not reachable"))?;
         match self.keyring.open_event(shard.number(), &stored) {
             Opened::Event { stored_for: StoredFor::Tenant(owner), record } if owner == *scope => match record.event {

@@ -31,7 +31,7 @@ struct Stage {
 
 impl Stage {
     async fn set(dir: &Path) -> Self {
-        let deployment = Deployment::open(dir, "postroad").await.unwrap();
+        let deployment = Deployment::open(dir, "postroad", None).await.unwrap();
         let options = NatsOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             durability: Durability::Fast,
@@ -41,7 +41,7 @@ impl Stage {
         let started = deployment.start_nats(&options).await;
         let (nats, _) = started.unwrap_or_else(|error| panic!("{error}"));
         let (keys, templates) = (deployment.keys(), deployment.templates());
-        let master = MasterKey::from_bytes(*keys.master().expose());
+        let master = MasterKey::from_bytes(*keys.master().unwrap().expose());
         let shared = Shared::new(nats.url(), Trust::System, Subjects::default(), master);
         let writing = Writing {
             durability: Durability::Fast,

@@ -43,6 +43,10 @@ pub(crate) fn is_repeat(stored: Taken<'_>, asked: Taken<'_>) -> bool {
         (Event::CredentialRevoked(first), Event::CredentialRevoked(second)) => {
             first.role == second.role
         }
+        // Which number comes next follows from the keys that there are.
+        (Event::DataKeyRotated(first), Event::DataKeyRotated(second)) => {
+            first.generation == second.generation
+        }
         (first, second) => first == second,
     }
 }

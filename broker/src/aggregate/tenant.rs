@@ -44,6 +44,16 @@ pub(crate) fn exists(tenant: &TenantId) -> Refusal {
     .at("tenantId")
 }
 
+/// The refusal of a name whose former tenant is not quite gone.
+pub(crate) fn being_erased(tenant: &TenantId) -> Refusal {
+    Refusal::new(
+        ErrorCode::Conflict,
+        format!("tenant `{tenant}` is being erased, which has not ended"),
+        format!("repeat `postroad tenant erase --tenant {tenant} --confirm {tenant}` first: it goes on where it stopped"),
+    )
+    .at("tenantId")
+}
+
 /// Which shard a new tenant goes to: the wished one, else the one with the fewest tenants.
 ///
 /// # Errors

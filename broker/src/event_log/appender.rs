@@ -58,6 +58,24 @@ pub(super) struct Append {
     pub(super) answer: Answer,
 }
 
+/// What reaches a shard's task.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are events, and none needs an allocation more"
+)]
+pub(super) enum Inbound {
+    /// An event to be stored.
+    Append(Append),
+    /// Somebody asks to be told when everything that came before is settled.
+    Settle(oneshot::Sender<()>),
+}
+
+/// Who is to be told when none of these waits any more.
+struct Settling {
+    ids: Vec<DedupId>,
+    done: oneshot::Sender<()>,
+}
+
 struct Pending {
     append: Append,
     /// Those who asked for the same event while it waited.
@@ -109,6 +127,7 @@ pub(super) struct Appender {
     pace: Pace,
     /// The batch whose members are sent ahead of their commit.
     open: Option<OpenBatch>,
+    settling: Vec<Settling>,
     swept: Instant,
 }
 
@@ -137,6 +156,7 @@ impl Appender {
             refused: Arc::default(),
             pace: Pace::default(),
             open: None,
+            settling: Vec::new(),
             swept: Instant::now(),
         }
     }
@@ -147,7 +167,7 @@ impl Appender {
     }
 
     /// Writes until every sender is gone and everything is settled.
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Append>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Inbound>) {
         let mut open = true;
         let mut done = Vec::new();
         while open || !self.planner.is_empty() {
@@ -159,7 +179,7 @@ impl Appender {
                 biased;
                 Some(job) = self.jobs.next(), if !self.jobs.is_empty() => done.push(job),
                 received = inbox.recv(), if open => match received {
-                    Some(append) => self.offer(append),
+                    Some(inbound) => self.take(inbound),
                     None => open = false,
                 },
                 () = tokio::time::sleep(wait), if busy => {}
@@ -167,8 +187,8 @@ impl Appender {
             while let Some(Some(job)) = self.jobs.next().now_or_never() {
                 done.push(job);
             }
-            while let Ok(append) = inbox.try_recv() {
-                self.offer(append);
+            while let Ok(inbound) = inbox.try_recv() {
+                self.take(inbound);
             }
             if !self.is_in_place() {
                 self.unstage();
@@ -181,6 +201,17 @@ impl Appender {
             }
             self.send_rounds().await;
             self.sweep();
+            self.tell_settled();
+        }
+    }
+
+    fn take(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Append(append) => self.offer(append),
+            Inbound::Settle(done) => {
+                let ids = self.planner.ids_where(|_| true);
+                self.settling.push(Settling { ids, done });
+            }
         }
     }
 

@@ -2,11 +2,13 @@
 //! next command already sees it.
 
 use super::{ATTEMPTS, Handler, Request};
-use crate::aggregate::tenant::{Creating, accept_damage, choose_shard, create, exists};
+use crate::aggregate::tenant::{
+    Creating, accept_damage, being_erased, choose_shard, create, exists,
+};
 use crate::answer::Answer;
 use crate::error::{AppendError, no_tenant};
 use crate::event_log::Draft;
-use postroad_log::{Home, Opened};
+use postroad_log::{Home, KeyringError, Opened};
 use postroad_protocol::command::{Done, TenantMade};
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::{Actor, Event, EventKey};
@@ -79,6 +81,16 @@ impl Handler {
                 (shard, tenants.count())
             })
             .collect();
+        let former = self.keyring.registered(scope.owner());
+        let former = former.map(|registered| registered.home.shard);
+        if let Some(former) = former.filter(|former| wished.is_some_and(|wished| wished != *former))
+        {
+            return Err(Refusal::invalid(
+                "shard",
+                format!("a tenant of this name lived in shard {former}, and comes back only there"),
+                "leave the shard out, or choose another name",
+            ));
+        }
         if let Some(wished) = wished {
             // It may have been added since this broker started.
             let _unknown = self.open_shard(wished).await;
@@ -89,6 +101,9 @@ impl Handler {
         };
         let created = self.keyring.create(scope.owner(), shard).await;
         let (home, _) = created.map_err(|error| {
+            if matches!(error, KeyringError::Erasing) {
+                return being_erased(scope.tenant());
+            }
             tracing::warn!(%error, "a tenant could not be registered");
             Refusal::unavailable("the data keys cannot be written now")
         })?;

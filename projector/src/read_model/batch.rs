@@ -94,7 +94,11 @@ impl<'t> BatchTables<'t> {
         &mut self.meta
     }
 
-    fn table(&mut self, table: Table) -> Result<&mut OpenTable<'t>, StoreError> {
+    pub(super) fn transaction(&self) -> &'t WriteTransaction {
+        self.transaction
+    }
+
+    pub(super) fn table(&mut self, table: Table) -> Result<&mut OpenTable<'t>, StoreError> {
         match &mut self.open[table as usize] {
             Some(open) => Ok(open),
             closed => Ok(closed.insert(self.transaction.open_table(table.definition())?)),

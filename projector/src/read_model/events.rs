@@ -9,7 +9,8 @@ use super::table::{Row, Table, TenantReader};
 use crate::store::StoreError;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{
-    CredentialIssued, CredentialRevoked, DamageAccepted, Event, EventKey, MessagesRead,
+    CredentialIssued, CredentialRevoked, DamageAccepted, DataKeyRotated, Event, EventKey,
+    MessagesRead,
 };
 use postroad_protocol::id::{Reader, TimeMs};
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,11 @@ pub(crate) fn content_of(record: &Record, scratch: &mut Vec<u8>) -> u64 {
             .into(),
         ),
         Event::DamageAccepted(_) => Some(DamageAccepted { ranges: Vec::new() }.into()),
+        Event::DataKeyRotated(data) => {
+            let generation = data.generation;
+            let number = 0;
+            Some(DataKeyRotated { generation, number }.into())
+        }
         _ => None,
     };
     let event = asked.as_ref().unwrap_or(&record.event);

@@ -12,6 +12,7 @@ use super::table::Row;
 use super::tenants::TenantRow;
 use crate::store::StoreError;
 use foldhash::{HashMap, HashMapExt as _};
+use postroad_protocol::id::TenantId;
 use postroad_protocol::tenancy::TenantScope;
 use std::hash::Hash;
 
@@ -179,6 +180,19 @@ impl HotRows {
             }
         }
         Ok(())
+    }
+
+    /// Forgets one tenant's rows, written or not: they are deleted.
+    pub(crate) fn forget_tenant(&mut self, tenant: &TenantId) {
+        self.touched.retain(|scope| scope.tenant() != tenant);
+        let held = &mut self.held;
+        self.tenants.retain(|scope, rows| {
+            let stays = scope.tenant() != tenant;
+            if !stays {
+                *held -= rows.counted;
+            }
+            stays
+        });
     }
 
     /// Forgets everything, written or not.

@@ -1,7 +1,7 @@
 //! Keys: how their parts are written, so that they sort as their parts do, and read back. Owns
 //! [`Prefix`], the owner's part of every key: the tenant's name and a zero byte that no name contains.
 
-use postroad_protocol::event::EventKey;
+use postroad_protocol::event::{EventKey, TenantErased};
 use postroad_protocol::id::{CommandId, InstanceId, Reader, Role};
 use postroad_protocol::subject::Owner;
 use postroad_protocol::tenancy::TenantScope;
@@ -143,6 +143,12 @@ impl Prefix {
     /// Rows of the deployment itself. No tenant's name begins with its underscore.
     pub(crate) fn system() -> Self {
         Self::of_owner(Owner::System)
+    }
+
+    /// Rows of a tenant that an event of the deployment's own says was erased: they are deleted, and
+    /// never read.
+    pub(super) fn of_erased(erased: &TenantErased) -> Self {
+        Self::of_owner(Owner::Tenant(&erased.tenant))
     }
 
     fn of_owner(owner: Owner<'_>) -> Self {

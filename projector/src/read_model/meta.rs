@@ -91,6 +91,16 @@ pub(crate) fn create(transaction: &WriteTransaction, known: EventTypes) -> Resul
     meta.set_event_types(known)
 }
 
+/// Copies the shard's own rows.
+pub(crate) fn copy(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), StoreError> {
+    let mut target = to.open_table(META)?;
+    for row in from.open_table(META)?.iter()? {
+        let (key, value) = row?;
+        target.insert(key.value(), value.value())?;
+    }
+    Ok(())
+}
+
 pub(crate) fn dump(transaction: &ReadTransaction) -> Result<Vec<DumpedRow>, StoreError> {
     let mut rows = Vec::new();
     for row in transaction.open_table(META)?.iter()? {
@@ -134,14 +144,36 @@ impl<'t> Meta<'t> {
         self.put(EVENT_TYPES_KEY, &known)
     }
 
-    pub(crate) fn count_undecodable(&mut self) -> Result<(), StoreError> {
-        let before: u64 = self.get(UNDECODABLE_KEY)?.unwrap_or(0);
-        self.put(UNDECODABLE_KEY, &(before + 1))
+    /// More events were set aside, so many of them because this build does not know them.
+    pub(crate) fn count_quarantined(
+        &mut self,
+        more: u64,
+        undecodable: u64,
+    ) -> Result<(), StoreError> {
+        self.count(QUARANTINED_KEY, |before| before + more)?;
+        self.count(UNDECODABLE_KEY, |before| before + undecodable)
     }
 
-    pub(crate) fn count_quarantined(&mut self, more: u64) -> Result<(), StoreError> {
-        let before: u64 = self.get(QUARANTINED_KEY)?.unwrap_or(0);
-        self.put(QUARANTINED_KEY, &(before + more))
+    /// Events that were set aside are gone with their tenant.
+    pub(super) fn forget_quarantined(
+        &mut self,
+        fewer: u64,
+        undecodable: u64,
+    ) -> Result<(), StoreError> {
+        self.count(QUARANTINED_KEY, |before| before.saturating_sub(fewer))?;
+        self.count(UNDECODABLE_KEY, |before| before.saturating_sub(undecodable))
+    }
+
+    /// Changes a counter. There is none at zero: rows from which a tenant was erased are those that
+    /// never had it.
+    fn count(&mut self, key: &str, change: impl FnOnce(u64) -> u64) -> Result<(), StoreError> {
+        match change(self.get(key)?.unwrap_or(0)) {
+            0 => {
+                self.0.remove(key)?;
+                Ok(())
+            }
+            some => self.put(key, &some),
+        }
     }
 }
 

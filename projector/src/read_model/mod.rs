@@ -12,10 +12,12 @@
 //! | `inbox`, `history`, `receipts`, `status` | what readers and senders see |
 //! | `overview` | what the operator sees of a tenant's messages |
 //! | `events`, `quarantine` | what was applied, and what was set aside |
+//! | `erasure` | a tenant's rows deleted |
 
 pub(crate) mod append;
 pub(crate) mod batch;
 pub(crate) mod bits;
+pub(crate) mod erasure;
 pub(crate) mod events;
 pub(crate) mod history;
 pub(crate) mod hot;
@@ -67,8 +69,8 @@ pub(crate) fn fold(
         Event::SummarySet(data) => rows.summary_set(time, data),
         Event::TenantCreated(data) => rows.tenant_created(time, data),
         // Kept in the log for the audit; no row shows it.
-        Event::OperatorRead(_) => Ok(()),
-        Event::DamageAccepted(_) => Err(Refused::OtherOwner.into()),
+        Event::OperatorRead(_) | Event::DataKeyRotated(_) => Ok(()),
+        Event::DamageAccepted(_) | Event::TenantErased(_) => Err(Refused::OtherOwner.into()),
         _ => Err(Refused::UnknownType.into()),
     }
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct QuarantineRow {
     reason: String,
+    /// Whether only a build that did not know it had to set it aside.
+    pub(super) undecodable: bool,
 }
 
 impl Row for QuarantineRow {
@@ -44,10 +46,12 @@ pub(crate) fn set_aside(
     owner: &Prefix,
     sequence: u64,
     reason: &str,
+    undecodable: bool,
 ) -> Result<(), StoreError> {
     let row = QuarantineRow {
         reason: reason.to_owned(),
+        undecodable,
     };
     tables.put(owner, &sequence, &row)?;
-    tables.meta().count_quarantined(1)
+    tables.meta().count_quarantined(1, u64::from(undecodable))
 }

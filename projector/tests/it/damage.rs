@@ -173,3 +173,61 @@ async fn keys_that_cannot_be_reached_are_shown_and_hold_up_no_stop() {
         began.elapsed()
     );
 }
+
+/// A stored event's headers and payload, without what JetStream deduplicates by.
+async fn stolen(town: &Town, sequence: u64) -> (async_nats::HeaderMap, Vec<u8>) {
+    let stream = town.context.get_stream("POSTROAD_0").await.unwrap();
+    let stored = stream.get_raw_message(sequence).await.unwrap();
+    let mut headers = async_nats::HeaderMap::new();
+    for (name, values) in stored.headers.iter() {
+        if name.to_string() != "Nats-Msg-Id" {
+            headers.insert(name.clone(), values[0].clone());
+        }
+    }
+    (headers, stored.payload.to_vec())
+}
+
+#[tokio::test]
+async fn an_event_that_was_moved_or_never_sealed_stops_its_shard_wherever_it_is_put() {
+    let town = Town::with_acme().await;
+    town.tenant("globex").await;
+    for agent in ["bob/mac", "tau/pi"] {
+        town.issue("globex", agent).await;
+    }
+    let said = town.say("acme", "of acme").await;
+    let (headers, payload) = stolen(&town, said).await;
+    let from = crate::harness::reader("bob/mac");
+    let plain = postroad_protocol::event::Event::from(ReaderRegistered {
+        reader: from.clone(),
+    });
+    let plain = plain.encode(&Actor::Agent(from));
+    let projector = town.projector("rows").await;
+    let host = host(&projector);
+    let mut given_up = Vec::new();
+    for (subject, payload) in [
+        ("postroad.globex.evt.0.message.bob", payload.clone()),
+        ("postroad.acme.evt.0.message.tau", payload.clone()),
+        ("postroad._sys.evt.0.message.bob", payload),
+        // There is no unsealed mode: what anybody can read was not written by a broker.
+        ("postroad.globex.evt.0.message.bob", plain),
+    ] {
+        let forged = town.store(subject, headers.clone(), payload).await;
+        eventually("the shard stops", async || damage(&host).is_some()).await;
+        let told = damage(&host).unwrap();
+        assert_eq!((told.from, told.to), (forged, forged), "{subject}");
+        assert!(told.message.contains("seal does not open"), "{told:?}");
+        assert_eq!(host.progress().sequence, forged - 1);
+        given_up.push((forged, forged));
+        let ranges = given_up.clone();
+        let accepted = DamageAccepted { ranges };
+        let end = town.append(Owner::System, &Actor::System, accepted).await;
+        eventually("the shard goes on", async || {
+            host.progress().sequence >= end && damage(&host).is_none()
+        })
+        .await;
+    }
+    // Nobody of the other tenant was shown anything.
+    let pi = town.caller("globex", "tau/pi").await;
+    assert_eq!(pi.check().await, (Vec::new(), false));
+    projector.drain().await;
+}

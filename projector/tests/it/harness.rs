@@ -279,7 +279,8 @@ impl Town {
             .await
     }
 
-    async fn caller(&self, tenant: &str, name: &str) -> Agent {
+    /// Whoever calls under these names.
+    pub(crate) async fn caller(&self, tenant: &str, name: &str) -> Agent {
         let (role, instance) = name.split_once('/').unwrap();
         let inbox = inbox_prefix(tenant, role, instance);
         Agent {

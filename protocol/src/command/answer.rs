@@ -89,3 +89,27 @@ pub struct Imported {
     /// Where the last of them is stored; the part behind this one names its sequence as `after`.
     pub position: Position,
 }
+
+/// Answer of `erase_tenant`: nothing of it is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Erased {
+    /// Its canonical name.
+    pub tenant: String,
+    /// Which creation of that name is gone.
+    pub generation: u32,
+    /// Where the log says so.
+    pub position: Position,
+}
+
+/// Answer of `rotate_key`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotated {
+    /// The generation of the tenant's name.
+    pub generation: u32,
+    /// The new key's number in it.
+    pub number: u32,
+    /// Where that is stored.
+    pub position: Position,
+}

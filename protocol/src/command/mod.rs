@@ -17,7 +17,7 @@ mod read;
 mod receipt;
 pub mod wire;
 
-pub use answer::{Done, Imported, Issued, Marked, Revoked, Sent, TenantMade};
+pub use answer::{Done, Erased, Imported, Issued, Marked, Revoked, Rotated, Sent, TenantMade};
 pub use credential::no_such_credential;
 use credential::read_issue;
 pub use import::ImportEvents;
@@ -70,6 +70,13 @@ pub enum Command {
     EndCredential(Possessed),
     /// Store events of an exported tenant.
     ImportEvents(ImportEvents),
+    /// Erase the tenant in the request's scope.
+    EraseTenant {
+        /// The tenant's name once more, as the caller wrote it.
+        confirm: String,
+    },
+    /// Seal the tenant's new events under a new data key.
+    RotateKey,
 }
 
 /// A checked `send_message`.
@@ -227,6 +234,20 @@ impl Command {
             (Scope::Own, "renew_credential") => credential::read_renew(&encoding.decode(body)?),
             (Scope::Own, "end_credential") => credential::read_end(&encoding.decode(body)?),
             (Scope::Admin, "import_events") => read_import(&encoding.decode(body)?),
+            (Scope::Admin, "erase_tenant") => {
+                let wire: wire::EraseTenant = encoding.decode(body)?;
+                identify(
+                    wire.command_id.as_deref(),
+                    "commandId",
+                    Self::EraseTenant {
+                        confirm: wire.confirm,
+                    },
+                )
+            }
+            (Scope::Admin, "rotate_key") => {
+                let wire: wire::RotateKey = encoding.decode(body)?;
+                identify(wire.command_id.as_deref(), "commandId", Self::RotateKey)
+            }
             _ => Err(unknown_verb()),
         }
     }

@@ -115,6 +115,26 @@ pub struct AcceptDamage {
     pub command_id: Option<String>,
 }
 
+/// `admin.erase_tenant`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EraseTenant {
+    /// The tenant's name once more.
+    pub confirm: String,
+    /// UUID made by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `admin.rotate_key`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RotateKey {
+    /// UUID made by the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
 /// `admin.revoke_credential`: by key, or by role with or without an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -197,6 +197,9 @@ pub struct TenantEntry {
     pub shard: u16,
     /// Which creation of that name this is.
     pub generation: u32,
+    /// Whether its erase began and has not ended: `tenant erase`, repeated, goes on with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erasing: bool,
 }
 
 /// Answer of `list_tenants`.

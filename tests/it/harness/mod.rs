@@ -7,6 +7,7 @@ pub mod log;
 pub mod process;
 pub mod raw;
 pub mod road;
+pub mod scan;
 pub mod witness;
 
 use postroad_client::{Client, ConnectOptions, Credential, NewAgent, UserKey};

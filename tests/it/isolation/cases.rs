@@ -266,6 +266,29 @@ async fn operators_only(stage: &Stage, verb: &str) {
             .await;
             return;
         }
+        "erase_tenant" => {
+            // What is not confirmed changes nothing; one tenant's end leaves its namesake alone.
+            let erase = [
+                "--json",
+                "tenant",
+                "erase",
+                "--tenant",
+                "acme-three",
+                "--confirm",
+            ];
+            road.run(&[&erase[..], &["acme"]].concat()).expect(2);
+            road.run(&["tenant", "show", "acme-three"]).expect(0);
+            road.run(&[&erase[..], &["acme-three"]].concat()).expect(0);
+            road.run(&["tenant", "show", "acme-three"]).expect(3);
+            let served = stage.owner.call("qry", "self", "whoami", json!({})).await;
+            assert_eq!(served["tenantId"], "acme", "{served}");
+            return;
+        }
+        "rotate_key" => {
+            road.run(&["--json", "tenant", "rotate-key", "--tenant", "acme-two"])
+                .expect(0);
+            return;
+        }
         "replay" => road
             .run(&["--json", "replay", "--tenant", "acme-two"])
             .expect(0),

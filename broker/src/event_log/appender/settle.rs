@@ -1,7 +1,7 @@
 //! What an answer of the log, or its absence, means for those who wait: success, a repeat, another
 //! attempt, or a refusal. Never sends anything itself.
 
-use super::{Appender, Done, Pending, answer};
+use super::{Appender, Done, Pending, Settling, answer};
 use crate::error::AppendError;
 use crate::event_log::Appended;
 use crate::event_log::publish::{Failure, member_sequence};
@@ -157,6 +157,17 @@ impl Appender {
         }
         for rival in pending.rivals {
             answer(rival.answer, Err(AppendError::Conflict));
+        }
+    }
+
+    /// Tells those whose events, and all before them, are settled.
+    pub(super) fn tell_settled(&mut self) {
+        let planner = &self.planner;
+        let is_settled =
+            |settling: &mut Settling| settling.ids.iter().all(|id| planner.get(*id).is_none());
+        for settled in self.settling.extract_if(.., is_settled) {
+            // Whoever asked may have gone.
+            let _gone = settled.done.send(());
         }
     }
 

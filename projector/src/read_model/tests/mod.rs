@@ -2,6 +2,7 @@
 
 mod agents;
 mod costs;
+mod erasure;
 mod exactly_once;
 mod histories;
 mod history;
