@@ -5,6 +5,7 @@ use super::super::stage::Deployment;
 use crate::deployment::grant::Templates;
 use crate::deployment::keys::DeploymentKeys;
 use crate::deployment::layout::Layout;
+use crate::deployment::master_source::{MasterKeyArgs, choose};
 use crate::link::{connect_part, part_creds};
 use anyhow::Context as _;
 use async_nats::jetstream;
@@ -12,6 +13,7 @@ use postroad_client::Trust;
 use postroad_log::{Anchor, Follower, Keyring, StoredEvent, streams};
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{Service, Subjects};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long the log may take to give the next events.
@@ -38,7 +40,12 @@ pub(super) async fn read(deployment: &Deployment, count: usize) -> anyhow::Resul
     let url = deployment.url();
     let client = connect_part(url, &Trust::System, Service::Projector, &creds).await?;
     let context = jetstream::new(client);
-    let master = MasterKey::from_bytes(*keys.master().expose());
+    // What the deployment was given by its surroundings, this process was given, too.
+    let given = MasterKeyArgs {
+        master_key: std::env::var_os("POSTROAD_MASTER_KEY_FILE").map(PathBuf::from),
+    };
+    let master = choose(given.given()?, keys.master())?;
+    let master = MasterKey::from_bytes(*master.expose());
     let keyring = Keyring::open(&context, subjects, master).await?;
     let shards = streams::list_shards(&context).await?;
     let shard = shards.into_iter().next().context("there is no shard")?;

@@ -4,7 +4,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`revocation`] | from a revocation to the refusal |
+//! | [`revocation`], [`raw`] | from a revocation to the refusal; seen by hand |
 //! | [`oracle`] | asking for what is another tenant's, beside what is nobody's |
 //! | [`flood`] | checks of one tenant while another sends ten times what it may |
 //! | [`sealing`] | the seal's part of a durable send |
@@ -14,6 +14,7 @@ mod flood;
 mod log;
 mod opening;
 mod oracle;
+mod raw;
 mod revocation;
 mod sealing;
 

@@ -4,12 +4,12 @@
 use super::super::Bench;
 use super::super::figure::{Figure, Must};
 use super::super::stage::Deployment;
+use super::raw::Raw;
 use anyhow::Context as _;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
-use postroad_client::Revoke;
+use nkeys::KeyPair;
+use postroad_client::{NewAgent, Revoke};
 use postroad_protocol::{InstanceId, Role, TenantId};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 
 /// Longest time from the call until the last of the three, in milliseconds.
 const REFUSED_MOST_MS: f64 = 1000.0;
@@ -82,43 +82,31 @@ async fn round(
     tenant: &TenantId,
     instance: &str,
 ) -> anyhow::Result<Round> {
-    let agent = deployment.agent(tenant, ROLE, instance).await?;
-    let url = deployment.url();
-    let (heard, mut events) = mpsc::unbounded_channel();
-    let standing = ConnectOptions::with_credentials(&agent.creds)?
-        .max_reconnects(1)
-        .event_callback(move |event| {
-            let heard = heard.clone();
-            // Nobody listens any more once the connection is known to be cut.
-            async move { drop(heard.send(event)) }
-        })
-        .connect(url)
-        .await?;
-    let whose = Revoke::Instance(Role::parse(ROLE)?, InstanceId::parse(instance)?);
+    let key = KeyPair::new_user();
+    let agent = NewAgent::new(Role::parse(ROLE)?).instance(InstanceId::parse(instance)?);
     let roster = deployment.roster(tenant)?;
+    let jwt = roster.issue(&agent, &key.public_key()).await?.jwt;
+    let connect = || Raw::connect(deployment.url(), &jwt, &key);
+    let standing = connect().await?.context("a new credential is refused")?;
+    let whose = Revoke::Key(key.public_key());
     let begun = Instant::now();
     let answered = async {
         roster.revoke(&whose).await?;
         anyhow::Ok(begun.elapsed())
     };
     let cut = async {
-        while let Some(event) = events.recv().await {
-            if matches!(event, Event::Disconnected | Event::Closed) {
-                return Ok(begun.elapsed());
-            }
-        }
-        anyhow::bail!("the connection ended without a word")
+        standing.cut().await;
+        Ok(begun.elapsed())
     };
     let refused = async {
-        while try_to_connect(url, &agent.creds).await?.is_some() {
+        while connect().await?.is_some() {
             tokio::time::sleep(TRY_EVERY).await;
         }
         Ok(begun.elapsed())
     };
     let (answered, cut, refused) = tokio::try_join!(answered, cut, refused)?;
-    drop(standing);
     anyhow::ensure!(
-        try_to_connect(url, &agent.creds).await?.is_none(),
+        connect().await?.is_none(),
         "a credential that was refused was taken again"
     );
     Ok(Round {
@@ -126,15 +114,6 @@ async fn round(
         cut,
         refused,
     })
-}
-
-/// A new connection with a credential; nothing when it is refused.
-async fn try_to_connect(url: &str, creds: &str) -> anyhow::Result<Option<Client>> {
-    match ConnectOptions::with_credentials(creds)?.connect(url).await {
-        Ok(client) => Ok(Some(client)),
-        Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => Ok(None),
-        Err(error) => Err(error).context("a new connection was neither taken nor refused"),
-    }
 }
 
 #[cfg(test)]
