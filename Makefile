@@ -56,14 +56,16 @@ build:
 bench: build ## measure, print a table, write target/bench/summary.json
 	@$(WITH_SERVER) $(POSTROAD) bench --out target/bench $(ARGS)
 
-# A filter that matches nothing passes; a soak that killed nothing must not.
+# A filter that matches nothing passes; a soak that killed or fuzzed nothing must not.
 SOAK := $(CARGO) test --release --locked -p postroad --test it kill --
-soak: ## the kill test with 100 kills, in release
+FUZZ := $(CARGO) test --release --locked -p postroad --test attack fuzz:: --
+soak: ## the kill test with 100 kills, a million inputs to each fuzz entry, in release
 	@$(WITH_SERVER) export POSTROAD_SOAK_KILLS=$${POSTROAD_SOAK_KILLS:-100} && \
-		tests=$$($(SOAK) --list) && \
+		export POSTROAD_FUZZ_INPUTS=$${POSTROAD_FUZZ_INPUTS:-1000000} && \
+		tests=$$($(SOAK) --list && $(FUZZ) --list) && \
 		case "$$tests" in \
-			*": test"*) $(SOAK) --nocapture --test-threads=1 ;; \
-			*) echo "soak: no kill test found in tests/it" >&2; exit 1 ;; \
+			*kill*": test"*"fuzz::"*": test"*) $(FUZZ) --nocapture && $(SOAK) --nocapture --test-threads=1 ;; \
+			*) echo "soak: no kill test found in tests/it, or no fuzz test in tests/attack" >&2; exit 1 ;; \
 		esac
 
 tour: build ## a guided story on a temporary deployment

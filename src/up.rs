@@ -114,6 +114,7 @@ pub(crate) async fn run(
     };
     say(STOPPING);
     let drained = async {
+        started.projector.report_usage().await;
         started.broker.drain().await;
         started.projector.drain().await;
     };

@@ -5,7 +5,8 @@ use async_nats::client::Client;
 use async_nats::{HeaderMap, Subject};
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
 use postroad_protocol::command::{
-    Done, Erased, Imported, Issued, Marked, Revoked, Rotated, Sent, TenantMade,
+    Done, Erased, Imported, Issued, LifeChanged, LimitsSet, Marked, Revoked, Rotated, Sent,
+    TenantMade,
 };
 use postroad_protocol::error::Refusal;
 use serde::Serialize;
@@ -32,6 +33,10 @@ pub(crate) enum Answer {
     Erased(Erased),
     /// To `rotate_key`.
     Rotated(Rotated),
+    /// To `suspend_tenant` and `resume_tenant`.
+    LifeChanged(LifeChanged),
+    /// To `set_limits`.
+    LimitsSet(LimitsSet),
 }
 
 /// Where one request is answered, and how it is written.

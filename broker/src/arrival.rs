@@ -41,6 +41,7 @@ impl Arrival {
             context,
             scope,
             verb,
+            ..
         } = admitted;
         let known = Verb::find(RequestKind::Command, scope, verb);
         let verb = known.ok_or_else(unknown_verb)?;

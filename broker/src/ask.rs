@@ -11,6 +11,7 @@ use postroad_protocol::limits::POSITION_WAIT_MS;
 use postroad_protocol::position::Position;
 use postroad_protocol::service::{
     ENFORCE, Enforce, Enforced, Finding, LOOK_UP, Lookup, MarkState, Question, SIGN, Sign, Signed,
+    TenantStanding,
 };
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::tenancy::TenantScope;
@@ -99,6 +100,18 @@ impl Ask {
         let question = Question::Marks { reader, targets };
         match self.look_up(scope, currency, question).await? {
             Finding::Marks(states) if states.len() == count => Ok(states),
+            _ => Err(other_answer()),
+        }
+    }
+
+    /// How the tenant stands in the rows.
+    pub(crate) async fn standing(
+        &self,
+        scope: &TenantScope,
+        currency: Currency,
+    ) -> Result<TenantStanding, Refusal> {
+        match self.look_up(scope, currency, Question::Tenant).await? {
+            Finding::Tenant(standing) => Ok(standing),
             _ => Err(other_answer()),
         }
     }

@@ -1,7 +1,8 @@
-//! Every tenant's roster in memory: the fold of the log's roster events, rebuilt at start and
+//! Every tenant's roster and life in memory: the fold of the log's events about them, rebuilt at start and
 //! followed from then on. Before a name is refused it catches up with the log, as the stream's leader
 //! has it. Never writes.
 
+use crate::aggregate::life::Life;
 use crate::aggregate::roster::Roster;
 use crate::error::StartError;
 use postroad_log::{Follower, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent};
@@ -28,11 +29,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Directory {
     subjects: Subjects,
     keyring: Keyring,
-    rosters: Arc<Rosters>,
+    tenants: Arc<Tenants>,
     folds: RwLock<BTreeMap<u16, Fold>>,
 }
 
-type Rosters = RwLock<HashMap<TenantScope, Roster>>;
+type Tenants = RwLock<HashMap<TenantScope, Known>>;
+
+/// What is known of one tenant.
+#[derive(Debug, Default)]
+struct Known {
+    roster: Roster,
+    life: Life,
+}
 
 #[derive(Debug)]
 struct Fold {
@@ -54,7 +62,7 @@ impl Directory {
         Self {
             subjects,
             keyring,
-            rosters: Arc::default(),
+            tenants: Arc::default(),
             folds: RwLock::default(),
         }
     }
@@ -79,7 +87,7 @@ impl Directory {
             read: Vec::new(),
             keyring: self.keyring.clone(),
             shard: number,
-            rosters: self.rosters.clone(),
+            tenants: self.tenants.clone(),
             report,
         };
         while *folded.borrow() < end {
@@ -97,24 +105,36 @@ impl Directory {
 
     /// Reads the roster of `scope` as far as it is folded; an empty one where nothing is.
     pub(crate) fn with<R>(&self, scope: &TenantScope, read: impl FnOnce(&Roster) -> R) -> R {
-        let rosters = self.rosters.read().unwrap_or_else(PoisonError::into_inner);
-        match rosters.get(scope) {
-            Some(roster) => read(roster),
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        match tenants.get(scope) {
+            Some(known) => read(&known.roster),
             None => read(&Roster::default()),
         }
     }
 
     /// Whether a credential of another tenant than `scope` is for `public_key`.
     pub(crate) fn is_key_elsewhere(&self, scope: &TenantScope, public_key: &str) -> bool {
-        let rosters = self.rosters.read().unwrap_or_else(PoisonError::into_inner);
-        let mut others = rosters.iter().filter(|(owner, _)| *owner != scope);
-        others.any(|(_, roster)| roster.holder(public_key).is_some())
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let mut others = tenants.iter().filter(|(owner, _)| *owner != scope);
+        others.any(|(_, known)| known.roster.holder(public_key).is_some())
     }
 
     /// Revoked keys of all tenants whose credentials have not expired at `now`.
     pub(crate) fn revoked(&self, now: TimeMs) -> usize {
-        let rosters = self.rosters.read().unwrap_or_else(PoisonError::into_inner);
-        rosters.values().map(|roster| roster.revoked(now)).sum()
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants
+            .values()
+            .map(|known| known.roster.revoked(now))
+            .sum()
+    }
+
+    /// Reads the life of `scope` as far as it is folded; one of nothing where nothing is.
+    pub(crate) fn life<R>(&self, scope: &TenantScope, read: impl FnOnce(&Life) -> R) -> R {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        match tenants.get(scope) {
+            Some(known) => read(&known.life),
+            None => read(&Life::default()),
+        }
     }
 
     /// How far `shard` is folded.
@@ -208,7 +228,7 @@ struct Folding {
     read: Vec<StoredEvent>,
     keyring: Keyring,
     shard: u16,
-    rosters: Arc<Rosters>,
+    tenants: Arc<Tenants>,
     report: watch::Sender<u64>,
 }
 
@@ -273,16 +293,20 @@ impl Folding {
             (event.sequence, opened)
         });
         let opened: Vec<(u64, Opened)> = opened.collect();
-        let mut rosters = self.rosters.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         for (sequence, opened) in opened {
             if let Some(erased) = destroyed(&opened) {
-                rosters.retain(|scope, _| *scope.tenant() != erased.tenant);
+                tenants.retain(|scope, _| *scope.tenant() != erased.tenant);
             }
             match opened {
                 Opened::Event {
                     stored_for: StoredFor::Tenant(scope),
                     record,
-                } => rosters.entry(scope).or_default().apply(sequence, &record),
+                } => {
+                    let known = tenants.entry(scope).or_default();
+                    known.roster.apply(sequence, &record);
+                    known.life.apply(sequence, &record);
+                }
                 Opened::Event { .. } | Opened::Erased => {}
                 Opened::Damaged | Opened::Undecodable { .. } => {
                     tracing::warn!(
@@ -293,7 +317,7 @@ impl Folding {
                 }
             }
         }
-        drop(rosters);
+        drop(tenants);
         if let Some(last) = events.last() {
             self.report.send_replace(last.sequence);
         }

@@ -9,6 +9,7 @@
 //! | [`admin`] | tenants and damage |
 //! | [`credential`] | credentials and retirements |
 //! | [`erase`], [`rotate`] | a tenant's end, and new keys |
+//! | [`life`] | a tenant as a whole: suspended, resumed, limited |
 //! | [`observe`] | what projectors saw |
 //! | [`import`] | the events of an exported tenant |
 
@@ -16,6 +17,7 @@ mod admin;
 mod credential;
 mod erase;
 mod import;
+mod life;
 mod mark;
 mod observe;
 mod ordered;
@@ -24,6 +26,7 @@ mod rotate;
 pub(crate) use ordered::{Decision, Ordered};
 
 use crate::aggregate::agent::{Standing, standing};
+use crate::aggregate::life::{resume, suspend};
 use crate::answer::Answer;
 use crate::ask::Ask;
 use crate::directory::Directory;
@@ -31,6 +34,9 @@ use crate::error::{AppendError, no_tenant};
 use crate::event_log::{Appended, Draft, EventLog};
 use crate::parts::Parts;
 use crate::push::Push;
+use crate::quota::Quotas;
+use crate::rate::Rates;
+use crate::usage::Usage;
 use async_nats::jetstream::context::Context;
 use postroad_log::Keyring;
 use postroad_protocol::command::Command;
@@ -61,6 +67,12 @@ pub(crate) struct Handler {
     pub(crate) parts: Arc<Parts>,
     /// Tenants are erased one at a time.
     pub(crate) erasing: tokio::sync::Mutex<()>,
+    /// How fast commands came, where that is limited.
+    pub(crate) rates: Rates,
+    /// What was stored, where that is limited.
+    pub(crate) quotas: Quotas,
+    /// Hints that were counted.
+    pub(crate) usage: Usage,
 }
 
 /// A command as ingress admitted and read it.
@@ -109,6 +121,15 @@ impl Handler {
             Command::ImportEvents(command) => self.import_events(&request, command).await,
             Command::EraseTenant { confirm } => self.erase_tenant(&request, &confirm).await,
             Command::RotateKey => self.rotate_key(&request).await,
+            Command::SuspendTenant { reason } => {
+                let decide = |known: &_, key| suspend(known, reason.as_deref(), key);
+                self.change_life(&request, decide).await
+            }
+            Command::ResumeTenant => {
+                let decide = |known: &_, key| Ok(resume(known, key));
+                self.change_life(&request, decide).await
+            }
+            Command::SetLimits(change) => self.set_limits(&request, &change).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }
@@ -169,6 +190,7 @@ impl Handler {
     ///
     /// # Errors
     /// `permission_denied` for one that was retired or revoked, or lacks the scope.
+    /// So has every one of a tenant that is suspended.
     async fn ensure_reader(
         &self,
         scope: &TenantScope,
@@ -177,6 +199,7 @@ impl Handler {
         asked: Scope,
         time: TimeMs,
     ) -> Result<(), Refusal> {
+        self.expect_active(scope)?;
         let look = || {
             self.directory
                 .with(scope, |roster| standing(roster, reader, asked))

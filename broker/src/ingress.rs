@@ -110,6 +110,10 @@ impl Ingress {
             }
         };
         let (context, bytes) = (&admitted.context, message.payload.len());
+        if let Err(refusal) = self.handler.let_in(context) {
+            replier.refuse(&refusal).await;
+            return;
+        }
         let place = match context.principal() {
             Principal::Agent(_) => self.commands.enter(context.scope_or_all(), bytes),
             Principal::Operator(_) => self.operators.enter(None, bytes),

@@ -14,6 +14,8 @@
 //! | `ask` | look-ups at projectors, signatures from the issuer |
 //! | `event_log` | the only JetStream writer: plain and batched appends |
 //! | `parts` | which brokers and projectors are there, and asking all of them |
+//! | `rate`, `quota` | limits that the operator has set |
+//! | `usage` | hints, counted and stored now and then |
 //! | `push`, `answer` | bells and replies |
 //! | `error` | what can go wrong |
 //!
@@ -34,6 +36,9 @@ mod ingress;
 mod lane;
 mod parts;
 mod push;
+mod quota;
+mod rate;
+mod usage;
 
 // Tests of the inside share the server that tests of the outside run on.
 #[cfg(test)]
@@ -52,6 +57,9 @@ use crate::ingress::{Arrivals, Ingress};
 use crate::lane::Lanes;
 use crate::parts::Parts;
 use crate::push::Push;
+use crate::quota::Quotas;
+use crate::rate::Rates;
+use crate::usage::Usage;
 use async_nats::client::Client;
 use async_nats::connection::State;
 use postroad_log::Keyring;
@@ -171,6 +179,9 @@ impl Broker {
             opening: tokio::sync::Mutex::default(),
             parts: Arc::new(Parts::new(client.clone(), subjects.clone())),
             erasing: tokio::sync::Mutex::default(),
+            rates: Rates::default(),
+            quotas: Quotas::default(),
+            usage: Usage::default(),
         });
         let ingress = Arc::new(Ingress {
             client: client.clone(),
@@ -185,7 +196,9 @@ impl Broker {
             dropped: Dropped::default(),
         });
         let beside = beside(client, subjects, &ingress).await?;
-        let (stop, serving) = serve(client, subjects, &ingress).await?;
+        let (stop, mut serving) = serve(client, subjects, &ingress).await?;
+        let usage = ingress.handler.clone().keep_usage(stop.subscribe());
+        serving.push(tokio::spawn(usage));
         Ok(Self {
             client: config.client,
             ingress,
@@ -226,6 +239,7 @@ impl Broker {
             self.ingress.commands.idle().await;
             self.ingress.operators.idle().await;
             self.ingress.observations.idle().await;
+            self.ingress.handler.store_usage().await;
             self.ingress.handler.log.close().await;
             self.client.flush().await
         };

@@ -15,6 +15,7 @@ use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::tenancy::TenantScope;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -35,7 +36,16 @@ pub(crate) struct Parts {
     /// Which process this is, to the others.
     instance: CommandId,
     started: Instant,
-    heard: Mutex<HashMap<CommandId, Instant>>,
+    heard: Mutex<HashMap<CommandId, Heard>>,
+    /// Brokers among them, this one included.
+    brokers: AtomicU32,
+}
+
+/// A part that said that it is there.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: Instant,
+    is_broker: bool,
 }
 
 impl Parts {
@@ -47,6 +57,7 @@ impl Parts {
             instance: CommandId::generate(),
             started: Instant::now(),
             heard: Mutex::default(),
+            brokers: AtomicU32::new(1),
         }
     }
 
@@ -92,12 +103,26 @@ impl Parts {
 
     fn note(&self, announcement: &Announcement, now: Instant) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.retain(|_, at| now.duration_since(*at) < GONE);
+        heard.retain(|_, part| now.duration_since(part.at) < GONE);
         if announcement.leaving {
             heard.remove(&announcement.instance);
         } else if heard.len() < PARTS_MAX {
-            heard.insert(announcement.instance, now);
+            let part = Heard {
+                at: now,
+                // A projector names the shards that it hosts.
+                is_broker: announcement.shards.is_empty(),
+            };
+            heard.insert(announcement.instance, part);
         }
+        let brokers = heard.values().filter(|part| part.is_broker).count();
+        let brokers = u32::try_from(brokers).unwrap_or(u32::MAX).max(1);
+        self.brokers.store(brokers, Ordering::Relaxed);
+    }
+
+    /// Brokers that share a tenant's rate, this one among them. One that died without leaving counts
+    /// for some seconds.
+    pub(crate) fn brokers(&self) -> u32 {
+        self.brokers.load(Ordering::Relaxed)
     }
 
     /// Those of the parts that are there which are not in `confirmed`.
@@ -105,7 +130,7 @@ impl Parts {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let there = heard
             .iter()
-            .filter(|(_, at)| now.duration_since(**at) < GONE);
+            .filter(|(_, part)| now.duration_since(part.at) < GONE);
         there.filter(|(part, _)| !confirmed.contains(part)).count()
     }
 
@@ -194,7 +219,10 @@ mod tests {
     fn announced(instance: u8, leaving: bool) -> Announcement {
         Announcement {
             instance: CommandId::derived(&[&[instance]]),
-            shards: Vec::new(),
+            // Every third is a projector.
+            shards: (0..u16::from(instance.is_multiple_of(3)))
+                .map(|shard| (shard, true))
+                .collect(),
             leaving,
         }
     }
@@ -214,6 +242,10 @@ mod tests {
         }
         let mut confirmed = HashSet::new();
         assert_eq!(parts.missing(&confirmed, start), 2);
+        assert_eq!(parts.brokers(), 1, "one left, and one is a projector");
+        parts.note(&announced(4, false), start);
+        assert_eq!(parts.brokers(), 2);
+        parts.note(&announced(4, true), start);
         confirmed.insert(announced(1, false).instance);
         assert_eq!(parts.missing(&confirmed, start), 1);
         assert_eq!(parts.missing(&confirmed, start + GONE), 0);

@@ -23,23 +23,32 @@ impl Push {
         Self { client, subjects }
     }
 
-    /// Hints that the message `id` of `tenant` was stored. Only its first storing rings.
-    pub(crate) async fn stored(&self, tenant: &TenantId, id: MessageId, appended: &Appended) {
+    /// Hints that the message `id` of `tenant` was stored; says how many hints went out. Only its first
+    /// storing rings.
+    pub(crate) async fn stored(
+        &self,
+        tenant: &TenantId,
+        id: MessageId,
+        appended: &Appended,
+    ) -> u64 {
         let Event::MessageSent(sent) = &*appended.event else {
-            return;
+            return 0;
         };
         if !appended.first {
-            return;
+            return 0;
         }
         let hint = Hint::of(id, sent, appended.time, appended.position);
         let Ok(body) = serde_json::to_vec(&hint) else {
-            return;
+            return 0;
         };
         let body = Bytes::from(body);
+        let mut hints = 0;
         for subject in subjects_of(&self.subjects, tenant, sent) {
             // A hint may be lost; the message is not.
-            let _lost = self.client.publish(subject, body.clone()).await;
+            let published = self.client.publish(subject, body.clone()).await;
+            hints += u64::from(published.is_ok());
         }
+        hints
     }
 }
 

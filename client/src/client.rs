@@ -9,11 +9,12 @@ use crate::wallet::Wallet;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{
-    Done, Erased, Imported, Issued, Marked, Revoked, Rotated, Sent, TenantMade,
+    Done, Erased, Imported, Issued, LifeChanged, LimitsSet, Marked, Revoked, Rotated, Sent,
+    TenantMade,
 };
 use postroad_protocol::query::{
     Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
-    TenantMessages, TenantPeers, Tenants, WhoAmI, wire,
+    TenantMessages, TenantPeers, Tenants, Usage, WhoAmI, wire,
 };
 use postroad_protocol::subject::{ALL_TENANTS, RequestKind};
 use postroad_protocol::tenancy::Scope;
@@ -254,6 +255,8 @@ positioned! {
     TenantMade: this => Some(this.position),
     Issued: this => Some(this.position),
     Revoked: this => Some(this.position),
+    LifeChanged: this => Some(this.position),
+    LimitsSet: this => Some(this.position),
     Messages: this => Some(this.position),
     OneMessage: this => Some(this.position),
     MessageStatus: this => Some(this.position),
@@ -262,6 +265,7 @@ positioned! {
     Agents: this => Some(this.position),
     // A replay names no position: its end is the end of a log that the projector may still be folding.
     Replayed: _this => None,
+    Usage: this => this.position,
     Tenants: _this => None,
     Tenant: _this => None,
     Status: _this => None,

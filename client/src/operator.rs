@@ -8,13 +8,14 @@ use crate::error::ClientError;
 use crate::queries::{History, Page};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use postroad_protocol::command::{
-    Done, Erased, Imported, Issued, Rotated, TenantMade, wire as command,
+    Done, Erased, Imported, Issued, LifeChanged, LimitsSet, Rotated, TenantMade, wire as command,
 };
 use postroad_protocol::portable::PortableEvent;
 use postroad_protocol::query::{
     Agents, Rebuilding, Replayed, ReplayedEvent, Status, Tenant, TenantMessages, TenantPeers,
-    Tenants, wire as query,
+    Tenants, Usage, wire as query,
 };
+use postroad_protocol::quota::Limit;
 use postroad_protocol::subject::ALL_TENANTS;
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{
@@ -221,6 +222,58 @@ impl<'a> Operator<'a> {
         self.client.command(verb, id, &body).await
     }
 
+    /// Shuts a tenant's agents out: commands, queries and hints stop, what is stored stays.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn suspend_tenant(
+        &self,
+        tenant: &TenantId,
+        reason: Option<&str>,
+    ) -> Result<LifeChanged, ClientError> {
+        let id = CommandId::generate();
+        let body = command::SuspendTenant {
+            reason: reason.map(str::to_owned),
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "suspend_tenant");
+        self.client.command(verb, id, &body).await
+    }
+
+    /// Lets a tenant's agents in again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume_tenant(&self, tenant: &TenantId) -> Result<LifeChanged, ClientError> {
+        let id = CommandId::generate();
+        let body = command::ResumeTenant {
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "resume_tenant");
+        self.client.command(verb, id, &body).await
+    }
+
+    /// Sets limits of a tenant and resets others to their defaults; what is not named stays.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `invalid_argument` for a value out of bounds.
+    pub async fn set_limits(
+        &self,
+        tenant: &TenantId,
+        set: &[(Limit, u64)],
+        reset: &[Limit],
+    ) -> Result<LimitsSet, ClientError> {
+        let id = CommandId::generate();
+        let named = |(limit, value): &(Limit, u64)| (limit.name().to_owned(), *value);
+        let body = command::SetLimits {
+            set: set.iter().map(named).collect(),
+            reset: reset.iter().map(|limit| limit.name().to_owned()).collect(),
+            command_id: Some(id.to_string()),
+        };
+        let verb = admin(Some(tenant), "set_limits");
+        self.client.command(verb, id, &body).await
+    }
+
     /// The tenants of the deployment.
     ///
     /// # Errors
@@ -240,6 +293,36 @@ impl<'a> Operator<'a> {
         let verb = admin(Some(tenant), "get_tenant");
         self.client
             .query(verb, Duration::ZERO, |reading| reading)
+            .await
+    }
+
+    /// What a tenant used each of the last `days`, today included; of no tenant in particular, what each
+    /// of a page of tenants used.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn usage(
+        &self,
+        tenant: Option<&TenantId>,
+        days: u32,
+        page: &Page,
+    ) -> Result<Usage, ClientError> {
+        let verb = Verb {
+            tenant: tenant.map_or(ALL_TENANTS, TenantId::as_str),
+            scope: Scope::Own,
+            name: "usage",
+        };
+        self.client
+            .query(verb, Duration::ZERO, |reading| {
+                let page = page.wire(&reading);
+                query::Usage {
+                    days: Some(i64::from(days)),
+                    limit: page.limit,
+                    cursor: page.cursor,
+                    position: page.position,
+                    fresh: page.fresh,
+                }
+            })
             .await
     }
 

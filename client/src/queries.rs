@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::connect::{Identity, WAIT_LONGEST};
 use crate::error::ClientError;
 use postroad_protocol::limits::WAIT_MAX_MS;
-use postroad_protocol::query::{MessageStatus, Messages, OneMessage, Peers, WhoAmI, wire};
+use postroad_protocol::query::{MessageStatus, Messages, OneMessage, Peers, Usage, WhoAmI, wire};
 use postroad_protocol::subject::ALL_TENANTS;
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{MessageId, Role, TimeMs};
@@ -236,6 +236,21 @@ impl Client {
         let verb = self.own(Scope::Own, "list_peers")?;
         self.query(verb, Duration::ZERO, |reading| page.wire(&reading))
             .await
+    }
+
+    /// What the own tenant used each of the last `days`, today included.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn usage(&self, days: u32) -> Result<Usage, ClientError> {
+        let verb = self.own(Scope::Own, "usage")?;
+        self.query(verb, Duration::ZERO, |reading| wire::Usage {
+            days: Some(i64::from(days)),
+            position: reading.position,
+            fresh: reading.fresh,
+            ..wire::Usage::default()
+        })
+        .await
     }
 
     /// As whom the deployment sees this client.

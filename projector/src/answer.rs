@@ -9,6 +9,7 @@ use crate::presence::Presence;
 use crate::rows::{Seen, read_rows};
 use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
+use crate::usage::Usage;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::catalogue::Verb;
@@ -17,7 +18,7 @@ use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::EventKey;
 use postroad_protocol::id::{MessageId, Reader, TimeMs};
 use postroad_protocol::position::Position;
-use postroad_protocol::query::{self, ListMessages, Page, Query, wire};
+use postroad_protocol::query::{self, ListMessages, Page, Query, TenantState, wire};
 use postroad_protocol::service::Observation;
 use postroad_protocol::subject::{RequestKind, Subjects};
 use postroad_protocol::tenancy::{Principal, RequestContext, Scope, TenantScope};
@@ -41,6 +42,8 @@ pub struct Answerer {
     pub subjects: Subjects,
     /// Longest body that NATS carries for an answer, in bytes.
     pub max_body: usize,
+    /// Queries that were counted.
+    pub usage: Arc<Usage>,
     /// What the operator asks of this process.
     pub operations: crate::operate::Operations,
 }
@@ -95,12 +98,19 @@ pub(crate) fn incarnation(epoch: u64, generation: u32) -> u64 {
 }
 
 impl Call<'_> {
+    /// Reads rows, of which an agent whose tenant is suspended there sees none: every look of a
+    /// waiting check comes by here, too.
     pub(crate) async fn rows<T, F>(&self, read: F) -> Result<(T, Seen), Refusal>
     where
         T: Send + 'static,
         F: FnOnce(&TenantReader<'_>, Seen) -> Result<T, StoreError> + Send + 'static,
     {
-        read_rows(self.host, self.scope, read).await
+        let read = |rows: &TenantReader<'_>, seen: Seen| match rows.tenant_state()? {
+            TenantState::Active => read(rows, seen).map(Some),
+            TenantState::Suspended => Ok(None),
+        };
+        let (found, seen) = read_rows(self.host, self.scope, read).await?;
+        Ok((found.ok_or_else(Refusal::suspended)?, seen))
     }
 
     /// The place that a cursor of this caller's names.
@@ -170,6 +180,7 @@ impl Answerer {
             encoding,
         };
         self.let_in(&call, asked.scope, ticket).await?;
+        self.usage.queried(scope);
         match query {
             Query::CheckMessages {
                 limit,
@@ -232,6 +243,7 @@ impl Answerer {
                 self.message_status(call, message, page).await
             }
             Query::ListMessages(wanted) => self.list_messages(call, wanted).await,
+            Query::Usage(asked) => self.own_usage(call, &asked).await,
             _ => Err(unknown_verb()),
         }
     }

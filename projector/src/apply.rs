@@ -73,7 +73,7 @@ pub enum Touched {
     Role(TenantId, Role),
     /// One instance.
     Instance(TenantId, Reader),
-    /// Every agent of a tenant.
+    /// Every agent of a tenant. Also when it is suspended: they look again, and are told.
     Broadcast(TenantId),
 }
 
@@ -364,5 +364,6 @@ fn take_record(
         Some(refused) => return Err(refused.into()),
         None => read_model::fold(rows, sequence, record, &event.route)?,
     }
+    rows.count_stored(record)?;
     Ok(Sighting::New)
 }

@@ -4,7 +4,8 @@
 use crate::apply::Touched;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::{InstanceId, Reader, Role, TenantId};
-use postroad_protocol::limits::{READER_WAITS_OPEN, TENANT_WAITS_OPEN, WAITS_OPEN};
+use postroad_protocol::limits::WAITS_OPEN;
+use postroad_protocol::quota::{Limit, Limits};
 use postroad_protocol::tenancy::TenantScope;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,20 +45,32 @@ pub struct Wait {
 }
 
 impl Bells {
-    /// Takes a place to wait for mail of `reader`.
+    /// Takes a place to wait for mail of `reader`, within the limits that are set for its tenant.
     ///
     /// # Errors
     /// `rate_limited` when the reader, its tenant, or all together hold too many checks open.
-    pub fn wait(self: &Arc<Self>, scope: &TenantScope, reader: &Reader) -> Result<Wait, Refusal> {
+    pub fn wait(
+        self: &Arc<Self>,
+        scope: &TenantScope,
+        reader: &Reader,
+        limits: &Limits,
+    ) -> Result<Wait, Refusal> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let tenant = tenants.by_name.get(scope.tenant());
         let open = tenant.map_or(0, |tenant| tenant.waits);
         let own = tenant.and_then(|tenant| tenant.roles.get(&reader.role)?.get(&reader.instance));
-        if own.is_some_and(|own| own.waits >= READER_WAITS_OPEN) {
-            return Err(too_many(READER_WAITS_OPEN, "an agent"));
+        let bounds = [
+            (Limit::AgentWaits, own.map_or(0, |own| own.waits)),
+            (Limit::Waits, open),
+        ];
+        for (limit, open) in bounds {
+            if open >= limits.bound(limit) {
+                let bound = limits.bound(limit);
+                return Err(too_many(&format!("{limit} is limited to {bound}")));
+            }
         }
-        if tenants.waits >= WAITS_OPEN || open >= TENANT_WAITS_OPEN {
-            return Err(too_many(TENANT_WAITS_OPEN, "a tenant"));
+        if tenants.waits >= WAITS_OPEN {
+            return Err(too_many("this projector holds no more"));
         }
         tenants.waits += 1;
         let tenant = tenants.by_name.entry(scope.tenant().clone()).or_default();
@@ -116,10 +129,10 @@ fn ring_all(instances: &HashMap<InstanceId, ReaderBell>) {
     }
 }
 
-fn too_many(limit: usize, whose: &str) -> Refusal {
+fn too_many(why: &str) -> Refusal {
     Refusal::new(
         ErrorCode::RateLimited,
-        format!("too many checks are waiting; {limit} is the limit of {whose}"),
+        format!("too many checks are waiting: {why}"),
         "close some, or check without waitMs",
     )
     .at("waitMs")

@@ -30,7 +30,8 @@ impl Answerer {
             return Ok(first.answer);
         }
         let mut was_stale = first.stale;
-        let wait = self.bells.wait(call.scope, call.reader)?;
+        let (limits, _) = call.rows(|rows, _| rows.limits()).await?;
+        let wait = self.bells.wait(call.scope, call.reader, &limits)?;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(wait_ms);
         loop {
             let rung = wait.bell().notified();

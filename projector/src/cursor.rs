@@ -30,6 +30,8 @@ pub enum Kind {
     Roster,
     /// Every tenant.
     Tenants,
+    /// What every tenant used; the place is a tenant's name.
+    Usage,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Peers => b'p',
             Self::Roster => b'r',
             Self::Tenants => b't',
+            Self::Usage => b'u',
         }
     }
 }

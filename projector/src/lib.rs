@@ -14,6 +14,8 @@
 //! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
 //! | [`announce`], [`membership`] | whether queries come here, or to a healthier projector |
 //! | [`turns`] | whose query is worked on next |
+//! | [`usage`] | what tenants use |
+//! | [`life`] | which tenants are suspended, for the operator |
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
 //! | [`forget`], [`purge`] | a tenant that is erased leaves nothing here |
@@ -32,6 +34,7 @@ pub mod global;
 pub mod hosts;
 pub mod ingress;
 pub mod intake;
+pub mod life;
 pub mod lookup;
 pub mod membership;
 pub mod observe;
@@ -47,6 +50,7 @@ pub mod rows;
 mod start;
 pub mod store;
 pub mod turns;
+pub mod usage;
 pub mod writer;
 
 pub use start::{Projector, ProjectorConfig, StartError};

@@ -99,6 +99,7 @@ impl Lookups {
                 Question::Marks { reader, targets } => {
                     Finding::Marks(rows.marks(&reader, &targets)?)
                 }
+                Question::Tenant => Finding::Tenant(rows.tenant_standing()?),
                 Question::Visible { reader, message } => {
                     Finding::Visible(rows.visible(&reader, message)?)
                 }

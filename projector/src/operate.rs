@@ -15,7 +15,6 @@ use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::InstanceId;
 use postroad_protocol::limits::{QUARANTINE_NAMED, QUARANTINE_REASON_MAX_CHARS};
 use postroad_protocol::query::{self, Page, Query, wire};
-use postroad_protocol::seal::Stage;
 use postroad_protocol::service::Observation;
 use postroad_protocol::tenancy::{RequestContext, TenantScope};
 use std::sync::Arc;
@@ -63,7 +62,7 @@ impl Answerer {
             Query::WhoAmI => Ok(Answer::of(encoding, &who_am_i(context, operator))),
             Query::ListTenants(page) => Ok(Answer::of(
                 encoding,
-                &self.list_tenants(operator, &page).await?,
+                &self.list_tenants(context, operator, &page).await?,
             )),
             Query::Status => Ok(Answer::of(encoding, &self.status(context).await)),
             Query::Rebuild => Ok(Answer::of(encoding, &self.start_rebuild())),
@@ -84,6 +83,7 @@ impl Answerer {
             Query::Replay(wanted) => self.replay(asked, operator, wanted).await,
             Query::ListMessages(wanted) => self.list_tenant_messages(asked, reading, wanted).await,
             Query::ListPeers(page) => self.list_tenant_peers(asked, reading, page).await,
+            Query::Usage(wanted) => self.operators_usage(asked, operator, &wanted).await,
             _ => Err(context
                 .reader()
                 .err()
@@ -122,6 +122,7 @@ impl Answerer {
 
     async fn list_tenants(
         &self,
+        context: &RequestContext,
         operator: &InstanceId,
         page: &Page,
     ) -> Result<query::Tenants, Refusal> {
@@ -138,24 +139,14 @@ impl Answerer {
         let after = cursor.as_ref().map(Cursor::place);
         let homes = self.hosts.keyring().tenants();
         let behind = |name: &str| after.is_none_or(|after| name.as_bytes() > after);
-        let mut rest = homes
-            .iter()
+        let mut shown: Vec<_> = homes
+            .into_iter()
             .filter(|(name, ..)| behind(name.as_str()))
-            .peekable();
-        let mut tenants = Vec::new();
-        while tenants.len() < page.limit
-            && let Some((name, home, stage)) = rest.next()
-        {
-            let (tenant, shard, generation) =
-                (name.to_string(), home.shard, home.key_id.generation);
-            tenants.push(query::TenantEntry {
-                tenant,
-                shard,
-                generation,
-                erasing: *stage != Stage::Live,
-            });
-        }
-        let more = rest.peek().is_some();
+            .take(page.limit + 1)
+            .collect();
+        let more = shown.len() > page.limit;
+        shown.truncate(page.limit);
+        let tenants = self.entries(context, &shown).await?;
         let next_cursor = tenants.last().filter(|_| more).map(|last| {
             Cursor::at(Kind::Tenants, 0, last.tenant.as_bytes()).encode_for_operator(None, operator)
         });

@@ -15,6 +15,7 @@ use crate::presence::Presence;
 use crate::progress::{Progress, State};
 use crate::rebuild::{beside, remove_if_there};
 use crate::store::{Store, StoreError};
+use crate::usage::Usage;
 use futures_util::StreamExt;
 use postroad_log::{Anchor, Keyring, KeyringError, Shard, Unreachable, streams};
 use postroad_protocol::id::{CommandId, TimeMs};
@@ -33,6 +34,9 @@ use tokio_util::task::TaskTracker;
 
 /// How long a stopping projector waits for queries that run.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long a stopping projector tries to have its counts stored.
+const REPORT: Duration = Duration::from_secs(2);
 
 /// Bytes of an answer's payload that NATS may need for its headers.
 const HEADER_ROOM: usize = 1_024;
@@ -99,6 +103,7 @@ pub struct Projector {
     stop: CancellationToken,
     queries: TaskTracker,
     pipelines: TaskTracker,
+    usage: Arc<Usage>,
 }
 
 impl Projector {
@@ -145,6 +150,7 @@ impl Projector {
             stop,
             queries: TaskTracker::new(),
             pipelines,
+            usage: Arc::default(),
         };
         projector.serve(config, bells, cache_bytes).await?;
         Ok(projector)
@@ -183,6 +189,7 @@ impl Projector {
         let report = Arc::clone(&answerer.deliveries)
             .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
         self.until_stopped(report);
+        self.until_leaving(Arc::clone(&self.usage).keep(answerer.brokers.clone()));
         self.until_leaving(announcer.run(announcements));
         let forgetting = Forgetting {
             client: client.clone(),
@@ -248,6 +255,7 @@ impl Projector {
             brokers: Brokers::new(client.clone(), subjects.clone()),
             deliveries: Arc::new(Deliveries::default()),
             subjects: subjects.clone(),
+            usage: Arc::clone(&self.usage),
             operations: Operations {
                 dropped: Arc::default(),
                 rebuilds: self.pipelines.clone(),
@@ -279,6 +287,15 @@ impl Projector {
         &self.hosts
     }
 
+    /// Has what it counted until now stored; for when the brokers are about to end.
+    pub async fn report_usage(&self) {
+        let brokers = Brokers::new(self.client.clone(), self.subjects.clone());
+        let report = self.usage.report(&brokers);
+        if tokio::time::timeout(REPORT, report).await.is_err() {
+            tracing::warn!("the last queries were not counted: no broker took the count in time");
+        }
+    }
+
     /// Takes no more queries, answers those that run or wait, and makes the rows durable.
     pub async fn drain(self) {
         self.leaving.cancel();
@@ -298,6 +315,7 @@ impl Projector {
                 "queries were still running when the projector stopped; their callers ask again"
             );
         }
+        self.report_usage().await;
         // What was answered is on its way before anybody closes the connection.
         let flushed = tokio::time::timeout(DRAIN, self.client.flush()).await;
         if !matches!(flushed, Ok(Ok(()))) {

@@ -185,7 +185,7 @@ pub const VERBS: &[Verb] = &[
         "get_tenant",
         Who::Operator,
         "",
-        "tenant, shard, generation, createdAt, roles, readers, messages",
+        "tenant, shard, generation, createdAt, roles, readers, messages, storedBytes, state, suspendedAt?, suspendReason?, limits",
     ),
     query(
         Scope::Admin,
@@ -236,6 +236,34 @@ pub const VERBS: &[Verb] = &[
         Who::Agent,
         "publicKey, proof, commandId?",
         "publicKeys, position",
+    ),
+    command(
+        Scope::Admin,
+        "suspend_tenant",
+        Who::Operator,
+        "reason?, commandId?",
+        "position, already",
+    ),
+    command(
+        Scope::Admin,
+        "resume_tenant",
+        Who::Operator,
+        "commandId?",
+        "position, already",
+    ),
+    command(
+        Scope::Admin,
+        "set_limits",
+        Who::Operator,
+        "set?, reset?, commandId?",
+        "limits, position, already",
+    ),
+    query(
+        Scope::Own,
+        "usage",
+        Who::Both,
+        "days?, limit?, cursor?",
+        "days, nextCursor?, position?, stale?",
     ),
 ];
 

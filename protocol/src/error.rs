@@ -131,6 +131,15 @@ impl Refusal {
         )
     }
 
+    /// The tenant's agents are shut out. Why is the operator's to tell.
+    pub fn suspended() -> Self {
+        Self::new(
+            ErrorCode::PermissionDenied,
+            "this tenant is suspended",
+            "ask the operator of this deployment to resume it; everything that was stored is kept",
+        )
+    }
+
     /// Names the field at fault.
     #[must_use]
     pub fn at(mut self, field: &str) -> Self {

@@ -3,8 +3,10 @@
 
 use crate::channel::Channel;
 use crate::id::{CommandId, InstanceId, MessageId, Reader, Role, TenantId, TimeMs};
+use crate::quota::{Limits, LimitsChange};
 use crate::subject::{AggregateKey, OPERATOR_ROLE, SYSTEM};
 use crate::tenancy::Scope;
+use crate::usage::Day;
 use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -309,6 +311,44 @@ pub struct DataKeyRotated {
     pub number: u32,
 }
 
+/// The operator shut a tenant's agents out; what is stored stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantSuspended {
+    /// Why, for whoever looks at it later; agents are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The operator let a tenant's agents in again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantResumed {}
+
+/// The operator set limits of a tenant anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantLimited {
+    /// Every limit that is set from now on; the others have their defaults.
+    pub limits: Limits,
+    /// What was asked for.
+    pub change: LimitsChange,
+}
+
+/// A broker or projector counted what is no event by itself; this adds to what was counted before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageCounted {
+    /// On which day.
+    pub day: Day,
+    /// Queries that were served.
+    pub queries: u64,
+    /// Push hints that were published.
+    pub pushes: u64,
+    /// Which process counted.
+    pub by: CommandId,
+}
+
 macro_rules! events {
     ($($variant:ident = $name:literal v $schema:literal),* $(,)?) => {
         /// Any event.
@@ -374,6 +414,10 @@ events! {
     CredentialRevoked = "credential_revoked" v 1,
     TenantErased = "tenant_erased" v 1,
     DataKeyRotated = "data_key_rotated" v 1,
+    TenantSuspended = "tenant_suspended" v 1,
+    TenantResumed = "tenant_resumed" v 1,
+    TenantLimited = "tenant_limited" v 1,
+    UsageCounted = "usage_counted" v 1,
 }
 
 #[derive(Serialize)]
@@ -402,6 +446,24 @@ impl Event {
             .expect("events are plain data and always encode")
     }
 
+    /// How many bytes [`encode`](Self::encode) gives, without making them.
+    pub fn encoded_len(&self, by: &Actor) -> u64 {
+        struct Counted(u64);
+        impl std::io::Write for Counted {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0 += bytes.len() as u64;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut counted = Counted(0);
+        rmp_serde::encode::write_named(&mut counted, &StoredRef { by, data: self })
+            .expect("events are plain data and always encode");
+        counted.0
+    }
+
     /// Reads a plain payload of a stored name and version; nothing when this build does not know it.
     pub fn decode(type_name: &str, schema: u16, plain: &[u8]) -> Option<(Actor, Self)> {
         Self::decode_data(type_name, schema, plain)
@@ -410,9 +472,13 @@ impl Event {
     /// The aggregate whose subject stores it.
     pub fn aggregate(&self) -> AggregateKey {
         match self {
-            Self::TenantCreated(_) | Self::OperatorRead(_) | Self::DataKeyRotated(_) => {
-                AggregateKey::Tenant
-            }
+            Self::TenantCreated(_)
+            | Self::OperatorRead(_)
+            | Self::TenantSuspended(_)
+            | Self::TenantResumed(_)
+            | Self::TenantLimited(_)
+            | Self::DataKeyRotated(_)
+            | Self::UsageCounted(_) => AggregateKey::Tenant,
             Self::CredentialIssued(data) => AggregateKey::Agent(data.role.clone()),
             Self::AgentRetired(data) => AggregateKey::Agent(data.role.clone()),
             Self::ReaderRegistered(data) => AggregateKey::Agent(data.reader.role.clone()),

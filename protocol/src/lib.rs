@@ -15,10 +15,12 @@
 //! | [`envelope`], [`seal`] | an event as it lies in the log |
 //! | [`position`] | where an append landed |
 //! | [`portable`] | a tenant's history as lines that another deployment takes in |
+//! | [`quota`] | limits that the operator sets for a tenant |
 //! | [`push`] | hints and heartbeats |
 //! | [`service`] | what Postroad's parts say to each other |
 //! | [`possession`] | proof that a caller holds the seed of a key |
 //! | [`walls`] | who may use what, and what a stranger gets |
+//! | [`usage`] | what is counted and is no event by itself |
 //! | [`error`] | stable codes |
 
 pub mod body;
@@ -36,10 +38,12 @@ pub mod position;
 pub mod possession;
 pub mod push;
 pub mod query;
+pub mod quota;
 pub mod seal;
 pub mod service;
 pub mod subject;
 pub mod tenancy;
+pub mod usage;
 pub mod walls;
 
 pub use channel::Channel;

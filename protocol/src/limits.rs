@@ -163,3 +163,18 @@ pub const ERASED_CREDENTIALS_MAX: usize = 4_000;
 pub const ERASE_WAIT_MS: u64 = 15_000;
 /// Data keys of one generation of a tenant's name: how often it may be rotated.
 pub const KEYS_PER_GENERATION: u32 = 1_000;
+/// Longest reason of a suspension, in bytes of UTF-8.
+pub const SUSPEND_REASON_MAX_BYTES: usize = 1_024;
+/// Subscriptions that one agent's connection may hold: its inbox and its push subjects, with room
+/// for clients that subscribe once a request. nats-server enforces it, for all agents alike.
+pub const AGENT_SUBSCRIPTIONS: u16 = 256;
+/// Agents of one tenant whose rates one broker counts apart, where such a rate is set; further ones share.
+pub const AGENTS_COUNTED: usize = 4_096;
+/// How old a broker's knowledge of what a tenant has stored may be, in milliseconds, where that is limited.
+pub const QUOTA_KNOWN_MS: u64 = 1_000;
+/// How often brokers and projectors have stored what they counted, in milliseconds.
+pub const USAGE_EVERY_MS: u64 = 60_000;
+/// Days of use that an answer shows when a caller names no number.
+pub const USAGE_DAYS_DEFAULT: u64 = 30;
+/// Most days of use in one answer.
+pub const USAGE_DAYS_MAX: u64 = 366;

@@ -58,7 +58,7 @@ pub fn operator(root: &str) -> PermissionTemplate {
     }
 }
 
-/// A broker: writes the log, rings bells, answers agents. It cannot publish a command or a query.
+/// A broker: writes the log, rings bells, answers agents, announces itself. It cannot publish a command or a query.
 pub fn broker(root: &str) -> PermissionTemplate {
     PermissionTemplate {
         publish_allow: vec![
@@ -72,6 +72,11 @@ pub fn broker(root: &str) -> PermissionTemplate {
             format!("{root}.{SYSTEM}.{}.*.{FORGET}", Service::Broker.token()),
             "_INBOX.>".to_owned(),
             "$JS.API.>".to_owned(),
+            // To the other brokers; it asks them nothing.
+            format!(
+                "{root}.{SYSTEM}.{}.{SYSTEM}.{ANNOUNCE}",
+                Service::Broker.token()
+            ),
         ],
         publish_deny: services_never_publish(root),
         subscribe_allow: vec![

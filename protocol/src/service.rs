@@ -5,13 +5,15 @@ use crate::command::MarkTarget;
 use crate::event::EventKey;
 use crate::id::{CommandId, InstanceId, MessageId, Reader};
 use crate::position::Position;
+use crate::usage::Report;
 use serde::{Deserialize, Serialize};
 
 /// Broker verb: store an [`Observation`].
 pub const OBSERVE: &str = "observe";
 /// Projector verb: answer a [`Lookup`].
 pub const LOOK_UP: &str = "look_up";
-/// Projector verb: hear an [`Announcement`]. It goes to every projector, and nobody answers it.
+/// Projector and broker verb: hear an [`Announcement`]. It goes to every part of the kind, and nobody
+/// answers it.
 pub const ANNOUNCE: &str = "announce";
 /// Broker and projector verb: do a [`Forget`]. It goes to all of them, and each one answers.
 pub const FORGET: &str = "forget";
@@ -51,6 +53,13 @@ pub enum Observation {
         verb: String,
         /// What is asked for.
         what: String,
+    },
+    /// Queries, or hints, were counted.
+    Usage {
+        /// What was counted; its number is the process's own.
+        report: Report,
+        /// Which process counted.
+        by: CommandId,
     },
 }
 
@@ -95,6 +104,8 @@ pub enum Question {
     },
     /// Where are the events with these keys?
     Events(Vec<EventKey>),
+    /// How does the tenant stand?
+    Tenant,
 }
 
 /// Answer to a [`Lookup`].
@@ -109,6 +120,21 @@ pub enum Finding {
     Visible(bool),
     /// The sequence of each event that there is, in the order of the keys.
     Events(Vec<Option<u64>>),
+    /// How it stands.
+    Tenant(TenantStanding),
+}
+
+/// How a tenant stands in the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantStanding {
+    /// Whether its agents are shut out.
+    pub suspended: bool,
+    /// Messages that its log holds.
+    #[serde(default)]
+    pub messages: u64,
+    /// Bytes of its events.
+    #[serde(default)]
+    pub stored_bytes: u64,
 }
 
 /// State of one receipt.
@@ -145,7 +171,7 @@ pub struct Forgotten {
 pub struct Announcement {
     /// Which process: made at random when it starts.
     pub instance: CommandId,
-    /// Every shard that it hosts, and whether its rows there are whole and as far as the log.
+    /// Every shard that a projector hosts, and whether its rows there are whole and as far as the log.
     pub shards: Vec<(u16, bool)>,
     /// Whether it takes no more queries from now on.
     #[serde(default)]

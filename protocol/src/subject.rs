@@ -378,13 +378,13 @@ pub fn service_inbox_prefix(service: Service) -> String {
     format!("_INBOX.{SYSTEM}.{}", service.token())
 }
 
-/// Whether `reply` lies below `prefix`, as whole tokens and without wildcards.
+/// Whether `reply` lies below `prefix`, as whole tokens, none of them empty, and without wildcards.
 pub fn is_below(reply: &str, prefix: &str) -> bool {
     reply
         .strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('.'))
         .is_some_and(|rest| {
-            !rest.is_empty()
+            !rest.split('.').any(str::is_empty)
                 && !rest
                     .bytes()
                     .any(|b| b == b'*' || b == b'>' || b.is_ascii_whitespace())
@@ -438,6 +438,7 @@ mod tests {
             "_INBOX.acme.tau.pi-2.abc",
             "_INBOX.acme.tau.pi.",
             "_INBOX.acme.tau.pi.>",
+            "_INBOX.acme.tau.pi..a",
             "_INBOX.acme-two.tau.pi.a",
             "postroad.acme.cmd.tau.pi.messages.send_message",
         ] {

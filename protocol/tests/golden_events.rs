@@ -12,9 +12,12 @@
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, CredentialRevoked, DamageAccepted, DataKeyRotated,
     Event, EventKey, MessageSent, MessagesDelivered, MessagesRead, OperatorRead, Priority,
-    ReaderRegistered, SummarySet, TenantCreated, TenantErased, VoidCredential,
+    ReaderRegistered, SummarySet, TenantCreated, TenantErased, TenantLimited, TenantResumed,
+    TenantSuspended, UsageCounted, VoidCredential,
 };
+use postroad_protocol::quota::{Limits, LimitsChange};
 use postroad_protocol::tenancy::Scope;
+use postroad_protocol::usage::Day;
 use postroad_protocol::{Channel, CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,6 +27,18 @@ fn reader() -> Reader {
     Reader {
         role: Role::parse("tau").unwrap(),
         instance: InstanceId::parse("tau-laptop").unwrap(),
+    }
+}
+
+fn limited() -> TenantLimited {
+    let set = BTreeMap::from([
+        ("commandsPerS".to_owned(), 50),
+        ("storedBytes".to_owned(), 1 << 30),
+    ]);
+    let change = LimitsChange::read(&set, &["waits".to_owned()]).unwrap();
+    TenantLimited {
+        limits: Limits::default().with(&change),
+        change,
     }
 }
 
@@ -139,10 +154,37 @@ fn samples() -> Vec<(Actor, Event)> {
             .into(),
         ),
         (
-            operator,
+            operator.clone(),
             DataKeyRotated {
                 generation: 1,
                 number: 2,
+            }
+            .into(),
+        ),
+    ]
+    .into_iter()
+    .chain(samples_of_life(operator))
+    .collect()
+}
+
+fn samples_of_life(operator: Actor) -> Vec<(Actor, Event)> {
+    vec![
+        (
+            operator.clone(),
+            TenantSuspended {
+                reason: Some("the invoice of March is open".into()),
+            }
+            .into(),
+        ),
+        (operator.clone(), TenantResumed {}.into()),
+        (operator, limited().into()),
+        (
+            Actor::System,
+            UsageCounted {
+                day: Day(19_811),
+                queries: 1_440,
+                pushes: 288,
+                by: CommandId::parse("0190163d-8694-739b-aea5-966c26f8ad91").unwrap(),
             }
             .into(),
         ),
@@ -194,6 +236,7 @@ fn every_event_has_a_golden_file_that_reads_and_writes_as_ever() {
             "{} is written otherwise than before",
             event.type_name()
         );
+        assert_eq!(event.encoded_len(by), event.encode(by).len() as u64);
     }
 }
 

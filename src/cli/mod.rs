@@ -10,7 +10,8 @@
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `erase`, `agent` | `tenant …`, `agent …` |
 //! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
-//! | `replay` | `replay` |
+//! | `life`, `limits` | `tenant suspend`, `tenant resume`, `tenant limits` |
+//! | `replay`, `usage` | `replay`, `usage` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
 //!
@@ -21,6 +22,8 @@ mod agent;
 mod erase;
 mod failure;
 pub(crate) mod instance;
+mod life;
+mod limits;
 mod mail;
 mod message;
 pub(crate) mod output;
@@ -37,6 +40,7 @@ mod tenant_import;
 pub(crate) mod text;
 mod time;
 mod upkeep;
+mod usage;
 
 use self::failure::{EXIT_CODES, Failure};
 use self::people::WhoamiArgs;
@@ -127,6 +131,7 @@ pub(crate) enum Command {
     Bench(crate::bench::BenchArgs),
     Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
+    Usage(usage::UsageArgs),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -204,6 +209,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Bench(args) => service::bench(args, &global).await,
         Command::Tour(args) => service::tour(args, &global).await,
         Command::Completions(args) => completions(&args, global.json),
+        Command::Usage(args) => usage::usage(&session, &args).await,
     }
 }
 

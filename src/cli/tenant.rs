@@ -2,6 +2,8 @@
 
 use super::erase::{EraseArgs, RotateKeyArgs, erase, rotate_key};
 use super::failure::Failure;
+use super::life::{self, ResumeArgs, SuspendArgs};
+use super::limits::{self, LimitsArgs};
 use super::output::{Style, table};
 use super::session::{PAGE_LIMIT, Session};
 use super::tenant_export::{ExportArgs, export};
@@ -23,6 +25,9 @@ pub(crate) enum TenantCommand {
     Import(ImportArgs),
     Erase(EraseArgs),
     RotateKey(RotateKeyArgs),
+    Suspend(SuspendArgs),
+    Resume(ResumeArgs),
+    Limits(LimitsArgs),
 }
 
 /// Create a tenant: a wall around agents, messages and costs of its own.
@@ -66,6 +71,9 @@ pub(crate) async fn run(session: &Session, command: TenantCommand) -> Result<(),
         TenantCommand::Import(args) => import(session, &args).await,
         TenantCommand::Erase(args) => erase(session, &args).await,
         TenantCommand::RotateKey(args) => rotate_key(session, &args).await,
+        TenantCommand::Suspend(args) => life::suspend(session, &args).await,
+        TenantCommand::Resume(args) => life::resume(session, &args).await,
+        TenantCommand::Limits(args) => limits::run(session, &args).await,
     }
 }
 
@@ -108,11 +116,12 @@ async fn list(session: &Session) -> Result<(), Failure> {
                 },
                 tenant.shard.to_string(),
                 tenant.generation.to_string(),
+                tenant.state.word().to_owned(),
             ]
         };
         table(
             style,
-            ["TENANT", "SHARD", "GENERATION"],
+            ["TENANT", "SHARD", "GENERATION", "STATE"],
             tenants.iter().map(row),
         )
     })
@@ -127,7 +136,7 @@ async fn show(session: &Session, args: &ShowArgs) -> Result<(), Failure> {
 }
 
 fn described(style: Style, tenant: &Tenant, now: TimeMs) -> String {
-    format!(
+    let mut text = format!(
         "{}\n  created {}, in shard {}, generation {}\n  {}, {}, {}",
         style.strong(&one_line(&tenant.tenant)),
         relative(tenant.created_at, now),
@@ -136,12 +145,22 @@ fn described(style: Style, tenant: &Tenant, now: TimeMs) -> String {
         count(tenant.roles, "role"),
         count(tenant.readers, "reader"),
         count(tenant.messages, "message"),
-    )
+    );
+    if let Some(at) = tenant.suspended_at {
+        let since = format!("suspended {}", relative(at, now));
+        text.push_str(&format!("\n  {}", style.alarm(&since)));
+        if let Some(reason) = &tenant.suspend_reason {
+            text.push_str(&format!(": {}", one_line(reason)));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postroad_protocol::query::TenantState;
+    use postroad_protocol::quota::Limits;
 
     #[test]
     fn a_tenant_is_described_in_a_few_lines() {
@@ -153,12 +172,29 @@ mod tests {
             roles: 2,
             readers: 1,
             messages: 0,
+            state: TenantState::Active,
+            suspended_at: None,
+            suspend_reason: None,
+            stored_bytes: 0,
+            limits: Limits::default(),
         };
-        let shown = described(Style::PLAIN, &tenant, TimeMs(1_711_670_460_000));
-        insta::assert_snapshot!(shown, @r"
+        let now = TimeMs(1_711_670_460_000);
+        insta::assert_snapshot!(described(Style::PLAIN, &tenant, now), @r"
         acme
           created 1m ago, in shard 2, generation 1
           2 roles, 1 reader, 0 messages
+        ");
+        let suspended = Tenant {
+            state: TenantState::Suspended,
+            suspended_at: Some(now),
+            suspend_reason: Some("invoice 112\nis open".to_owned()),
+            ..tenant
+        };
+        insta::assert_snapshot!(described(Style::PLAIN, &suspended, now), @r"
+        acme
+          created 1m ago, in shard 2, generation 1
+          2 roles, 1 reader, 0 messages
+          suspended now: invoice 112\nis open
         ");
     }
 }

@@ -13,14 +13,11 @@ use nats_jwt_rs::types::{
 use nats_jwt_rs::user::{User, UserPermissionLimits};
 use nats_jwt_rs::{Claim, Claims};
 use nkeys::{KeyPair, KeyPairType};
+use postroad_protocol::limits::AGENT_SUBSCRIPTIONS;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
-
-/// Subscriptions that one agent's connection may hold: its inbox and its push subjects, with room
-/// for clients that subscribe once a request.
-const AGENT_MAX_SUBSCRIPTIONS: i64 = 256;
 
 /// Why a JWT was not signed or not believed.
 #[derive(Debug, thiserror::Error)]
@@ -199,7 +196,7 @@ pub(crate) fn same_account(left: &str, right: &str) -> bool {
 fn scoped_key(keys: &DeploymentKeys, templates: &Templates, kind: CredentialKind) -> SigningKey {
     let template = templates.of(kind).clone();
     let subscriptions = match kind {
-        CredentialKind::Agent | CredentialKind::AgentAnyInstance => AGENT_MAX_SUBSCRIPTIONS,
+        CredentialKind::Agent | CredentialKind::AgentAnyInstance => i64::from(AGENT_SUBSCRIPTIONS),
         _ => NO_LIMIT,
     };
     let key = keys.signing(kind).public_key();

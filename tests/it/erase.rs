@@ -35,8 +35,8 @@ async fn busy(alice: &Client, bob: &Client, canary: &str) -> [MessageId; 2] {
     [first, answer]
 }
 
-fn code(error: &ClientError) -> Option<ErrorCode> {
-    Some(error.code())
+fn code(error: &ClientError) -> ErrorCode {
+    error.code()
 }
 
 /// Whether an agent is told that its tenant is gone: by a broker, or by nats-server.
@@ -136,11 +136,11 @@ async fn an_erased_tenant_is_in_no_file_and_its_name_starts_empty() {
     assert_eq!(files_with(&kept(&deployment), &sought), nothing);
     assert!(!files_with(&kept(&deployment), &[NEIGHBOUR.as_bytes()]).is_empty());
     let waited = waiting.await.unwrap().unwrap_err();
-    assert_eq!(code(&waited), Some(ErrorCode::Unauthenticated));
+    assert_eq!(code(&waited), ErrorCode::Unauthenticated);
     // Agents are told what agents of a tenant that never was are told, until nats-server cuts them off.
     for agent in [&alice, &bob] {
         let asked = agent.whoami().await.unwrap_err();
-        assert_eq!(code(&asked), Some(ErrorCode::Unauthenticated), "{asked}");
+        assert_eq!(code(&asked), ErrorCode::Unauthenticated, "{asked}");
         let sent = agent.send(&Draft::new("bob", CANARY)).await.unwrap_err();
         assert!(has_ended(&sent), "{sent}");
     }
@@ -180,11 +180,7 @@ async fn an_erased_tenant_is_in_no_file_and_its_name_starts_empty() {
         .expect(0);
     assert_eq!(made.json()["generation"], 2);
     let refused = bob.whoami().await.unwrap_err();
-    assert_eq!(
-        code(&refused),
-        Some(ErrorCode::Unauthenticated),
-        "{refused}"
-    );
+    assert_eq!(code(&refused), ErrorCode::Unauthenticated, "{refused}");
     let refused = bob.send(&Draft::new("bob", "hello")).await.unwrap_err();
     assert!(has_ended(&refused), "{refused}");
     // Behind nats-server, the new roster does not know them either.
@@ -221,10 +217,10 @@ async fn starts_empty(bob: &Client, ids: &[MessageId], cursor: &str) {
     assert!(peers[0].summary.is_none() || peers[0].summary.as_deref() == Some(""));
     for id in ids {
         let missing = bob.get_message(*id).await.unwrap_err();
-        assert_eq!(code(&missing), Some(ErrorCode::NotFound));
+        assert_eq!(code(&missing), ErrorCode::NotFound);
         let draft = Draft::new("bob", "x").reply_to(*id);
         let missing = bob.send(&draft).await.unwrap_err();
-        assert_eq!(code(&missing), Some(ErrorCode::NotFound));
+        assert_eq!(code(&missing), ErrorCode::NotFound);
         let marked = bob.mark_messages_as_read([id.to_string()]).await.unwrap();
         assert_eq!(marked.not_found.len(), 1);
     }
@@ -237,7 +233,7 @@ async fn starts_empty(bob: &Client, ids: &[MessageId], cursor: &str) {
         .and_then(|refusal| refusal.field.as_deref().map(str::to_owned));
     assert_eq!(field.as_deref(), Some("cursor"), "{stale}");
     let lost = bob.send(&Draft::new("alice", "x")).await.unwrap_err();
-    assert_eq!(code(&lost), Some(ErrorCode::NotFound));
+    assert_eq!(code(&lost), ErrorCode::NotFound);
 }
 
 /// An erase as an operator types it, on a fleet.
@@ -291,7 +287,7 @@ async fn an_erase_that_is_killed_at_any_instant_is_ended_by_repeating_it() {
         let tenant = TenantId::parse(&name).unwrap();
         let operator = fleet.operator().await;
         let gone = operator.operator().unwrap().get_tenant(&tenant).await;
-        assert_eq!(code(&gone.unwrap_err()), Some(ErrorCode::NotFound));
+        assert_eq!(code(&gone.unwrap_err()), ErrorCode::NotFound);
     }
 }
 
@@ -341,9 +337,9 @@ async fn nothing_is_stored_for_a_tenant_behind_its_end_whoever_goes_on_sending()
     let after = witness.log_end(0).await;
     for (sent, ended) in sending.join_all().await {
         assert!(sent > 0, "it was at work");
-        let ends = [Some(ErrorCode::NotFound), Some(ErrorCode::Unauthenticated)];
+        let ends = [ErrorCode::NotFound, ErrorCode::Unauthenticated];
         assert!(
-            ends.contains(&ended) || ended == Some(ErrorCode::OutcomeUnknown),
+            ends.contains(&ended) || ended == ErrorCode::OutcomeUnknown,
             "{ended:?}"
         );
     }

@@ -138,7 +138,10 @@ pub(crate) fn revoke(
                 .valid_keys(instance.as_ref(), now)
                 .map(str::to_owned)
                 .collect();
-            if keys.is_empty() {
+            let is_known = instance
+                .as_ref()
+                .is_none_or(|only| member.knows_instance(only));
+            if keys.is_empty() && is_known {
                 keys = member.revoked_keys(now).map(str::to_owned).collect();
             }
             if keys.is_empty() {

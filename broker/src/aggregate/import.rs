@@ -92,9 +92,18 @@ pub(crate) fn compare(event: &Record, there: There, stored: &Record) -> Result<(
 }
 
 /// Whether a tenant into which a history is brought may hold `event` besides: it tells of the tenant's own
-/// creation, or of what operators did.
+/// creation, of what operators did with it as a whole, or of what was counted.
 pub(crate) fn may_lie_between(event: &Event) -> bool {
-    matches!(event, Event::TenantCreated(_) | Event::OperatorRead(_))
+    matches!(
+        event,
+        Event::TenantCreated(_)
+            | Event::OperatorRead(_)
+            | Event::DataKeyRotated(_)
+            | Event::TenantLimited(_)
+            | Event::TenantSuspended(_)
+            | Event::TenantResumed(_)
+            | Event::UsageCounted(_)
+    )
 }
 
 /// The refusal of a tenant that has a history of its own.
@@ -120,7 +129,7 @@ fn other(index: usize, said: &str) -> Refusal {
 mod tests {
     use super::super::roster::given::*;
     use super::*;
-    use postroad_protocol::event::{Actor, OperatorRead, SummarySet};
+    use postroad_protocol::event::{Actor, OperatorRead, SummarySet, TenantSuspended};
     use postroad_protocol::id::{CommandId, TimeMs};
 
     fn record(id: u8, summary: &str) -> Record {
@@ -197,6 +206,8 @@ mod tests {
         };
         assert!(may_lie_between(&read.into()));
         assert!(may_lie_between(&created()));
+        assert!(may_lie_between(&TenantSuspended { reason: None }.into()));
+        assert!(!may_lie_between(&revoked("tau", &["A"])));
         assert!(!may_lie_between(&issued("tau", None, "A")));
         assert!(!may_lie_between(&record(1, "busy").event));
     }

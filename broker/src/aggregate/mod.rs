@@ -11,11 +11,13 @@
 //! | [`tenant`] | deciding a creation, and what damage is given up |
 //! | [`nearest`] | known names that resemble an unknown one |
 //! | [`import`] | which events of an exported history are there, and which are to be stored |
+//! | [`life`] | a tenant as a whole: whether it is suspended, its limits |
 //! | [`repeat`] | whether a stored event is what a repeated command asks for |
 
 pub(crate) mod agent;
 pub(crate) mod credential;
 pub(crate) mod import;
+pub(crate) mod life;
 pub(crate) mod member;
 pub(crate) mod message;
 pub(crate) mod nearest;

@@ -47,6 +47,10 @@ pub(crate) fn is_repeat(stored: Taken<'_>, asked: Taken<'_>) -> bool {
         (Event::DataKeyRotated(first), Event::DataKeyRotated(second)) => {
             first.generation == second.generation
         }
+        // Which limits result depends on what was set before; what was asked for does not.
+        (Event::TenantLimited(first), Event::TenantLimited(second)) => {
+            first.change == second.change
+        }
         (first, second) => first == second,
     }
 }

@@ -4,7 +4,9 @@
 use super::Handler;
 use crate::event_log::Draft;
 use postroad_protocol::error::Refusal;
-use postroad_protocol::event::{Actor, Event, EventKey, MessagesDelivered, OperatorRead};
+use postroad_protocol::event::{
+    Actor, Event, EventKey, MessagesDelivered, OperatorRead, UsageCounted,
+};
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
 use postroad_protocol::limits::DELIVERED_MAX_IDS;
 use postroad_protocol::position::Position;
@@ -42,6 +44,10 @@ impl Handler {
                         "report them in several marks",
                     ));
                 }
+                if self.expect_active(scope).is_err() {
+                    // It went out before; the projector keeps the mark and asks again.
+                    return Err(Refusal::unavailable("the tenant is suspended"));
+                }
                 let id = delivered_id(&reader, &messages);
                 let event = Event::from(MessagesDelivered { reader, messages });
                 (id, Actor::System, event)
@@ -59,6 +65,15 @@ impl Handler {
                 });
                 // Reading the same twice is two reads, and the audit trail shows both.
                 (CommandId::generate(), by, event)
+            }
+            Observation::Usage { report, by } => {
+                let event = Event::from(UsageCounted {
+                    day: report.day,
+                    queries: report.counted.queries,
+                    pushes: report.counted.pushes,
+                    by,
+                });
+                (usage_id(by, report.number), Actor::System, event)
             }
         };
         let position = self.record(scope, shard, id, by, event, time).await?;
@@ -100,10 +115,22 @@ fn delivered_id(reader: &Reader, messages: &[EventKey]) -> CommandId {
     ])
 }
 
+fn usage_id(by: CommandId, number: u64) -> CommandId {
+    CommandId::derived(&[b"usage", by.as_bytes(), &number.to_be_bytes()])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::aggregate::roster::given::reader;
+
+    #[test]
+    fn a_count_reported_twice_has_one_id_and_another_processs_has_its_own() {
+        let (one, other) = (CommandId::generate(), CommandId::generate());
+        assert_eq!(usage_id(one, 1), usage_id(one, 1));
+        assert_ne!(usage_id(one, 1), usage_id(one, 2));
+        assert_ne!(usage_id(one, 1), usage_id(other, 1));
+    }
 
     #[test]
     fn a_delivery_reported_twice_has_one_id_and_others_have_their_own() {

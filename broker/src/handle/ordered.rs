@@ -3,14 +3,17 @@
 
 use super::{Handler, Request, is_fresh};
 use crate::aggregate::agent::{Standing, standing};
+use crate::aggregate::life::Life;
 use crate::aggregate::message::{Audience, audience, doubtful_roles, sent};
 use crate::answer::Answer;
 use crate::ask::Currency;
 use crate::event_log::{Appended, Draft, Outcome};
+use crate::quota::Amount;
 use postroad_protocol::command::{Command, Done, Sent};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::event::{Actor, Event, MessageSent, SummarySet};
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
+use postroad_protocol::quota::{Limit, too_large};
 use postroad_protocol::subject::AggregateKey;
 use postroad_protocol::tenancy::{Scope, TenantScope};
 use std::sync::Arc;
@@ -142,6 +145,10 @@ impl Handler {
         if !is_fresh(request.id, request.time) {
             return None;
         }
+        let limits = self.directory.life(&request.scope, Life::limits);
+        if limits.is_some_and(|limits| limits.bounds_stored()) {
+            return None;
+        }
         let home = self.keyring.home(request.scope.owner())?;
         self.log.is_open(home.shard).then_some(())?;
         let audience = self.directory.with(&request.scope, |roster| {
@@ -176,12 +183,13 @@ impl Handler {
             reply: request.reply(audience),
         };
         let Some(message) = request.message() else {
-            return Ok(match self.first_attempt(&draft, "commandId").await? {
-                Some(appended) => stored(appended, None),
-                None => Decision {
-                    next: Next::Append(draft),
-                    reply: request.reply(None),
-                },
+            if let Some(appended) = self.first_attempt(&draft, "commandId").await? {
+                return Ok(stored(appended, None));
+            }
+            self.expect_room(request).await?;
+            return Ok(Decision {
+                next: Next::Append(draft),
+                reply: request.reply(None),
             });
         };
         let first = self.first_attempt(&draft, "messageId").await?;
@@ -235,7 +243,40 @@ impl Handler {
                 return Err(Refusal::not_found("replyTo", "message"));
             }
         }
+        // Last, so that room is only taken by what is stored.
+        self.expect_room(request).await?;
         Ok(audience)
+    }
+
+    /// Takes room for what the operator has limited, where it has.
+    ///
+    /// # Errors
+    /// `too_large` or `quota_exceeded`.
+    async fn expect_room(&self, request: &Ordered) -> Result<(), Refusal> {
+        let Some(limits) = self.directory.life(&request.scope, Life::limits) else {
+            return Ok(());
+        };
+        if let Some(message) = request.message() {
+            let bytes = message.content.len();
+            for limit in [Limit::AgentMessageBytes, Limit::MessageBytes] {
+                if let Some(value) = limits.set(limit)
+                    && bytes as u64 > value
+                {
+                    return Err(too_large(limit, value, bytes));
+                }
+            }
+        }
+        if !limits.has_quota() {
+            return Ok(());
+        }
+        let by = Actor::Agent(request.reader.clone());
+        let more = Amount {
+            messages: u64::from(request.message().is_some()),
+            bytes: request.event.encoded_len(&by),
+        };
+        self.quotas
+            .take(&self.ask, &request.scope, &limits, more)
+            .await
     }
 
     /// Hands a decision to the log. What is handed over first is stored first.
@@ -266,7 +307,11 @@ impl Handler {
                 id,
                 audience,
             } => {
-                self.push.stored(scope.tenant(), id, &appended).await;
+                // What was on its way when the tenant was suspended is stored, and waits silently.
+                if self.expect_active(&scope).is_ok() {
+                    let hints = self.push.stored(scope.tenant(), id, &appended).await;
+                    self.usage.pushed(&scope, hints);
+                }
                 Answer::Sent(Sent {
                     message_id: id,
                     position,

@@ -10,9 +10,10 @@ use crate::store::StoreError;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{
     CredentialIssued, CredentialRevoked, DamageAccepted, DataKeyRotated, Event, EventKey,
-    MessagesRead,
+    MessagesRead, TenantLimited,
 };
 use postroad_protocol::id::{Reader, TimeMs};
+use postroad_protocol::quota::Limits;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
@@ -72,6 +73,13 @@ pub(crate) fn content_of(record: &Record, scratch: &mut Vec<u8>) -> u64 {
             CredentialRevoked {
                 role: data.role.clone(),
                 public_keys: Vec::new(),
+            }
+            .into(),
+        ),
+        Event::TenantLimited(data) => Some(
+            TenantLimited {
+                limits: Limits::default(),
+                change: data.change.clone(),
             }
             .into(),
         ),

@@ -10,6 +10,7 @@ use super::readers::ReaderRow;
 use super::roster::RoleRow;
 use super::table::Row;
 use super::tenants::TenantRow;
+use super::usage::UsageRow;
 use crate::store::StoreError;
 use foldhash::{HashMap, HashMapExt as _};
 use postroad_protocol::id::TenantId;
@@ -98,13 +99,15 @@ pub(crate) struct Hot {
     pub(super) readers: HotCache<ReaderRow>,
     pub(super) lanes: HotCache<LaneRow>,
     pub(super) marks: HotCache<Marks>,
+    pub(super) usage: HotCache<UsageRow>,
 }
 
 impl Hot {
     /// How many rows are held, and one for the tenant.
     fn len(&self) -> usize {
         let (roles, readers) = (self.roles.rows.len(), self.readers.rows.len());
-        1 + roles + readers + self.lanes.rows.len() + self.marks.rows.len()
+        let days = self.usage.rows.len();
+        1 + roles + readers + days + self.lanes.rows.len() + self.marks.rows.len()
     }
 
     /// Writes what was changed. Everything stays held.
@@ -117,7 +120,8 @@ impl Hot {
         self.roles.write_out(tables, owner)?;
         self.readers.write_out(tables, owner)?;
         self.lanes.write_out(tables, owner)?;
-        self.marks.write_out(tables, owner)
+        self.marks.write_out(tables, owner)?;
+        self.usage.write_out(tables, owner)
     }
 }
 

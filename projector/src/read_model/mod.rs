@@ -11,6 +11,7 @@
 //! | `bits`, `marks` | what is settled in a lane |
 //! | `inbox`, `history`, `receipts`, `status` | what readers and senders see |
 //! | `overview` | what the operator sees of a tenant's messages |
+//! | `usage` | what was used each day |
 //! | `events`, `quarantine` | what was applied, and what was set aside |
 //! | `erasure` | a tenant's rows deleted |
 
@@ -37,6 +38,7 @@ pub(crate) mod roster;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod tenants;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -68,6 +70,10 @@ pub(crate) fn fold(
         Event::ReaderRegistered(data) => rows.reader_registered(time, data),
         Event::SummarySet(data) => rows.summary_set(time, data),
         Event::TenantCreated(data) => rows.tenant_created(time, data),
+        Event::TenantSuspended(data) => rows.tenant_suspended(time, data),
+        Event::TenantLimited(data) => rows.tenant_limited(data),
+        Event::UsageCounted(data) => rows.usage_counted(data),
+        Event::TenantResumed(_) => rows.tenant_resumed(),
         // Kept in the log for the audit; no row shows it.
         Event::OperatorRead(_) | Event::DataKeyRotated(_) => Ok(()),
         Event::DamageAccepted(_) | Event::TenantErased(_) => Err(Refused::OtherOwner.into()),

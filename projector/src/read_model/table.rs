@@ -22,10 +22,11 @@ pub(crate) enum Table {
     Messages,
     Receipts,
     Quarantine,
+    Usage,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Tenants,
         Self::Roles,
         Self::Credentials,
@@ -38,6 +39,7 @@ impl Table {
         Self::Messages,
         Self::Receipts,
         Self::Quarantine,
+        Self::Usage,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -54,6 +56,7 @@ impl Table {
             Self::Messages => "messages",
             Self::Receipts => "receipts",
             Self::Quarantine => "quarantine",
+            Self::Usage => "usage",
         }
     }
 

@@ -1,12 +1,16 @@
-//! One row a tenant: when it was created, and counters that spare every reader a scan.
+//! One row a tenant: when it was created, whether it is suspended, its limits, and counters that spare every
+//! reader a scan.
 
 use super::batch::{FoldError, Refused, TenantWriter};
 use super::hot::{Hot, HotCache, HotRow};
 use super::table::{Row, Table, TenantReader};
+use crate::apply::Touched;
 use crate::store::StoreError;
-use postroad_protocol::event::TenantCreated;
+use postroad_protocol::event::{TenantCreated, TenantLimited, TenantSuspended};
 use postroad_protocol::id::TimeMs;
-use postroad_protocol::query;
+use postroad_protocol::query::{self, TenantState};
+use postroad_protocol::quota::Limits;
+use postroad_protocol::service::TenantStanding;
 use serde::{Deserialize, Serialize};
 
 /// What is counted of a tenant.
@@ -16,6 +20,16 @@ pub(crate) struct TenantRow {
     pub(super) roles: u64,
     pub(super) readers: u64,
     pub(super) messages: u64,
+    suspended: Option<Suspension>,
+    pub(super) stored_bytes: u64,
+    limits: Limits,
+}
+
+/// Since when the tenant's agents are shut out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Suspension {
+    at: TimeMs,
+    reason: Option<Box<str>>,
 }
 
 impl Row for TenantRow {
@@ -26,6 +40,15 @@ impl Row for TenantRow {
 impl HotRow for TenantRow {
     fn cache(hot: &mut Hot) -> &mut HotCache<Self> {
         &mut hot.tenant
+    }
+}
+
+impl TenantRow {
+    fn state(&self) -> TenantState {
+        match self.suspended {
+            Some(_) => TenantState::Suspended,
+            None => TenantState::Active,
+        }
     }
 }
 
@@ -45,6 +68,33 @@ impl TenantWriter<'_, '_> {
             return Err(Refused::TenantExists.into());
         }
         row.created = Some((data.generation, time));
+        Ok(())
+    }
+
+    /// The tenant's agents are shut out. Whoever waits for mail is woken, to be told.
+    pub(super) fn tenant_suspended(
+        &mut self,
+        time: TimeMs,
+        data: &TenantSuspended,
+    ) -> Result<(), FoldError> {
+        self.tenant_row()?.suspended = Some(Suspension {
+            at: time,
+            reason: data.reason.as_deref().map(Into::into),
+        });
+        let tenant = self.tenant().clone();
+        self.touch(Touched::Broadcast(tenant));
+        Ok(())
+    }
+
+    /// They are let in again.
+    pub(super) fn tenant_resumed(&mut self) -> Result<(), FoldError> {
+        self.tenant_row()?.suspended = None;
+        Ok(())
+    }
+
+    /// Its limits are others.
+    pub(super) fn tenant_limited(&mut self, data: &TenantLimited) -> Result<(), FoldError> {
+        self.tenant_row()?.limits = data.limits.clone();
         Ok(())
     }
 
@@ -70,6 +120,35 @@ impl TenantReader<'_> {
             roles: row.roles,
             readers: row.readers,
             messages: row.messages,
+            state: row.state(),
+            suspended_at: row.suspended.as_ref().map(|suspension| suspension.at),
+            suspend_reason: row
+                .suspended
+                .and_then(|suspension| suspension.reason)
+                .map(Into::into),
+            stored_bytes: row.stored_bytes,
+            limits: row.limits,
         }))
+    }
+
+    /// How the tenant stands, for a broker.
+    pub fn tenant_standing(&self) -> Result<TenantStanding, StoreError> {
+        let row = self.get::<TenantRow>(&())?.unwrap_or_default();
+        Ok(TenantStanding {
+            suspended: row.state() == TenantState::Suspended,
+            messages: row.messages,
+            stored_bytes: row.stored_bytes,
+        })
+    }
+
+    /// The limits that are set.
+    pub fn limits(&self) -> Result<Limits, StoreError> {
+        Ok(self.get::<TenantRow>(&())?.unwrap_or_default().limits)
+    }
+
+    /// Whether the tenant's agents are served.
+    pub fn tenant_state(&self) -> Result<TenantState, StoreError> {
+        let row = self.get::<TenantRow>(&())?;
+        Ok(row.map_or(TenantState::Active, |row| row.state()))
     }
 }

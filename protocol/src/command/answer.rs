@@ -2,6 +2,7 @@
 
 use crate::id::{MessageId, TimeMs};
 use crate::position::Position;
+use crate::quota::Limits;
 use serde::{Deserialize, Serialize};
 
 /// Answer of `send_message`.
@@ -112,4 +113,26 @@ pub struct Rotated {
     pub number: u32,
     /// Where that is stored.
     pub position: Position,
+}
+
+/// Answer of `suspend_tenant` and `resume_tenant`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LifeChanged {
+    /// Where it is stored that the tenant is what it is now.
+    pub position: Position,
+    /// Whether an earlier command had made it so; then nothing was stored.
+    pub already: bool,
+}
+
+/// Answer of `set_limits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitsSet {
+    /// Every limit that is set now; the others have their defaults.
+    pub limits: Limits,
+    /// Where that is stored.
+    pub position: Position,
+    /// Whether they were so already; then nothing was stored.
+    pub already: bool,
 }

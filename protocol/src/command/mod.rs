@@ -6,6 +6,7 @@ use crate::channel::Channel;
 use crate::error::{ErrorCode, Refusal};
 use crate::event::Priority;
 use crate::id::{CommandId, InstanceId, MessageId, Role};
+use crate::quota::LimitsChange;
 use crate::tenancy::Scope;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,11 +14,15 @@ use std::collections::BTreeMap;
 mod answer;
 mod credential;
 mod import;
+mod life;
 mod read;
 mod receipt;
 pub mod wire;
 
-pub use answer::{Done, Erased, Imported, Issued, Marked, Revoked, Rotated, Sent, TenantMade};
+pub use answer::{
+    Done, Erased, Imported, Issued, LifeChanged, LimitsSet, Marked, Revoked, Rotated, Sent,
+    TenantMade,
+};
 pub use credential::no_such_credential;
 use credential::read_issue;
 pub use import::ImportEvents;
@@ -77,6 +82,15 @@ pub enum Command {
     },
     /// Seal the tenant's new events under a new data key.
     RotateKey,
+    /// Shut the agents of the tenant in scope out.
+    SuspendTenant {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Let them in again.
+    ResumeTenant,
+    /// Set limits of the tenant in scope, or reset them.
+    SetLimits(LimitsChange),
 }
 
 /// A checked `send_message`.
@@ -248,6 +262,9 @@ impl Command {
                 let wire: wire::RotateKey = encoding.decode(body)?;
                 identify(wire.command_id.as_deref(), "commandId", Self::RotateKey)
             }
+            (Scope::Admin, "suspend_tenant") => life::read_suspend(encoding.decode(body)?),
+            (Scope::Admin, "resume_tenant") => life::read_resume(&encoding.decode(body)?),
+            (Scope::Admin, "set_limits") => life::read_limits(&encoding.decode(body)?),
             _ => Err(unknown_verb()),
         }
     }

@@ -3,6 +3,7 @@
 use crate::event::Priority;
 use crate::id::{InstanceId, MessageId, Role, TenantId, TimeMs};
 use crate::position::Position;
+use crate::quota::Limits;
 use crate::tenancy::Scope;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -185,9 +186,45 @@ pub struct Tenant {
     pub readers: u64,
     /// Messages stored.
     pub messages: u64,
+    /// Whether its agents are served.
+    #[serde(default)]
+    pub state: TenantState,
+    /// Since when they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<TimeMs>,
+    /// Why they are not, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_reason: Option<String>,
+    /// Bytes of the events that its log holds, before they are sealed.
+    #[serde(default)]
+    pub stored_bytes: u64,
+    /// Limits that are set for it; the others have their defaults.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
-/// One tenant in the deployment's register: what is known without reading the tenant's rows.
+/// Whether a tenant's agents are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    /// They are.
+    #[default]
+    Active,
+    /// The operator has shut them out.
+    Suspended,
+}
+
+impl TenantState {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// One tenant in the deployment's register: what is the operator's own doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantEntry {
@@ -200,6 +237,9 @@ pub struct TenantEntry {
     /// Whether its erase began and has not ended: `tenant erase`, repeated, goes on with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub erasing: bool,
+    /// Whether its agents are served.
+    #[serde(default)]
+    pub state: TenantState,
 }
 
 /// Answer of `list_tenants`.
@@ -413,6 +453,43 @@ pub struct TenantPeers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
     /// See [`TenantMessages::stale`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}
+
+/// What one tenant used on one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageDay {
+    /// Which tenant.
+    pub tenant: String,
+    /// When the day began, in UTC.
+    pub day: TimeMs,
+    /// Commands that were stored, those of the operator for it included.
+    pub commands: u64,
+    /// Queries of its agents that were served.
+    pub queries: u64,
+    /// Push hints that were published.
+    pub pushes: u64,
+    /// Messages that were stored.
+    pub messages: u64,
+    /// Bytes of events that were stored, before they are sealed.
+    pub stored_bytes: u64,
+}
+
+/// Answer of `usage`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// In order of tenant and day; days on which nothing was used are left out.
+    pub days: Vec<UsageDay>,
+    /// Where to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// How far the answer has read; an operator's has read all that the log held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// See [`Messages::stale`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
 }

@@ -14,7 +14,8 @@ pub mod wire;
 pub use answer::{
     Agent, AgentKind, Agents, Damage, ERASED, Message, MessageStatus, Messages, OneMessage, Peer,
     Peers, QuarantinedEvent, Rebuilding, Receipt, Replayed, ReplayedEvent, ShardStatus, Status,
-    Tenant, TenantEntry, TenantMessages, TenantPeers, Tenants, WhoAmI,
+    Tenant, TenantEntry, TenantMessages, TenantPeers, TenantState, Tenants, Usage, UsageDay,
+    WhoAmI,
 };
 
 /// A checked query.
@@ -60,6 +61,19 @@ pub enum Query {
     Rebuild,
     /// The tenant's log.
     Replay(Replay),
+    /// What the tenant in scope, or every tenant, used.
+    Usage(UsageAsked),
+}
+
+/// A checked `usage`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageAsked {
+    /// Days, today the last of them.
+    pub days: u64,
+    /// Tenants at most, where all are asked for.
+    pub limit: usize,
+    /// Go on after this.
+    pub cursor: Option<String>,
 }
 
 /// A page of a list.
@@ -153,6 +167,7 @@ impl Query {
             (Scope::Admin, "list_agents") => Self::ListAgents(page()?),
             (Scope::Admin, "status") => Self::Status,
             (Scope::Admin, "rebuild") => Self::Rebuild,
+            (Scope::Own, "usage") => Self::Usage(read_usage(encoding.decode(body)?)?),
             (Scope::Audit, "replay") => Self::Replay(read_replay(&encoding.decode(body)?)?),
             _ => return Err(unknown_verb()),
         })
@@ -258,6 +273,29 @@ fn read_list(wire: wire::ListMessages) -> Result<ListMessages, Refusal> {
         channel,
         since: read_time(wire.since, "since")?,
         until: read_time(wire.until, "until")?,
+    })
+}
+
+fn read_usage(wire: wire::Usage) -> Result<UsageAsked, Refusal> {
+    let most = limits::USAGE_DAYS_MAX;
+    let days = match wire.days {
+        None => limits::USAGE_DAYS_DEFAULT,
+        Some(days) => u64::try_from(days)
+            .ok()
+            .filter(|days| (1..=most).contains(days))
+            .ok_or_else(|| {
+                Refusal::invalid(
+                    "days",
+                    format!("days lies between 1 and {most}"),
+                    "ask for fewer days",
+                )
+            })?,
+    };
+    let page = read_page(wire.limit, wire.cursor, limits::PAGE_MAX)?;
+    Ok(UsageAsked {
+        days,
+        limit: page.limit,
+        cursor: page.cursor,
     })
 }
 

@@ -13,8 +13,10 @@ pub struct Admission {
     subjects: Subjects,
 }
 
-/// A request that may be handled.
+/// A request that may be handled. Made at the door only: elsewhere a scope could be put beside a context
+/// that was never admitted for it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Admitted<'a> {
     /// Who calls, for whom.
     pub context: RequestContext,
@@ -35,6 +37,7 @@ pub enum Rejected {
 
 /// A request of another part of Postroad.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ServiceRequest<'a> {
     /// The tenant it is about; none for the deployment itself.
     pub scope: Option<TenantScope>,

@@ -25,6 +25,7 @@ pub(super) async fn case(name: &str, stage: &Stage) {
             credentials::of_the_roster(stage, name).await;
         }
         "renew_credential" | "end_credential" => credentials::of_ones_own(stage, name).await,
+        "usage" => usage(stage).await,
         operators => operators_only(stage, operators).await,
     }
 }
@@ -237,6 +238,23 @@ async fn one_message(stage: &Stage, verb: &str) {
     assert!(served["code"].is_null(), "{served}");
 }
 
+async fn usage(stage: &Stage) {
+    let ask = json!({"fresh":true});
+    let own = stage.owner.call("qry", "self", "usage", ask.clone()).await;
+    let foreign = stage.stranger.call("qry", "self", "usage", ask).await;
+    for (used, tenant) in [(&own, "acme"), (&foreign, "acme-two")] {
+        let days = used["days"].as_array().expect("days");
+        assert!(!days.is_empty(), "{used}");
+        assert!(days.iter().all(|day| day["tenant"] == tenant), "{used}");
+    }
+    assert!(!foreign.to_string().contains(CANARY), "{foreign}");
+    let road = &stage.road;
+    road.run(&["--json", "usage", "--tenant", "acme"]).expect(0);
+    let trail = road.run(&["--json", "replay", "--tenant", "acme"]);
+    let is_read = |line: &str| line.contains("operator_read") && line.contains("usage");
+    assert!(trail.expect(0).stdout.lines().any(is_read));
+}
+
 async fn operators_only(stage: &Stage, verb: &str) {
     let road = &stage.road;
     let ran = match verb {
@@ -250,6 +268,17 @@ async fn operators_only(stage: &Stage, verb: &str) {
             road.run(&[&args[..], &["--to", "18446744073709551615"]].concat())
                 .expect(2);
             return;
+        }
+        "suspend_tenant" => road
+            .run(&["--json", "tenant", "suspend", "--tenant", "acme-three"])
+            .expect(0),
+        "resume_tenant" => road
+            .run(&["--json", "tenant", "resume", "--tenant", "acme-three"])
+            .expect(0),
+        "set_limits" => {
+            let limits = ["--json", "tenant", "limits", "--tenant", "acme-three"];
+            road.run(&[&limits[..], &["--waits", "5"]].concat())
+                .expect(0)
         }
         "list_tenants" => road.run(&["--json", "tenant", "list"]).expect(0),
         "get_tenant" => road.run(&["--json", "tenant", "show", "acme"]).expect(0),

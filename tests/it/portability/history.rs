@@ -142,6 +142,8 @@ async fn a_tenant_that_moved_shows_the_same_messages_receipts_and_roster_in_the_
         let acme = TenantId::parse("acme").unwrap();
         let mut shown = told(operator.get_tenant(&acme).await.unwrap());
         shown["createdAt"] = Value::Null;
+        // Nor does it hold the same reads of its operator.
+        shown["storedBytes"] = Value::Null;
         let agents = operator.list_agents(&acme, &Page::default()).await;
         (shown, told(agents.unwrap()))
     };

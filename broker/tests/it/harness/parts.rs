@@ -12,7 +12,7 @@ use postroad_protocol::envelope::Record;
 use postroad_protocol::event::Event;
 use postroad_protocol::id::Reader;
 use postroad_protocol::service::{
-    ENFORCE, Enforced, Finding, Lookup, MarkState, Question, Sign, Signed,
+    ENFORCE, Enforced, Finding, Lookup, MarkState, Question, Sign, Signed, TenantStanding,
 };
 use postroad_protocol::subject::{Service, Subjects};
 use postroad_protocol::tenancy::replay::StoredFor;
@@ -104,6 +104,21 @@ async fn answer_look_up(client: async_nats::Client, message: Message) {
                 .iter()
                 .any(|(_, record)| record.id == message && is_message(record)),
         ),
+        Question::Tenant => Finding::Tenant(TenantStanding {
+            suspended: records.iter().rev().find_map(|(_, record)| {
+                let is_suspension = matches!(record.event, Event::TenantSuspended(_));
+                let is_end = matches!(record.event, Event::TenantResumed(_));
+                (is_suspension || is_end).then_some(is_suspension)
+            }) == Some(true),
+            messages: records
+                .iter()
+                .filter(|(_, record)| is_message(record))
+                .count() as u64,
+            stored_bytes: records
+                .iter()
+                .map(|(_, record)| record.event.encoded_len(&record.by))
+                .sum(),
+        }),
         Question::Marks { reader, targets } => Finding::Marks(
             targets
                 .iter()

@@ -8,12 +8,15 @@ use postroad_protocol::channel::Channel;
 use postroad_protocol::command::MarkTarget;
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, CredentialRevoked, Event, EventKey, MessageSent,
-    MessagesDelivered, MessagesRead, Priority, ReaderRegistered, SummarySet,
+    MessagesDelivered, MessagesRead, Priority, ReaderRegistered, SummarySet, TenantLimited,
+    TenantResumed, TenantSuspended, UsageCounted,
 };
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
-use postroad_protocol::query::{ListMessages, Page};
+use postroad_protocol::query::{ListMessages, Page, TenantState};
+use postroad_protocol::quota::{Limit, Limits, LimitsChange};
 use postroad_protocol::service::MarkState;
 use postroad_protocol::tenancy::TenantScope;
+use postroad_protocol::usage::Day;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -34,6 +37,13 @@ enum Step {
     Read(u8, u8, u8, u8),
     Deliver(u8, u8, u8, u8),
     Say(u8, u8),
+    /// Suspended, with a reason or without, or resumed.
+    Suspend(bool),
+    Resume,
+    /// So many queries and pushes on the day of that number.
+    Count(u8, u8, u8),
+    /// A limit by its place, set or reset.
+    Limit(u8, Option<u64>),
     /// An earlier event is stored once more.
     Again(u8),
 }
@@ -45,7 +55,7 @@ enum To {
     Instance(u8, u8),
 }
 
-fn step(burst: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = Step> {
+fn step(burst: impl Strategy<Value = usize> + Clone + 'static) -> impl Strategy<Value = Step> {
     let (r, i) = (0..ROLES, 0..INSTANCES);
     let some = proptest::option::of(i.clone());
     let to = prop_oneof![
@@ -63,6 +73,10 @@ fn step(burst: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = St
         5 => run.clone().prop_map(|(r, i, from, length)| Step::Read(r, i, from, length)),
         2 => run.prop_map(|(r, i, from, length)| Step::Deliver(r, i, from, length)),
         1 => (r, i).prop_map(|(r, i)| Step::Say(r, i)),
+        1 => any::<bool>().prop_map(Step::Suspend),
+        1 => Just(Step::Resume),
+        1 => (0..3_u8, any::<u8>(), any::<u8>()).prop_map(|(d, q, p)| Step::Count(d, q, p)),
+        1 => (any::<u8>(), proptest::option::of(1..200_u64)).prop_map(|(l, v)| Step::Limit(l, v)),
         1 => any::<u8>().prop_map(Step::Again),
     ]
 }
@@ -79,6 +93,7 @@ struct Script<'a> {
     scope: &'a TenantScope,
     log: Vec<Incoming>,
     sent: Vec<EventKey>,
+    limits: Limits,
 }
 
 impl Script<'_> {
@@ -156,6 +171,32 @@ impl Script<'_> {
                 let by = Actor::Agent(reader.clone());
                 self.put(by, SummarySet { reader, summary });
             }
+            Step::Suspend(with_reason) => {
+                let reason = with_reason.then(|| self.log.len().to_string());
+                self.put(Actor::System, TenantSuspended { reason });
+            }
+            Step::Limit(which, value) => {
+                let name = Limit::ALL[usize::from(*which) % Limit::ALL.len()].name();
+                let set = value.map(|value| (name.to_owned(), value));
+                let reset = set.is_none().then(|| name.to_owned());
+                let (set, reset): (BTreeMap<_, _>, Vec<_>) =
+                    (set.into_iter().collect(), reset.into_iter().collect());
+                let change = LimitsChange::read(&set, &reset).unwrap();
+                self.limits = self.limits.with(&change);
+                let limits = self.limits.clone();
+                self.put(Actor::System, TenantLimited { limits, change });
+            }
+            Step::Count(day, queries, pushes) => {
+                let by = CommandId::derived(&[b"a process"]);
+                let counted = UsageCounted {
+                    day: Day(u64::from(*day)),
+                    queries: u64::from(*queries),
+                    pushes: u64::from(*pushes),
+                    by,
+                };
+                self.put(Actor::System, counted);
+            }
+            Step::Resume => self.put(Actor::System, TenantResumed {}),
             Step::Again(which) => {
                 let place = self.log.len() * usize::from(*which) / 256;
                 if let Some(mut again) = self.log.get(place).cloned() {
@@ -173,6 +214,7 @@ fn write(scope: &TenantScope, steps: &[Step]) -> Vec<Incoming> {
         scope,
         log: Vec::new(),
         sent: Vec::new(),
+        limits: Limits::default(),
     };
     for step in steps {
         script.take(step);
@@ -257,6 +299,27 @@ fn compare(store: &Store, scope: &TenantScope, model: &Model, nth: usize) {
             (tenant.roles, tenant.readers, tenant.messages),
             (roles, readers, messages)
         );
+        assert_eq!(tenant.stored_bytes, model.stored_bytes);
+        let used = rows.usage(Day(0)).unwrap().into_iter();
+        let used = used.map(|day| (Day::of(day.day), day.into()));
+        assert_eq!(used.collect::<BTreeMap<_, _>>(), model.usage);
+        assert_eq!(
+            rows.usage(Day(1)).unwrap().len(),
+            model.usage.range(Day(1)..).count()
+        );
+        assert_eq!(tenant.limits, model.limits);
+        let standing = rows.tenant_standing().unwrap();
+        assert_eq!(
+            (standing.messages, standing.stored_bytes),
+            (messages, model.stored_bytes)
+        );
+        let suspended = tenant.suspended_at.zip(Some(tenant.suspend_reason));
+        assert_eq!(suspended, model.suspended);
+        assert_eq!(rows.tenant_state().unwrap(), tenant.state);
+        let is_suspended = tenant.state == TenantState::Suspended;
+        assert_eq!(is_suspended, model.suspended.is_some());
+    } else {
+        assert_eq!(model.suspended, None);
     }
 }
 

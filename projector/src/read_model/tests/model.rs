@@ -4,9 +4,12 @@
 use postroad_protocol::channel::Channel;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{
-    AgentRetired, CredentialIssued, CredentialRevoked, Event, EventKey, MessageSent,
+    Actor, AgentRetired, CredentialIssued, CredentialRevoked, Event, EventKey, MessageSent,
 };
 use postroad_protocol::id::{InstanceId, MessageId, Reader, Role, TimeMs};
+use postroad_protocol::query::UsageDay;
+use postroad_protocol::quota::Limits;
+use postroad_protocol::usage::Day;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message, by its place among all messages.
@@ -20,6 +23,33 @@ pub(super) struct Model {
     pub(super) readers: BTreeMap<Reader, ReaderModel>,
     seen: BTreeSet<EventKey>,
     pub(super) quarantined: u64,
+    /// Since when, and why.
+    pub(super) suspended: Option<(TimeMs, Option<String>)>,
+    pub(super) limits: Limits,
+    pub(super) stored_bytes: u64,
+    pub(super) usage: BTreeMap<Day, Used>,
+}
+
+/// What was used on one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    commands: u64,
+    queries: u64,
+    pushes: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+impl From<UsageDay> for Used {
+    fn from(day: UsageDay) -> Self {
+        Self {
+            commands: day.commands,
+            queries: day.queries,
+            pushes: day.pushes,
+            messages: day.messages,
+            bytes: day.stored_bytes,
+        }
+    }
 }
 
 pub(super) struct Message {
@@ -102,9 +132,34 @@ impl Model {
             Event::MessagesDelivered(data) => self.mark(&data.reader, &data.messages, |receipt| {
                 receipt.delivered.get_or_insert(record.time);
             }),
+            Event::TenantSuspended(data) => {
+                self.suspended = Some((record.time, data.reason.clone()));
+                true
+            }
+            Event::TenantLimited(data) => {
+                self.limits = data.limits.clone();
+                true
+            }
+            Event::TenantResumed(_) => {
+                self.suspended = None;
+                true
+            }
             _ => true,
         };
         self.quarantined += u64::from(!accepted);
+        if accepted {
+            let bytes = record.event.encode(&record.by).len() as u64;
+            self.stored_bytes += bytes;
+            let used = self.usage.entry(Day::of(record.time)).or_default();
+            used.bytes += bytes;
+            used.messages += u64::from(matches!(record.event, Event::MessageSent(_)));
+            used.commands += u64::from(matches!(record.by, Actor::Agent(_)));
+        }
+        if let Event::UsageCounted(data) = &record.event {
+            let used = self.usage.entry(data.day).or_default();
+            used.queries += data.queries;
+            used.pushes += data.pushes;
+        }
     }
 
     fn issue(&mut self, data: &CredentialIssued) -> bool {

@@ -1,0 +1,147 @@
+//! What a tenant may still store, where the operator has limited that. A broker has no rows: it asks a
+//! projector now and then, and counts on from what it was told. Never decides anything else.
+
+use crate::ask::{Ask, Currency};
+use postroad_protocol::error::Refusal;
+use postroad_protocol::limits::QUOTA_KNOWN_MS;
+use postroad_protocol::quota::{Limit, Limits, no_room};
+use postroad_protocol::tenancy::TenantScope;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long knowledge is good, and how long asking for it may hold a tenant's commands up.
+const KNOWN_FOR: Duration = Duration::from_millis(QUOTA_KNOWN_MS);
+
+/// What tenants with such a limit have stored, as far as this broker knows.
+#[derive(Debug, Default)]
+pub(crate) struct Quotas {
+    tenants: Mutex<HashMap<TenantScope, Arc<tokio::sync::Mutex<Use>>>>,
+}
+
+/// What one tenant has stored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    /// When a projector was asked last.
+    asked: Option<Instant>,
+    /// Whether one ever answered.
+    is_known: bool,
+    stored: Amount,
+}
+
+/// How much is stored, or is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    /// Messages.
+    pub(crate) messages: u64,
+    /// Bytes of events.
+    pub(crate) bytes: u64,
+}
+
+impl Use {
+    /// Counts `more` where there is room for it.
+    fn take(&mut self, limits: &Limits, more: Amount) -> Result<(), Refusal> {
+        let after = Amount {
+            messages: self.stored.messages.saturating_add(more.messages),
+            bytes: self.stored.bytes.saturating_add(more.bytes),
+        };
+        let quotas = [
+            (Limit::Messages, self.stored.messages, after.messages),
+            (Limit::StoredBytes, self.stored.bytes, after.bytes),
+        ];
+        for (limit, used, after) in quotas {
+            if let Some(value) = limits.set(limit)
+                && after > value
+                && after > used
+                && self.is_known
+            {
+                return Err(no_room(limit, value, used));
+            }
+        }
+        self.stored = after;
+        Ok(())
+    }
+}
+
+impl Quotas {
+    /// Takes room for `more` of the tenant in `scope`. While no projector answers it counts on from
+    /// what it knew, and a broker that never knew anything lets everything pass: storing must not
+    /// depend on projectors.
+    ///
+    /// # Errors
+    /// `quota_exceeded`; then nothing was taken.
+    pub(crate) async fn take(
+        &self,
+        ask: &Ask,
+        scope: &TenantScope,
+        limits: &Limits,
+        more: Amount,
+    ) -> Result<(), Refusal> {
+        let used = {
+            let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(tenants.entry(scope.clone()).or_default())
+        };
+        // Whoever comes while one asks waits for that answer.
+        let mut used = used.lock().await;
+        if used.asked.is_none_or(|asked| asked.elapsed() >= KNOWN_FOR) {
+            let asking = ask.standing(scope, Currency::Fresh);
+            match tokio::time::timeout(KNOWN_FOR, asking).await {
+                Ok(Ok(standing)) => {
+                    used.is_known = true;
+                    used.stored = Amount {
+                        messages: standing.messages,
+                        bytes: standing.stored_bytes,
+                    };
+                }
+                Ok(Err(refusal)) => {
+                    tracing::debug!(code = %refusal.code, "what a tenant has stored is not known now");
+                }
+                Err(_) => tracing::debug!("what a tenant has stored was not told in time"),
+            }
+            used.asked = Some(Instant::now());
+        }
+        used.take(limits, more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroad_protocol::error::ErrorCode;
+    use postroad_protocol::quota::LimitsChange;
+
+    fn limits(set: &[(&str, u64)]) -> Limits {
+        let set = set.iter().map(|(name, value)| ((*name).to_owned(), *value));
+        Limits::default().with(&LimitsChange::read(&set.collect(), &[]).unwrap())
+    }
+
+    fn amount(messages: u64, bytes: u64) -> Amount {
+        Amount { messages, bytes }
+    }
+
+    #[test]
+    fn what_fits_is_counted_and_what_does_not_changes_nothing() {
+        let limits = limits(&[("messages", 3), ("storedBytes", 100)]);
+        let mut used = Use {
+            is_known: true,
+            stored: amount(1, 50),
+            ..Use::default()
+        };
+        used.take(&limits, amount(1, 40)).unwrap();
+        let refusal = used.take(&limits, amount(1, 11)).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::QuotaExceeded);
+        assert!(refusal.message.contains("stored-bytes") && refusal.message.contains("90"));
+        used.take(&limits, amount(1, 10)).unwrap();
+        let refusal = used.take(&limits, amount(1, 0)).unwrap_err();
+        assert!(refusal.message.contains("messages") && refusal.message.contains('3'));
+        assert_eq!(used.stored, amount(3, 100));
+    }
+
+    #[test]
+    fn who_knows_nothing_refuses_nothing() {
+        let mut used = Use::default();
+        used.take(&limits(&[("messages", 1)]), amount(9, 9))
+            .unwrap();
+        assert_eq!(used.stored, amount(9, 9));
+    }
+}

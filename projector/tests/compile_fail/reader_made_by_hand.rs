@@ -1,0 +1,5 @@
+use postroad_projector::store::TenantReader;
+
+fn main() {
+    let _make = TenantReader::new;
+}

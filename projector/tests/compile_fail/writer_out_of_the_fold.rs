@@ -1,0 +1,3 @@
+use postroad_projector::read_model::batch::TenantWriter;
+
+fn main() {}

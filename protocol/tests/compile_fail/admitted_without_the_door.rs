@@ -1,0 +1,7 @@
+use postroad_protocol::tenancy::{Admitted, RequestContext, Scope};
+
+fn wider(context: RequestContext) -> Admitted<'static> {
+    Admitted { context, scope: Scope::Admin, verb: "create_tenant" }
+}
+
+fn main() {}

@@ -1,0 +1,184 @@
+//! Counts, lists and waits: another tenant's mail moves none of them.
+
+use crate::stage::{Agent, CANARY, INSTANCE, Stage};
+use serde_json::{Value, json};
+
+async fn send(from: &Agent, to: &str, instance: Option<&str>) -> Value {
+    let body = json!({"channel": to, "instanceId": instance, "content": CANARY});
+    let sent = from.call("send_message", body).await;
+    assert!(sent["messageId"].is_string(), "{sent}");
+    sent
+}
+
+/// Everything that an agent can count or list, without positions and the times of calls.
+async fn counted(agent: &Agent, message: &Value) -> Value {
+    let mut told = Vec::new();
+    for (verb, body) in [
+        ("whoami", json!({"fresh": true})),
+        ("check_messages", json!({"fresh": true, "limit": 200})),
+        ("list_messages", json!({"fresh": true, "limit": 200})),
+        ("list_messages", json!({"fresh": true, "sender": "pi"})),
+        (
+            "list_messages",
+            json!({"fresh": true, "channel": "broadcast"}),
+        ),
+        ("list_peers", json!({"fresh": true})),
+        (
+            "message_status",
+            json!({"fresh": true, "messageId": message}),
+        ),
+        ("get_message", json!({"fresh": true, "messageId": message})),
+    ] {
+        let mut answer = agent.call(verb, body).await;
+        assert!(answer["code"].is_null(), "{verb}: {answer}");
+        let fields = answer.as_object_mut().unwrap();
+        fields.remove("position");
+        for peer in fields
+            .get_mut("peers")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            for changing in ["lastSeen", "online"] {
+                peer.as_object_mut().unwrap().remove(changing);
+            }
+        }
+        told.push(json!({verb: answer}));
+    }
+    json!(told)
+}
+
+#[tokio::test]
+async fn nothing_that_an_agent_can_count_moves_with_another_tenants_mail() {
+    let stage = Stage::set().await;
+    let sent = send(&stage.stranger, "broadcast", None).await;
+    assert_eq!(
+        sent["recipientCount"], 1,
+        "the other role of its own tenant: {sent}"
+    );
+    let message = &sent["messageId"];
+    // Whoever gets it has got it, so that nothing of its own changes any more.
+    stage
+        .double
+        .call("check_messages", json!({"fresh": true}))
+        .await;
+    let receipt = async || {
+        let status = stage
+            .stranger
+            .call(
+                "message_status",
+                json!({"messageId": message, "fresh": true}),
+            )
+            .await;
+        status["deliveredCount"] == 1
+    };
+    crate::harness::eventually("it is delivered", receipt).await;
+    let before = counted(&stage.stranger, message).await;
+    stage.deployment.creds("acme", "phi", Some(INSTANCE)).await;
+    stage.deployment.creds("acme", "tau", Some("i2")).await;
+    for _ in 0..5 {
+        for (to, instance) in [
+            ("tau", None),
+            ("tau", Some(INSTANCE)),
+            ("broadcast", None),
+            ("pi,phi", None),
+        ] {
+            send(&stage.peer, to, instance).await;
+            send(&stage.owner, to, instance).await;
+        }
+    }
+    let page = stage
+        .owner
+        .call("check_messages", json!({"fresh": true, "limit": 200}))
+        .await;
+    assert!(
+        page["unreadTotal"]
+            .as_u64()
+            .is_some_and(|count| count >= 15),
+        "{page}"
+    );
+    let receipts: Vec<Value> = page["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["receiptId"].clone())
+        .collect();
+    let marked = stage
+        .owner
+        .call("mark_as_read", json!({"receiptIds": receipts}))
+        .await;
+    assert_eq!(
+        marked["marked"].as_array().map(Vec::len),
+        Some(receipts.len()),
+        "{marked}"
+    );
+    let after = counted(&stage.stranger, message).await;
+    assert_eq!(before, after, "nothing moved");
+    // Its own does move it.
+    send(&stage.double, "tau", None).await;
+    let own = stage
+        .stranger
+        .call("check_messages", json!({"fresh": true}))
+        .await;
+    assert_eq!(own["unreadTotal"], 1, "{own}");
+}
+
+#[tokio::test]
+async fn a_waiting_check_is_not_woken_by_another_tenants_mail() {
+    let stage = Stage::set().await;
+    let wait = json!({"fresh": true, "waitMs": 60_000});
+    let waiting = stage.stranger.call("check_messages", wait);
+    let others = async {
+        for (to, instance) in [("tau", None), ("tau", Some(INSTANCE)), ("broadcast", None)] {
+            for _ in 0..20 {
+                send(&stage.peer, to, instance).await;
+            }
+        }
+        let body = json!({"channel": "tau", "content": "its own"});
+        stage.double.call("send_message", body).await
+    };
+    let (woken, sent) = tokio::join!(waiting, others);
+    // Woken by the foreign mail it would have found nothing, or what is not its own.
+    assert_eq!(
+        woken["messages"].as_array().map(Vec::len),
+        Some(1),
+        "{woken}"
+    );
+    assert_eq!(
+        woken["messages"][0]["messageId"], sent["messageId"],
+        "{woken}"
+    );
+    assert_eq!(woken["unreadTotal"], 1, "{woken}");
+}
+
+#[tokio::test]
+async fn a_broadcast_reaches_its_own_tenant_alone() {
+    let stage = Stage::set().await;
+    let sent = send(&stage.owner, "broadcast", None).await;
+    assert_eq!(sent["recipientCount"], 1, "{sent}");
+    let reached = stage
+        .peer
+        .call("check_messages", json!({"fresh": true}))
+        .await;
+    assert_eq!(
+        reached["messages"][0]["messageId"], sent["messageId"],
+        "{reached}"
+    );
+    for agent in [&stage.stranger, &stage.double] {
+        for verb in ["check_messages", "list_messages"] {
+            let page = agent.call(verb, json!({"fresh": true})).await;
+            assert_eq!(
+                (&page["messages"], &page["unreadTotal"]),
+                (&json!([]), &json!(0)),
+                "{page}"
+            );
+        }
+    }
+    let crossing = json!({"channel": "tau", "content": "x", "replyTo": sent["messageId"]});
+    let refused = stage.double.call("send_message", crossing).await;
+    assert_eq!(
+        (&refused["code"], &refused["field"]),
+        (&json!("not_found"), &json!("replyTo")),
+        "{refused}"
+    );
+}
