@@ -16,6 +16,7 @@ use futures_util::StreamExt as _;
 use postroad_protocol::TenantId;
 use postroad_protocol::body::{ERROR_CODE_HEADER, Encoding};
 use postroad_protocol::command::wire::SendMessage;
+use postroad_protocol::quota::Limit;
 use postroad_protocol::subject::{RequestKind, Subjects, inbox_prefix};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +44,9 @@ pub(super) async fn measure(bench: &mut Bench, deployment: &Deployment) -> anyho
     bench.progress.group("flood", 2 * plan.rounds);
     let flooding = deployment.tenant("flooding").await?;
     deployment.agent(&flooding, "sink", "one").await?;
+    let limits = [(Limit::CommandsPerS, u64::from(MAY_PER_S))];
+    let operator = deployment.operator()?;
+    operator.set_limits(&flooding, &limits, &[]).await?;
     let flooder = deployment.agent(&flooding, ROLE, "one").await?;
     let flooder = Flooder::connect(deployment, &flooding, &flooder).await?;
     let bystander = deployment.tenant("bystander").await?;
