@@ -206,9 +206,16 @@ impl Head {
     /// # Errors
     /// [`Unreadable`].
     pub fn open(&self, subject: &str, key: &DataKey, payload: &[u8]) -> Result<Record, Unreadable> {
-        let plain = self.open_plain(subject, key, payload)?;
+        self.decode(&self.open_plain(subject, key, payload)?)
+    }
+
+    /// Decodes what [`Self::open_plain`] gave.
+    ///
+    /// # Errors
+    /// [`Unreadable::Undecodable`].
+    pub fn decode(&self, plain: &[u8]) -> Result<Record, Unreadable> {
         let (by, event) =
-            Event::decode(&self.type_name, self.schema, &plain).ok_or(Unreadable::Undecodable)?;
+            Event::decode(&self.type_name, self.schema, plain).ok_or(Unreadable::Undecodable)?;
         Ok(Record {
             id: self.id,
             key: EventKey::of(&by, self.id),

@@ -8,6 +8,8 @@ use serde::Serialize;
 pub(crate) enum Must {
     /// So many times its ceiling, or more.
     CeilingTimes(f64),
+    /// Within this share of its ceiling, above it or below.
+    NearCeiling(f64),
     /// No more than this, in its own unit.
     AtMost(f64),
     /// No more than so many times another figure.
@@ -72,6 +74,11 @@ impl Figure {
                 self.ceiling
                     .is_some_and(|ceiling| self.value >= times * ceiling),
             ),
+            Must::NearCeiling(share) => (
+                format!("within {} % of ceiling", rounded(share * 100.0)),
+                self.ceiling
+                    .is_some_and(|ceiling| (self.value - ceiling).abs() <= share * ceiling),
+            ),
             Must::AtMost(bound) => (format!("<= {bound} {}", self.unit), self.value <= *bound),
             Must::WithinTimes { times, other, name } => (
                 format!("<= {times} x {name}"),
@@ -106,6 +113,14 @@ mod tests {
         assert!(figure(2999.0).must(&must).is_missed());
         let alone = Figure::new("sends", 5.0, "1/s").must(&must);
         assert!(alone.is_missed());
+        let alike = |value| Figure::new("foreign", value, "ms").beside(2.0);
+        let near = Must::NearCeiling(0.1);
+        for (value, is_missed) in [(1.79, true), (1.81, false), (2.19, false), (2.21, true)] {
+            assert_eq!(alike(value).must(&near).is_missed(), is_missed, "{value}");
+        }
+        assert!(Figure::new("foreign", 2.0, "ms").must(&near).is_missed());
+        let words = alike(2.0).must(&near).must;
+        assert_eq!(words.as_deref(), Some("within 10 % of ceiling"));
         let start = Figure::new("start", 2001.0, "ms").must(&Must::AtMost(2000.0));
         assert_eq!(start.must.as_deref(), Some("<= 2000 ms"));
         assert!(start.is_missed());

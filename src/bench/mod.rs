@@ -5,7 +5,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`plan`] | how much is measured |
-//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`] | one group of figures each |
+//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`], [`walls`] | one group of figures each |
 //! | [`backlog`] | the deployment in which much lies unread |
 //! | [`plain`], [`rows`] | the ceilings: nats-server and redb without Postroad |
 //! | [`samples`] | many calls, and numbers out of them |
@@ -28,6 +28,7 @@ mod samples;
 mod sends;
 pub(crate) mod stage;
 mod start;
+mod walls;
 
 use crate::cli::output::say;
 use crate::deployment::nats_binary::NatsBinary;
@@ -80,6 +81,8 @@ enum Group {
     Checks,
     /// One tenant while another floods.
     Neighbours,
+    /// Revocation, sealing, and what one tenant can tell of another.
+    Walls,
 }
 
 /// A run: where it measures, how much, and what it has found.
@@ -151,10 +154,13 @@ async fn measure(bench: &mut Bench, only: &[Group]) -> anyhow::Result<()> {
     if is_wanted(Group::Push) {
         push::measure(bench).await?;
     }
-    if is_wanted(Group::Projection) || is_wanted(Group::Checks) {
+    if is_wanted(Group::Projection) || is_wanted(Group::Checks) || is_wanted(Group::Walls) {
         let backlog = Backlog::fill(bench).await?;
         if is_wanted(Group::Projection) {
             projection::measure(bench, &backlog).await?;
+        }
+        if is_wanted(Group::Walls) {
+            walls::measure_opening(bench, &backlog).await?;
         }
         if is_wanted(Group::Checks) {
             checks::measure(bench, &backlog).await?;
@@ -163,6 +169,9 @@ async fn measure(bench: &mut Bench, only: &[Group]) -> anyhow::Result<()> {
     }
     if is_wanted(Group::Neighbours) {
         neighbours::measure(bench).await?;
+    }
+    if is_wanted(Group::Walls) {
+        walls::measure(bench).await?;
     }
     Ok(())
 }

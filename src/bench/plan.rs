@@ -29,6 +29,15 @@ pub(crate) struct Plan {
     pub(crate) backlog: usize,
     /// Times that the log is folded anew.
     pub(crate) folds: usize,
+    /// Credentials that are revoked.
+    pub(crate) revocations: usize,
+    /// Questions for ids of either kind, of each verb.
+    pub(crate) probes: usize,
+    /// Events that are folded with and without their seals, and how many times.
+    pub(crate) opened: usize,
+    pub(crate) openings: usize,
+    /// Checks in peace, and as many under a flood.
+    pub(crate) flood_checks: usize,
 }
 
 impl Plan {
@@ -41,6 +50,11 @@ impl Plan {
         checks: 300,
         backlog: 100_000,
         folds: 5,
+        revocations: 10,
+        probes: 2_000,
+        opened: 50_000,
+        openings: 9,
+        flood_checks: 2_400,
     };
 
     /// For a first look: the same figures with fewer samples, in less than a minute.
@@ -52,5 +66,10 @@ impl Plan {
         checks: 100,
         backlog: 20_000,
         folds: 1,
+        revocations: 3,
+        probes: 200,
+        opened: 10_000,
+        openings: 3,
+        flood_checks: 300,
     };
 }

@@ -25,7 +25,8 @@ pub(super) enum Durable {
 /// Writes `count` events of a message's size into a new file, in the batches of a projector that
 /// catches up; events in a second.
 pub(super) fn write(path: &Path, count: usize, when: Durable) -> anyhow::Result<f64> {
-    let (event, keys) = (event_bytes()?, keys(count)?);
+    let (by, event) = event()?;
+    let (event, keys) = (event.encode(&by), keys(count)?);
     let begun = Instant::now();
     let database = Database::builder()
         .set_cache_size(ROW_CACHE_BYTES)
@@ -75,8 +76,8 @@ fn sender() -> anyhow::Result<Reader> {
     })
 }
 
-/// What one of the bench's own messages is in the log.
-fn event_bytes() -> anyhow::Result<Vec<u8>> {
+/// What one of the bench's own messages is in the log, and who sent it.
+pub(super) fn event() -> anyhow::Result<(Actor, Event)> {
     let from = sender()?;
     let event = Event::from(MessageSent {
         from: from.clone(),
@@ -87,7 +88,7 @@ fn event_bytes() -> anyhow::Result<Vec<u8>> {
         priority: Priority::Normal,
         metadata: BTreeMap::new(),
     });
-    Ok(event.encode(&Actor::Agent(from)))
+    Ok((Actor::Agent(from), event))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::child::{Child, program};
 use crate::deployment::nats_config::Durability;
 use anyhow::Context as _;
 use clap::ValueEnum as _;
-use postroad_client::{Client, ConnectOptions, Credential, NewAgent, Operator, UserKey};
+use postroad_client::{Client, ConnectOptions, Credential, NewAgent, Operator, Roster, UserKey};
 use postroad_protocol::{InstanceId, Role, TenantId};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,6 +72,14 @@ impl Deployment {
     /// When its `operator.creds` is not an operator's.
     pub(crate) fn operator(&self) -> anyhow::Result<Operator<'_>> {
         Ok(self.operator.operator()?)
+    }
+
+    /// A tenant's roster, as its operator has it.
+    ///
+    /// # Errors
+    /// When its `operator.creds` is not an operator's.
+    pub(crate) fn roster<'a>(&'a self, tenant: &'a TenantId) -> anyhow::Result<Roster<'a>> {
+        Ok(self.operator.roster(Some(tenant))?)
     }
 
     /// Creates a tenant.
