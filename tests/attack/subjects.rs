@@ -285,19 +285,17 @@ fn delivered(frames: Vec<Frame>) -> Vec<Delivered> {
     frames.into_iter().filter_map(message).collect()
 }
 
+/// Connects by hand with a valid credential of this kind.
+async fn attacker(stage: &Stage, bound: Bound) -> Socket {
+    let scopes = &Scope::AGENT_DEFAULT;
+    let (deployment, instance) = (&stage.deployment, bound.instance());
+    let creds = issue(deployment, "acme-two", "tau", instance, scopes).await;
+    Socket::connect(&deployment.url, &creds).await.unwrap()
+}
+
 async fn nothing_is_said_where_it_may_not_be(bound: Bound) {
     let stage = Stage::set().await;
-    let creds = issue(
-        &stage.deployment,
-        "acme-two",
-        "tau",
-        bound.instance(),
-        &Scope::AGENT_DEFAULT,
-    )
-    .await;
-    let mut attacker = Socket::connect(&stage.deployment.url, &creds)
-        .await
-        .unwrap();
+    let mut attacker = attacker(&stage, bound).await;
     let inbox = format!("{}.x", inbox_prefix("acme-two", "tau", INSTANCE));
     let body = json!({"summary": CANARY, "content": CANARY, "channel": "pi"}).to_string();
     let mut everything = stage.witness.listen(">").await;
@@ -347,17 +345,7 @@ async fn nothing_is_said_where_it_may_not_be(bound: Bound) {
 
 async fn nothing_is_heard_where_it_may_not_be(bound: Bound) {
     let stage = Stage::set().await;
-    let creds = issue(
-        &stage.deployment,
-        "acme-two",
-        "tau",
-        bound.instance(),
-        &Scope::AGENT_DEFAULT,
-    )
-    .await;
-    let mut attacker = Socket::connect(&stage.deployment.url, &creds)
-        .await
-        .unwrap();
+    let mut attacker = attacker(&stage, bound).await;
     let forbidden = forbidden_to_subscribe(bound);
     for subject in &forbidden {
         attacker.subscribe(subject).await;
