@@ -30,6 +30,7 @@
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
 //! | `presence` | heartbeats |
 //! | `exchange`, `link`, `retry`, `seen` | one question, one answer |
+//! | `reconnect` | whether a lost connection is made again |
 //! | `error` | what went wrong and what to do |
 
 mod bell;
@@ -45,6 +46,7 @@ mod operator;
 mod presence;
 mod private;
 mod queries;
+mod reconnect;
 mod renew;
 mod retry;
 mod roster;

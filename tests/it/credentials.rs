@@ -294,3 +294,26 @@ async fn a_credential_reaches_its_scopes_and_no_further() {
         refused.stderr
     );
 }
+
+#[tokio::test]
+async fn a_client_whose_credential_was_revoked_tries_no_more_and_says_why() {
+    let road = Road::one_process();
+    let operator = road.operator().await;
+    let tenant = TenantId::parse("default").unwrap();
+    let roster = operator.roster(Some(&tenant)).unwrap();
+    let (key, creds) = issue(&road, new("tau").instance("pi".parse().unwrap())).await;
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = tasks();
+    let client = Client::connect(options(road.url(), &creds)).await.unwrap();
+    roster.revoke(&Revoke::Key(key)).await.unwrap();
+    eventually("its connection has ended", async || tasks() <= before).await;
+    let refused = client.check(&Check::default()).await.unwrap_err();
+    assert!(
+        matches!(refused, ClientError::Unauthorized { .. }),
+        "{refused:?}"
+    );
+}
