@@ -99,7 +99,7 @@ impl NewAgent {
     }
 }
 
-impl<'a> Operator<'a> {
+impl Operator<'_> {
     /// Creates a tenant, in the shard named or the one with the fewest tenants.
     ///
     /// # Errors
