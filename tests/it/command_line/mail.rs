@@ -60,7 +60,7 @@ async fn send_says_where_it_is_stored_and_for_whom_and_takes_every_option() {
             .run(&["--creds", &desk.bob, command])
             .expect(0);
         let told = told.stdout + &told.stderr;
-        let expected = "2 unread messages, the highest priority is urgent";
+        let expected = "1 unread message, the highest priority is urgent";
         assert!(told.contains(expected), "{told}");
     }
     assert_eq!(

@@ -20,7 +20,7 @@ pub(super) async fn case(name: &str, stage: &Stage) {
                 (&told["tenantId"], &told["role"]),
                 (&json!("acme-two"), &json!("tau"))
             );
-            urgent_mail(stage, "self", name).await;
+            highest_priority(stage, "self", name).await;
         }
         "issue_credential" | "retire_agent" | "list_agents" | "revoke_credential" => {
             credentials::of_the_roster(stage, name).await;
@@ -194,24 +194,15 @@ async fn lists(stage: &Stage, verb: &str) {
             .await;
         assert_eq!(refused["field"], "cursor", "{refused}");
     }
-    urgent_mail(stage, "messages", verb).await;
+    highest_priority(stage, "messages", verb).await;
     if verb == "list_messages" {
         operator_sees(stage, verb, &["message", "list"]);
     }
 }
 
-/// Urgent mail for one role shows in that role's highest priority: neither in its namesake's of another
-/// tenant, nor in another role's of its own.
-async fn urgent_mail(stage: &Stage, scope: &str, verb: &str) {
-    for instance in [json!(null), json!("i1")] {
-        let body =
-            json!({"channel":"pi","instanceId":instance,"content":CANARY,"priority":"urgent"});
-        let sent = stage
-            .owner
-            .call("cmd", "messages", "send_message", body)
-            .await;
-        assert!(sent["messageId"].is_string(), "{sent}");
-    }
+/// The urgent mail of one role shows in that role's highest priority: neither in another role's of its
+/// tenant, nor in another tenant's.
+async fn highest_priority(stage: &Stage, scope: &str, verb: &str) {
     let ask = json!({"fresh":true});
     let own = stage.peer.call("qry", scope, verb, ask.clone()).await;
     assert_eq!(own["highestPriority"], "urgent", "{own}");
