@@ -377,7 +377,9 @@ mod tests {
         let told = ServerError::Other("User Authentication Revoked".to_owned());
         // Between two credentials, or after a server came back without its accounts.
         for events in [&[Event::ServerError(told.clone())][..], &[violation()]] {
-            events.iter().for_each(|event| link.note(event));
+            for event in events {
+                link.note(event);
+            }
             assert!(!link.is_ended());
             link.note(&Event::Connected);
         }

@@ -21,6 +21,7 @@
 //! | [`forget`], [`purge`] | a tenant that is erased leaves nothing here |
 //! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
 
+pub mod ahead;
 pub mod announce;
 pub mod answer;
 pub mod apply;
