@@ -1,0 +1,1 @@
+//! The face that Postroad shows to MCP clients.
