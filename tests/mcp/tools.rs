@@ -89,7 +89,11 @@ async fn every_tool_works(revision: &'static str) {
     assert_eq!(message["priority"], "high");
     assert_eq!(message["metadata"], json!({"task": "nav"}));
     assert_eq!(message["readAt"], Value::Null);
-    assert_eq!(mail["unread"]["count"], 1);
+    let waiting = json!({"count": 1, "highestPriority": "high"});
+    assert_eq!(mail["unread"], waiting);
+    let (me, told) = bob.call("whoami", json!({}));
+    assert_eq!(me["unread"], waiting, "every result tells it");
+    assert!(told.ends_with("Unread: 1, highest priority high (check_messages shows them)"));
     assert!(text.contains("Review #47, please.") && text.contains("written by alice/desk"));
 
     let answered = json!({"channel": "alice", "content": "Done.", "replyTo": message["messageId"]});
