@@ -95,6 +95,7 @@ fn agents_table(style: Style, agents: &[Agent], now: TimeMs) -> String {
             agent.role.to_string(),
             instance.map_or("any".to_owned(), ToString::to_string),
             match agent.kind {
+                AgentKind::Credential if agent.token => "token".to_owned(),
                 AgentKind::Credential => "credential".to_owned(),
                 AgentKind::Reader => "reader".to_owned(),
             },
@@ -167,6 +168,7 @@ mod tests {
             expires_at,
             retired,
             revoked: false,
+            token: false,
         };
         let later = Some(TimeMs(1_714_262_400_000));
         let agents = [
