@@ -1,1 +1,3 @@
 //! The face that Postroad shows to MCP clients.
+
+pub mod http;

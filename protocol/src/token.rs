@@ -107,7 +107,7 @@ mod tests {
 
     /// A token that was written down once: what derives from it may never change.
     const KNOWN: &str = "pr_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh95X7CV";
-    const KNOWN_KEY: &str = "UKNOWN";
+    const KNOWN_KEY: &str = "UDKWHMTORMNDN4NLRIE6VKARUYS57OYBQAR4Q2YXFN6F2XG3UCM72GLC";
 
     #[test]
     fn what_derives_from_a_token_never_changes() {

@@ -8,7 +8,7 @@
 //! | `mail` | `check`, `read`, `watch` |
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
-//! | `tenant`, `erase`, `agent` | `tenant …`, `agent …` |
+//! | `tenant`, `erase`, `agent`, `token` | `tenant …`, `agent …`, `token …` |
 //! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
 //! | `life`, `limits` | `tenant suspend`, `tenant resume`, `tenant limits` |
 //! | `replay`, `usage` | `replay`, `usage` |
@@ -39,6 +39,7 @@ mod tenant_export;
 mod tenant_import;
 pub(crate) mod text;
 mod time;
+mod token;
 mod upkeep;
 mod usage;
 
@@ -132,6 +133,8 @@ pub(crate) enum Command {
     Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
     Usage(usage::UsageArgs),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -210,6 +213,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tour(args) => service::tour(args, &global).await,
         Command::Completions(args) => completions(&args, global.json),
         Command::Usage(args) => usage::usage(&session, &args).await,
+        Command::Token(command) => token::run(&session, command).await,
     }
 }
 

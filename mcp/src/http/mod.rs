@@ -1,0 +1,5 @@
+//! MCP over HTTP: bearer tokens in, one NATS connection for each caller out.
+
+mod exchange;
+
+pub use exchange::{ExchangeError, Exchanger};
