@@ -14,6 +14,7 @@
 //! | `replay`, `usage` | `replay`, `usage` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
+//! | `mcp` | `mcp` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
 //! `failure` (exit codes), `time` and `text`.
@@ -25,6 +26,7 @@ pub(crate) mod instance;
 mod life;
 mod limits;
 mod mail;
+mod mcp;
 mod message;
 pub(crate) mod output;
 mod people;
@@ -135,6 +137,7 @@ pub(crate) enum Command {
     Usage(usage::UsageArgs),
     #[command(subcommand)]
     Token(token::TokenCommand),
+    Mcp(mcp::McpArgs),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -214,6 +217,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Completions(args) => completions(&args, global.json),
         Command::Usage(args) => usage::usage(&session, &args).await,
         Command::Token(command) => token::run(&session, command).await,
+        Command::Mcp(args) => mcp::mcp(&session, args).await,
     }
 }
 

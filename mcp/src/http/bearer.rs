@@ -10,7 +10,13 @@ use postroad_protocol::tenancy::Scope;
 use postroad_protocol::token::{InvalidToken, PREFIX, TEXT_BYTES, Token};
 
 /// Names under which other programs take a token in a URL.
-const URL_NAMES: [&str; 5] = ["access_token", "token", "authorization", "api_key", "apikey"];
+const URL_NAMES: [&str; 5] = [
+    "access_token",
+    "token",
+    "authorization",
+    "api_key",
+    "apikey",
+];
 
 /// Why nobody is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +54,16 @@ pub(super) fn is_in_url(uri: &Uri) -> bool {
     let of_ours = |text: &str| {
         let found = text.match_indices(PREFIX);
         let candidates = found.filter_map(|(at, _)| text.get(at..at + TEXT_BYTES));
-        candidates.into_iter().any(|text| Token::parse(text).is_ok())
+        candidates
+            .into_iter()
+            .any(|text| Token::parse(text).is_ok())
     };
     let query = uri.query().unwrap_or_default();
     let named = query.split('&').any(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
-        URL_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+        URL_NAMES
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
     });
     named || of_ours(query) || of_ours(uri.path())
 }
@@ -141,7 +151,10 @@ mod tests {
         let slip = format!("{}{last}", &bearer[..bearer.len() - 1]);
         assert_eq!(key(&[&slip]), Err(Unauthorized::Slip));
         let mut bytes = HeaderMap::new();
-        bytes.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap());
+        bytes.insert(
+            AUTHORIZATION,
+            HeaderValue::from_bytes(b"Bearer \xff").unwrap(),
+        );
         assert_eq!(presented(&bytes).map(drop), Err(Unauthorized::Malformed));
     }
 
@@ -169,7 +182,10 @@ mod tests {
         let header = |why| {
             let response = challenge(why, url);
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-            response.headers()[WWW_AUTHENTICATE].to_str().unwrap().to_owned()
+            response.headers()[WWW_AUTHENTICATE]
+                .to_str()
+                .unwrap()
+                .to_owned()
         };
         assert_eq!(
             header(Unauthorized::Missing),

@@ -4,15 +4,14 @@
 //! A session belongs to the caller that opened it because it lies with it: to every other token its id is one
 //! that there never was.
 
-use super::bearer::Unauthorized;
 use super::exchange::{ExchangeError, Exchanger};
 use super::keeper;
-use super::seat::{Place, Seat};
+use super::seat::{Ending, Place, Seat};
+use crate::{Caller as Agent, Callers as Served, Server};
 use postroad_client::{Client, ClientError, ConnectOptions, Credential, Trust, UserKey};
 use postroad_protocol::Subjects;
 use postroad_protocol::error::Refusal;
 use postroad_protocol::token::Token;
-use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use std::collections::HashMap;
@@ -30,13 +29,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Refused tokens that are remembered.
 const REFUSED_KEPT: usize = 4_096;
 
-/// A server of MCP for one caller, made anew for each of its sessions and requests.
-pub type ServerOf<S> = Arc<dyn Fn() -> S + Send + Sync>;
-/// Makes them, once for each caller.
-pub type Face<S> = Arc<dyn Fn(Client) -> ServerOf<S> + Send + Sync>;
-
 /// What a caller's requests are handed to.
-pub(super) type Service<S> = StreamableHttpService<S, LocalSessionManager>;
+pub(super) type Service = StreamableHttpService<Server, LocalSessionManager>;
 
 /// Why nobody is let in.
 #[derive(Debug)]
@@ -47,13 +41,6 @@ pub(super) enum Denied {
     Busy,
     /// There are as many callers as there may be, and all are active; or whoever decides cannot be reached.
     Unavailable(Refusal),
-}
-
-impl Denied {
-    /// The refusal as a reason to say who one is, where that would help.
-    pub(super) fn unauthorized(&self) -> Option<Unauthorized> {
-        matches!(self, Self::Unknown).then_some(Unauthorized::Unknown)
-    }
 }
 
 /// Where callers' connections lead, and their bounds.
@@ -74,51 +61,52 @@ pub struct Road {
 }
 
 /// Everybody who is let in.
-pub(super) struct Callers<S> {
+pub(super) struct Callers {
     road: Road,
     exchanger: Exchanger,
-    face: Face<S>,
     /// What rmcp is told; each caller's copy ends with it.
     config: StreamableHttpServerConfig,
     /// Tokens are found by their hash under this, which was made for this process and is kept nowhere.
     key: [u8; 32],
-    slots: Mutex<HashMap<blake3::Hash, Arc<Slot<S>>>>,
+    slots: Mutex<HashMap<blake3::Hash, Arc<Slot>>>,
     refused: Mutex<HashMap<blake3::Hash, Instant>>,
     exchanges: Semaphore,
     /// Ends everybody.
-    ending: CancellationToken,
+    ending: Ending,
 }
 
 /// The place of one token, whether or not it is let in yet.
-struct Slot<S> {
+struct Slot {
     seat: Arc<Seat>,
-    caller: OnceCell<Caller<S>>,
+    caller: OnceCell<Caller>,
 }
 
 /// Somebody who was let in.
-struct Caller<S> {
-    service: Service<S>,
+struct Caller {
+    service: Service,
     sessions: Arc<LocalSessionManager>,
 }
 
 /// One request that was let in. It counts until this is dropped.
-pub(super) struct Admitted<S> {
-    slot: Arc<Slot<S>>,
+pub(super) struct Admitted {
+    slot: Arc<Slot>,
     place: Place,
 }
 
-impl<S> Admitted<S> {
+impl Admitted {
     /// What the request is handed to.
-    pub(super) fn service(&self) -> Option<&Service<S>> {
-        self.slot.caller.get().map(|caller| &caller.service)
+    pub(super) fn service(&self) -> &Service {
+        &self.caller().service
     }
 
     /// Sessions that this caller has open.
     pub(super) async fn sessions(&self) -> usize {
-        match self.slot.caller.get() {
-            Some(caller) => caller.sessions.sessions.read().await.len(),
-            None => 0,
-        }
+        self.caller().sessions.sessions.read().await.len()
+    }
+
+    fn caller(&self) -> &Caller {
+        let caller = self.slot.caller.get();
+        caller.expect("nobody is admitted before the caller is connected")
     }
 
     /// Its share of the caller, for as long as the answer goes on.
@@ -132,14 +120,13 @@ impl<S> Admitted<S> {
     }
 }
 
-impl<S: ServerHandler + Send + 'static> Callers<S> {
+impl Callers {
     /// Nobody yet.
     pub(super) fn new(
         road: Road,
         exchanger: Exchanger,
-        face: Face<S>,
         config: StreamableHttpServerConfig,
-        ending: CancellationToken,
+        ending: Ending,
     ) -> Arc<Self> {
         let mut key = [0; 32];
         ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut key)
@@ -147,7 +134,6 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
         let callers = Arc::new(Self {
             road,
             exchanger,
-            face,
             config,
             key,
             slots: Mutex::default(),
@@ -160,13 +146,12 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
     }
 
     /// Lets the holder of `token` in for one request.
-    pub(super) async fn admit(self: &Arc<Self>, token: Token) -> Result<Admitted<S>, Denied> {
+    pub(super) async fn admit(self: &Arc<Self>, token: Token) -> Result<Admitted, Denied> {
         let mark = blake3::keyed_hash(&self.key, token.text().as_bytes());
         if self.is_refused(mark) {
             return Err(Denied::Unknown);
         }
-        let slot = self.slot(mark)?;
-        let place = slot.seat.take_place().ok_or(Denied::Busy)?;
+        let (slot, place) = self.slot(mark)?;
         let connected = slot
             .caller
             .get_or_try_init(|| self.connect(mark, token, &slot.seat))
@@ -189,7 +174,7 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
 
     /// Sessions that are open, of all callers.
     pub(super) async fn sessions(&self) -> usize {
-        let slots: Vec<Arc<Slot<S>>> = self.slots().values().cloned().collect();
+        let slots: Vec<Arc<Slot>> = self.slots().values().cloned().collect();
         let mut count = 0;
         for slot in slots {
             if let Some(caller) = slot.caller.get() {
@@ -199,13 +184,15 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
         count
     }
 
-    /// The slot of a token; a new one where there is room, or where somebody idle makes room.
-    fn slot(&self, mark: blake3::Hash) -> Result<Arc<Slot<S>>, Denied> {
+    /// The slot of a token, and a place in it; a new one where there is room, or where somebody idle makes
+    /// room. The list stays locked meanwhile, so that nobody lets go of it in between.
+    fn slot(&self, mark: blake3::Hash) -> Result<(Arc<Slot>, Place), Denied> {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(&mark)
             && !slot.seat.ended().is_cancelled()
         {
-            return Ok(Arc::clone(slot));
+            let place = slot.seat.take_place().ok_or(Denied::Busy)?;
+            return Ok((Arc::clone(slot), place));
         }
         if slots.len() >= self.road.callers_max {
             let idle = slots.iter().filter(|(_, slot)| slot.seat.is_free());
@@ -222,8 +209,9 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
             seat: Seat::new(self.road.requests_per_caller, &self.ending),
             caller: OnceCell::new(),
         });
+        let place = slot.seat.take_place().ok_or(Denied::Busy)?;
         slots.insert(mark, Arc::clone(&slot));
-        Ok(slot)
+        Ok((slot, place))
     }
 
     /// Takes a token that has no place any more out of the list, unless it has a new one.
@@ -243,7 +231,7 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
         mark: blake3::Hash,
         token: Token,
         seat: &Arc<Seat>,
-    ) -> Result<Caller<S>, Denied> {
+    ) -> Result<Caller, Denied> {
         let jwt = {
             let turn = tokio::time::timeout(TURN_PATIENCE, self.exchanges.acquire()).await;
             let busy = || Refusal::unavailable("too many tokens are presented at once");
@@ -260,7 +248,9 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
             .always_fresh()
             .credential_kept_by_caller();
         let client = Client::connect(options).await?;
-        let server = (self.face)(client.clone());
+        let agent = Arc::new(Agent::new(client.clone())?);
+        let presence = client.keep_present()?;
+        let server = Server::new(Served::Fixed(agent)).ending_with(seat.waits_end().clone());
         let mut sessions = LocalSessionManager::default();
         sessions.session_config.keep_alive = Some(self.road.idle);
         let sessions = Arc::new(sessions);
@@ -268,11 +258,11 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
             .config
             .clone()
             .with_cancellation_token(seat.ended().clone());
-        let service = Service::new(move || Ok(server()), Arc::clone(&sessions), config);
+        let service = Service::new(move || Ok(server.clone()), Arc::clone(&sessions), config);
         let (callers, seat) = (Arc::downgrade(self), Arc::clone(seat));
         let exchanger = self.exchanger.clone();
         tokio::spawn(async move {
-            keeper::keep(client, token, exchanger, seat.ended()).await;
+            keeper::keep(client, presence, token, exchanger, seat.ended()).await;
             if let Some(callers) = callers.upgrade() {
                 callers.forget(mark, &seat);
             }
@@ -282,7 +272,9 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
 
     fn is_refused(&self, mark: blake3::Hash) -> bool {
         let refused = self.refused();
-        refused.get(&mark).is_some_and(|at| at.elapsed() < REFUSED_FOR)
+        refused
+            .get(&mark)
+            .is_some_and(|at| at.elapsed() < REFUSED_FOR)
     }
 
     fn note_refused(&self, mark: blake3::Hash) {
@@ -307,7 +299,7 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
         self.refused().retain(|_, at| at.elapsed() < REFUSED_FOR);
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<blake3::Hash, Arc<Slot<S>>>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<blake3::Hash, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -317,7 +309,7 @@ impl<S: ServerHandler + Send + 'static> Callers<S> {
 }
 
 /// Lets go of whoever has been idle for too long, until nobody holds the list.
-async fn sweep<S: ServerHandler + Send + 'static>(callers: std::sync::Weak<Callers<S>>) {
+async fn sweep(callers: std::sync::Weak<Callers>) {
     while let Some(now) = callers.upgrade() {
         now.sweep();
         let pause = (now.road.idle / 4).clamp(Duration::from_millis(50), Duration::from_secs(15));

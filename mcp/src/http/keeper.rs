@@ -1,7 +1,7 @@
 //! Keeps a caller's credential alive, and ends the caller when its token has ended.
 
 use super::exchange::{ExchangeError, Exchanger};
-use postroad_client::Client;
+use postroad_client::{Client, Presence};
 use postroad_protocol::TimeMs;
 use postroad_protocol::token::Token;
 use std::time::Duration;
@@ -10,11 +10,14 @@ use tokio_util::sync::CancellationToken;
 /// Pause after each exchange, whatever came of it: nats-server may refuse a moment longer what the issuer has
 /// just signed.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long saying that the agent has left may take.
+const FAREWELL: Duration = Duration::from_millis(300);
 
 /// Has a new JWT signed in time, and at once when nats-server refuses the connection: that is how one hears that
 /// the token was revoked. Returns when the caller has ended, with its connection closed.
 pub(super) async fn keep(
     client: Client,
+    presence: Presence,
     token: Token,
     exchanger: Exchanger,
     ended: &CancellationToken,
@@ -38,7 +41,8 @@ pub(super) async fn keep(
         () = kept => ended.cancel(),
         () = ended.cancelled() => {}
     }
-    // Where it was cut, there is nothing left to close.
+    // Where the connection was cut, silence says the same, and there is nothing left to close.
+    let _ = tokio::time::timeout(FAREWELL, presence.leave()).await;
     let _ = client.close().await;
 }
 

@@ -11,7 +11,17 @@ pub(super) struct Seat {
     places: usize,
     taken: AtomicUsize,
     last_used: Mutex<Instant>,
+    waits_end: CancellationToken,
     ended: CancellationToken,
+}
+
+/// How everybody ends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending {
+    /// First whatever waits, so that the rest can finish.
+    pub(super) stopping: CancellationToken,
+    /// Then everything.
+    pub(super) over: CancellationToken,
 }
 
 /// One request or stream under way.
@@ -26,13 +36,14 @@ impl Drop for Place {
 }
 
 impl Seat {
-    /// One with so many places, which ends with `ending` at the latest.
-    pub(super) fn new(places: usize, ending: &CancellationToken) -> Arc<Self> {
+    /// One with so many places, which ends with everybody at the latest.
+    pub(super) fn new(places: usize, ending: &Ending) -> Arc<Self> {
         Arc::new(Self {
             places,
             taken: AtomicUsize::new(0),
             last_used: Mutex::new(Instant::now()),
-            ended: ending.child_token(),
+            waits_end: ending.stopping.child_token(),
+            ended: ending.over.child_token(),
         })
     }
 
@@ -58,7 +69,10 @@ impl Seat {
 
     /// When something last began or ended.
     pub(super) fn last_used(&self) -> Instant {
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .last_used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fires at the caller's end.
@@ -66,13 +80,22 @@ impl Seat {
         &self.ended
     }
 
+    /// Fires when whatever waits for mail is to end: a while before the end, where there is time.
+    pub(super) fn waits_end(&self) -> &CancellationToken {
+        &self.waits_end
+    }
+
     /// Ends whatever is under way, and the connection.
     pub(super) fn end(&self) {
+        self.waits_end.cancel();
         self.ended.cancel();
     }
 
     fn touch(&self) {
-        let mut last_used = self.last_used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_used = self
+            .last_used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *last_used = Instant::now();
     }
 }
@@ -83,7 +106,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_come_back() {
-        let seat = Seat::new(2, &CancellationToken::new());
+        let seat = Seat::new(2, &Ending::default());
         let (first, second) = (seat.take_place(), seat.take_place());
         assert!(first.is_some() && second.is_some() && seat.take_place().is_none());
         assert!(!seat.is_idle_for(Duration::ZERO));
@@ -96,11 +119,13 @@ mod tests {
 
     #[test]
     fn a_seat_ends_with_everybody_or_alone() {
-        let everybody = CancellationToken::new();
+        let everybody = Ending::default();
         let (one, other) = (Seat::new(1, &everybody), Seat::new(1, &everybody));
         one.end();
         assert!(one.ended().is_cancelled() && !other.ended().is_cancelled());
-        everybody.cancel();
+        everybody.stopping.cancel();
+        assert!(other.waits_end().is_cancelled() && !other.ended().is_cancelled());
+        everybody.over.cancel();
         assert!(other.ended().is_cancelled());
     }
 }

@@ -15,8 +15,7 @@ use std::net::IpAddr;
 /// Names of this machine to itself.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// Headers that a page of an allowed origin may send.
-const HEADERS: &str =
-    "authorization, content-type, accept, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, last-event-id";
+const HEADERS: &str = "authorization, content-type, accept, mcp-session-id, mcp-protocol-version, mcp-method, mcp-name, last-event-id";
 
 /// The names and origins that are allowed.
 #[derive(Clone, Debug)]
@@ -179,7 +178,10 @@ mod tests {
         Site::new(
             "10.1.2.3".parse().unwrap(),
             &["Road.example.com".to_owned()],
-            &["https://app.example.com".parse().unwrap(), "http://localhost:6274".parse().unwrap()],
+            &[
+                "https://app.example.com".parse().unwrap(),
+                "http://localhost:6274".parse().unwrap(),
+            ],
             None,
             true,
         )
@@ -197,11 +199,23 @@ mod tests {
     #[test]
     fn only_names_of_this_server_pass() {
         let site = site();
-        for host in ["localhost:8808", "127.0.0.1", "[::1]:1", "10.1.2.3:8808", "ROAD.example.com"] {
+        for host in [
+            "localhost:8808",
+            "127.0.0.1",
+            "[::1]:1",
+            "10.1.2.3:8808",
+            "ROAD.example.com",
+        ] {
             let passed = check(&site, &[("host", host)]).unwrap();
             assert_eq!(passed.base, format!("https://{host}"));
         }
-        for host in ["evil.example", "road.example.com.evil.example", "localhost.evil", "0.0.0.0", ""] {
+        for host in [
+            "evil.example",
+            "road.example.com.evil.example",
+            "localhost.evil",
+            "0.0.0.0",
+            "",
+        ] {
             assert!(check(&site, &[("host", host)]).is_err(), "{host}");
         }
         assert!(check(&site, &[]).is_err());
@@ -220,7 +234,11 @@ mod tests {
     fn only_allowed_pages_pass_and_programs_that_are_no_page() {
         let site = site();
         let of = |origin: &str| check(&site, &[("host", "localhost"), ("origin", origin)]);
-        for origin in ["https://app.example.com", "https://APP.example.com:443", "http://localhost:6274"] {
+        for origin in [
+            "https://app.example.com",
+            "https://APP.example.com:443",
+            "http://localhost:6274",
+        ] {
             assert_eq!(of(origin).unwrap().origin.as_deref(), Some(origin));
         }
         for origin in [
@@ -246,8 +264,16 @@ mod tests {
         let passed = passed.unwrap();
         let response = passed.preflight(&Method::OPTIONS).unwrap();
         let headers = response.headers();
-        assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example.com");
-        assert!(headers[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().contains("authorization"));
+        assert_eq!(
+            headers[ACCESS_CONTROL_ALLOW_ORIGIN],
+            "https://app.example.com"
+        );
+        assert!(
+            headers[ACCESS_CONTROL_ALLOW_HEADERS]
+                .to_str()
+                .unwrap()
+                .contains("authorization")
+        );
         assert!(passed.preflight(&Method::POST).is_none());
         let program = check(&site(), &[("host", "localhost")]).unwrap();
         assert!(program.preflight(&Method::OPTIONS).is_none());
