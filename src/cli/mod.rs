@@ -41,6 +41,7 @@ mod tenant_export;
 mod tenant_import;
 pub(crate) mod text;
 mod time;
+pub(crate) use self::time::timeout as duration;
 mod token;
 mod upkeep;
 mod usage;
@@ -217,7 +218,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Completions(args) => completions(&args, global.json),
         Command::Usage(args) => usage::usage(&session, &args).await,
         Command::Token(command) => token::run(&session, command).await,
-        Command::Mcp(args) => mcp::mcp(&session, args).await,
+        Command::Mcp(args) => mcp::mcp(&session, args, &global).await,
     }
 }
 
