@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use crate::read_model::inbox::CheckPage;
 pub use crate::read_model::meta::OperatorReader;
 pub use crate::read_model::overview::Room;
+pub use crate::read_model::priorities::Counts;
 pub use crate::read_model::quarantine::Quarantined;
 pub use crate::read_model::readers::ReaderState;
 pub use crate::read_model::table::{Listed, PageOf, TenantReader};
