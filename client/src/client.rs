@@ -4,7 +4,7 @@
 use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::exchange::{Ask, Asking, Exchange};
-use crate::link::Hold;
+use crate::link::{Hold, Link};
 use crate::seen::Seen;
 use crate::wallet::Wallet;
 use bytes::Bytes;
@@ -77,9 +77,9 @@ impl Client {
     /// [`ClientError::Closed`] when it was closed before.
     pub async fn close(self) -> Result<(), ClientError> {
         let nats = self.inner.exchange.nats();
+        self.inner.exchange.leave();
         // What is buffered goes out first; a server that is gone must not keep the caller here.
         let _ = tokio::time::timeout(self.inner.timeout, nats.flush()).await;
-        self.inner.exchange.leave();
         nats.drain().await.map_err(|_| ClientError::Closed)
     }
 
@@ -113,6 +113,11 @@ impl Client {
     /// What it is, without keeping it alive.
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
+    }
+
+    /// How the connection is doing.
+    pub(crate) fn link(&self) -> &Link {
+        self.inner.exchange.link()
     }
 
     pub(crate) fn nats(&self) -> &async_nats::Client {
