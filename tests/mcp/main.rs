@@ -6,11 +6,16 @@
     missing_docs,
     clippy::unwrap_used,
     clippy::too_many_lines,
-    reason = "a test binary exports nothing, says what it expects by panicking, and may list many cases"
+    clippy::needless_pass_by_value,
+    reason = "a test binary exports nothing, says what it expects by panicking, may list many cases, and writes arguments \
+              where they are passed"
 )]
 
 mod client;
 mod frames;
+mod http;
+mod http_ends;
+mod http_many;
 mod listing;
 mod long;
 mod malformed;
@@ -20,6 +25,7 @@ mod seeds;
 mod tenants;
 mod tools;
 mod waiting;
+mod web;
 
 #[path = "../it/harness/mod.rs"]
 #[allow(
