@@ -32,13 +32,13 @@ impl HttpClient {
     ///
     /// # Errors
     /// When that is no URL of a server.
-    pub(super) fn new(url: &str, token: Zeroizing<String>) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str, token: &str) -> anyhow::Result<Self> {
         let uri: Uri = url.parse()?;
         let authority = uri.authority().context("a URL names its server")?;
         Ok(Self {
             authority: authority.to_string(),
             path: uri.path().to_owned(),
-            bearer: Zeroizing::new(format!("Bearer {}", *token)),
+            bearer: Zeroizing::new(format!("Bearer {token}")),
             asked: AtomicU64::new(1),
             idle: Mutex::default(),
         })

@@ -73,7 +73,8 @@ impl Stage {
         let sender = deployment.agent(&tenant, "sink", "one").await?;
         let library = deployment.agent(&tenant, "tau", "library").await?;
         let stdio = deployment.agent(&tenant, "tau", "stdio").await?;
-        let http = HttpClient::new(url, token(deployment, &tenant, "tau", "http").await?)?;
+        let token = token(deployment, &tenant, "tau", "http").await?;
+        let http = HttpClient::new(url, &token)?;
         let stdio = StdioClient::start(deployment, &stdio).await?;
         for _ in 0..CHECK_LIMIT {
             send_one(&sender, "tau").await?;
