@@ -41,6 +41,7 @@ pub struct ConnectOptions {
     fresh: bool,
     name: String,
     trust: Trust,
+    keeps_itself: bool,
 }
 
 impl ConnectOptions {
@@ -60,6 +61,7 @@ impl ConnectOptions {
             fresh: false,
             name: "postroad-client".to_owned(),
             trust: Trust::System,
+            keeps_itself: true,
         }
     }
 
@@ -155,6 +157,14 @@ impl ConnectOptions {
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = trust;
+        self
+    }
+
+    /// Leaves it to the caller to have the credential signed anew: [`Client::adopt_credential`]. For whoever
+    /// has its credentials from elsewhere than the roster.
+    #[must_use]
+    pub fn credential_kept_by_caller(mut self) -> Self {
+        self.keeps_itself = false;
         self
     }
 
@@ -291,7 +301,7 @@ impl Client {
                 events.note(&event);
                 std::future::ready(())
             });
-        let nats = reconnect::govern(nats, &link, &wallet);
+        let nats = reconnect::govern(nats, &link, &wallet, !options.keeps_itself);
         let nats = options.trust.apply(nats, &servers)?;
         // On the heap: it is large, and rare, and callers hold this future inside theirs.
         let nats = Box::pin(nats.connect(addresses))
@@ -309,7 +319,9 @@ impl Client {
             seen: Seen::default(),
             wallet,
         });
-        client.keep_credential();
+        if options.keeps_itself {
+            client.keep_credential();
+        }
         Ok(client)
     }
 }
