@@ -195,7 +195,8 @@ pub(crate) fn how_many_fit(messages: &[Message], frame: &Frame) -> usize {
 
 /// A frame for these messages.
 pub(crate) fn frame_for(messages: &[Message]) -> Frame {
-    Frame::around(messages.iter().map(|message| message.content.as_str()))
+    let contents = messages.iter().map(|message| message.content.as_str());
+    Frame::around(&contents.collect::<Vec<_>>())
 }
 
 /// A time as JSON and a schema can say it.

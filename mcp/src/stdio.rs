@@ -158,14 +158,13 @@ impl Stdio {
         if line.iter().all(u8::is_ascii_whitespace) {
             return None;
         }
-        if let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(line) {
-            let is_request = matches!(message, ClientJsonRpcMessage::Request(_));
-            self.has_begun |= begins_session(&message);
-            (self.has_begun || is_request).then_some(message)
-        } else {
+        let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(line) else {
             self.refuse_malformed(line);
-            None
-        }
+            return None;
+        };
+        let is_request = matches!(message, ClientJsonRpcMessage::Request(_));
+        self.has_begun |= begins_session(&message);
+        (self.has_begun || is_request).then_some(message)
     }
 
     fn refuse_malformed(&self, line: &[u8]) {
