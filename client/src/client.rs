@@ -21,6 +21,7 @@ use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{CommandId, ErrorCode, Position, Reader, Refusal, Subjects, TenantId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) subjects: Subjects,
     pub(crate) timeout: Duration,
     pub(crate) fresh: bool,
+    /// Whether it was woken and has not yet dealt with its mail.
+    pub(crate) owes_confirmation: AtomicBool,
     pub(crate) seen: Seen,
     pub(crate) wallet: Arc<Wallet>,
 }
@@ -111,6 +114,11 @@ impl Client {
     /// What it is, without keeping it alive.
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
+    }
+
+    /// Whether it was woken, and this is the first time that it deals with its mail.
+    pub(crate) fn first_deals_with_mail(&self) -> bool {
+        self.inner.owes_confirmation.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn nats(&self) -> &async_nats::Client {

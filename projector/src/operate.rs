@@ -318,6 +318,9 @@ fn who_am_i(context: &RequestContext, operator: &InstanceId) -> query::WhoAmI {
         instance_id: operator.clone(),
         unread_total: None,
         position: None,
+        watching: false,
+        wake_asked_at: None,
+        wake_confirmed_at: None,
     }
 }
 

@@ -5,15 +5,16 @@
 //! | file | commands |
 //! |---|---|
 //! | `send` | `send` |
-//! | `mail` | `check`, `read`, `watch` |
+//! | `mail`, `wake` | `check`, `read`, `watch`, `watch --exec` |
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `erase`, `agent` | `tenant …`, `agent …` |
 //! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
 //! | `life`, `limits` | `tenant suspend`, `tenant resume`, `tenant limits` |
 //! | `replay`, `usage` | `replay`, `usage` |
+//! | `hook` | `hook` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
-//! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
+//! | `upkeep`, `own_status` | `status`, `rebuild`, `shard accept-damage` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
 //! `failure` (exit codes), `time` and `text`.
@@ -21,12 +22,14 @@
 mod agent;
 mod erase;
 mod failure;
+mod hook;
 pub(crate) mod instance;
 mod life;
 mod limits;
 mod mail;
 mod message;
 pub(crate) mod output;
+mod own_status;
 mod people;
 mod replay;
 mod send;
@@ -41,6 +44,7 @@ pub(crate) mod text;
 mod time;
 mod upkeep;
 mod usage;
+mod wake;
 
 use self::failure::{EXIT_CODES, Failure};
 use self::people::WhoamiArgs;
@@ -132,6 +136,7 @@ pub(crate) enum Command {
     Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
     Usage(usage::UsageArgs),
+    Hook(hook::HookArgs),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -158,12 +163,26 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
-    if wants_json && !is_help {
-        return Err(usage_failure(&error).exit(true));
+    let code = if wants_json && !is_help {
+        usage_failure(&error).exit(true)
+    } else {
+        // Nobody is left to tell where this fails.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    };
+    // A client takes a 2 of its hook for a refusal of what its user typed.
+    if !is_help && is_hook(std::env::args().skip(1)) {
+        return Err(ExitCode::FAILURE);
     }
-    // Nobody is left to tell where this fails.
-    let _ = error.print();
-    Err(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)))
+    Err(code)
+}
+
+/// Whether the first word that names a command names `hook`.
+fn is_hook(arguments: impl IntoIterator<Item = String>) -> bool {
+    let cli = Cli::command();
+    let mut words = arguments.into_iter();
+    let command = words.find(|word| cli.find_subcommand(word).is_some());
+    command.is_some_and(|command| command == "hook")
 }
 
 /// What clap says in several lines, as one refusal.
@@ -210,6 +229,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tour(args) => service::tour(args, &global).await,
         Command::Completions(args) => completions(&args, global.json),
         Command::Usage(args) => usage::usage(&session, &args).await,
+        Command::Hook(args) => hook::hook(&session, &args).await,
     }
 }
 
