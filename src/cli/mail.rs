@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::output::print;
 use super::session::Session;
 use super::shown;
-use super::text::{count, one_line};
+use super::text::one_line;
 use super::time;
 use super::wake;
 use crate::stop::StopSignal;
@@ -76,6 +76,10 @@ Examples:
   postroad watch --ack --json | while read -r message; do …; done
   postroad --creds bob.creds watch --exec claude -p 'You have mail: use check_messages.'
   postroad --creds bob.creds watch --exec sh -c 'echo \"$POSTROAD_UNREAD unread\" | wall'")]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these sentences are what --help prints"
+)]
 pub(crate) struct WatchArgs {
     /// Mark each message as read after it was printed
     #[arg(long)]
@@ -109,7 +113,7 @@ pub(crate) async fn check(session: &Session, args: CheckArgs) -> Result<(), Fail
     session.out.show(&answer, |style| {
         shown::messages(style, &answer.messages, TimeMs::now())
     })?;
-    let unread = count(answer.unread_total, "unread message");
+    let unread = shown::unread(answer.unread_total, answer.highest_priority);
     if answer.messages.is_empty() {
         session.out.note(&match answer.unread_total {
             0 => "no unread messages".to_owned(),

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::output::Style;
 use super::session::Session;
+use super::shown;
 use super::text::{one_line, relative};
 use postroad_client::Client;
 use postroad_protocol::TimeMs;
@@ -63,9 +64,9 @@ fn described(style: Style, who: &WhoAmI, now: TimeMs) -> String {
         "none; `postroad watch --exec CMD` starts CMD when mail waits"
     };
     format!(
-        "{}\nunread:    {}\nwatcher:   {watcher}\nlast wake: {}",
+        "{}\nmail:      {}\nwatcher:   {watcher}\nlast wake: {}",
         style.strong(&name),
-        who.unread_total.unwrap_or_default(),
+        shown::unread(who.unread_total.unwrap_or_default(), who.highest_priority),
         wake.last(now).unwrap_or_else(|| "none".to_owned()),
     )
 }
@@ -73,6 +74,7 @@ fn described(style: Style, who: &WhoAmI, now: TimeMs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postroad_protocol::event::Priority;
 
     const NOW: TimeMs = TimeMs(1_711_670_460_000);
 
@@ -83,6 +85,7 @@ mod tests {
             role: "tau".to_owned(),
             instance_id: "pi".parse().unwrap(),
             unread_total: Some(3),
+            highest_priority: Some(Priority::High),
             position: None,
             watching: true,
             wake_asked_at: Some(TimeMs(1_711_670_400_000)),
@@ -90,14 +93,14 @@ mod tests {
         };
         insta::assert_snapshot!(described(Style::PLAIN, &who, NOW), @r"
         tau/pi of tenant acme
-        unread:    3
+        mail:      3 unread messages, the highest priority is high
         watcher:   running
         last wake: woken 1m ago, confirmed 55s ago
         ");
         (who.watching, who.wake_asked_at, who.wake_confirmed_at) = (false, None, None);
         insta::assert_snapshot!(described(Style::PLAIN, &who, NOW), @r"
         tau/pi of tenant acme
-        unread:    3
+        mail:      3 unread messages, the highest priority is high
         watcher:   none; `postroad watch --exec CMD` starts CMD when mail waits
         last wake: none
         ");

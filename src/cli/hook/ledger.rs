@@ -5,6 +5,7 @@
 use super::Mail;
 use super::input::Moment;
 use super::told;
+use postroad_protocol::event::Priority;
 use postroad_protocol::query::Message;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -37,6 +38,8 @@ pub(super) struct Said {
     pub(super) shown: Vec<Message>,
     /// How many are unread in all.
     pub(super) unread: u64,
+    /// The highest priority among all of those.
+    pub(super) highest: Option<Priority>,
     /// How many of those nobody has been shown yet.
     pub(super) waiting: usize,
 }
@@ -82,6 +85,7 @@ impl Ledger {
         is_worth_it.then_some(Said {
             shown,
             unread: mail.unread,
+            highest: mail.highest,
             waiting,
         })
     }
@@ -102,12 +106,12 @@ impl Ledger {
 mod tests {
     use super::super::told::sample;
     use super::*;
-    use postroad_protocol::event::Priority;
 
     fn mail(messages: &[Message], end: &str) -> Mail {
         Mail {
             messages: messages.to_vec(),
             unread: messages.len() as u64,
+            highest: None,
             end: Some(end.to_owned()),
         }
     }
@@ -132,9 +136,8 @@ mod tests {
         assert_eq!(ledger.shown_up_to.as_deref(), Some("c1"));
         // Behind the cursor there is nothing; it is still unread.
         let nothing_new = Mail {
-            messages: Vec::new(),
             unread: 1,
-            end: None,
+            ..Mail::default()
         };
         let said = ledger
             .tell(Moment::UserPromptSubmit, "s", &nothing_new)
@@ -152,9 +155,8 @@ mod tests {
     fn after_a_tool_call_a_count_is_said_when_it_changed() {
         let mut ledger = Ledger::default();
         let count = |unread| Mail {
-            messages: Vec::new(),
             unread,
-            end: None,
+            ..Mail::default()
         };
         let mut told = |session, unread| {
             ledger
@@ -202,9 +204,8 @@ mod tests {
             Some(0)
         );
         let none_since = Mail {
-            messages: Vec::new(),
             unread: 2,
-            end: None,
+            ..Mail::default()
         };
         assert_eq!(ledger.tell(Moment::Stop, "s", &none_since), None);
         assert_eq!(ledger.stopped_up_to.as_deref(), Some("c2"));

@@ -20,6 +20,7 @@ use super::text::one_line;
 use clap::{Args, ValueEnum};
 use postroad_client::{Check, Client, ClientError, Identity};
 use postroad_protocol::ErrorCode;
+use postroad_protocol::event::Priority;
 use postroad_protocol::query::Message;
 use std::time::Duration;
 
@@ -87,9 +88,8 @@ fn silent(reason: &str) {
 
 /// What to print, if anything.
 async fn answer(session: &Session, client: HookClient) -> Result<Option<String>, String> {
-    let Heard { moment, session_id } = match input::heard(&input::stdin().await?)? {
-        Some(heard) => heard,
-        None => return Ok(None),
+    let Some(Heard { moment, session_id }) = input::heard(&input::stdin().await?)? else {
+        return Ok(None);
     };
     let road = session.agent().await.map_err(|failure| spoken(&failure))?;
     let memory = session.memory().map_err(|failure| spoken(&failure))?;
@@ -136,6 +136,8 @@ pub(crate) struct Mail {
     messages: Vec<Message>,
     /// How many are unread in all.
     unread: u64,
+    /// The highest priority among all of those.
+    highest: Option<Priority>,
     /// Behind the last of them.
     end: Option<String>,
 }
@@ -188,7 +190,7 @@ async fn unread(
         let page = road.check(&check).await?;
         let is_enough = page.messages.iter().any(&wanted);
         mail.messages.extend(page.messages);
-        mail.unread = page.unread_total;
+        (mail.unread, mail.highest) = (page.unread_total, page.highest_priority);
         if page.next_cursor.is_some() {
             mail.end.clone_from(&page.next_cursor);
             after = page.next_cursor;

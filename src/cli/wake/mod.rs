@@ -148,7 +148,7 @@ struct Waiting {
     unread: u64,
     /// The oldest, oldest first.
     ids: Vec<String>,
-    /// The highest of their priorities.
+    /// The highest priority among all of those that are unread.
     priority: Priority,
 }
 
@@ -162,7 +162,7 @@ impl Waiting {
         Self {
             unread: answer.unread_total,
             ids: ids.filter(|id| seen.insert(id.clone())).collect(),
-            priority: highest(answer.messages.iter().map(|message| message.priority)),
+            priority: answer.highest_priority.unwrap_or_default(),
         }
     }
 
@@ -175,11 +175,6 @@ impl Waiting {
             (WAKE, now.0.to_string()),
         ]
     }
-}
-
-/// The most urgent; `normal` where there is none.
-fn highest(priorities: impl Iterator<Item = Priority>) -> Priority {
-    priorities.min().unwrap_or_default()
 }
 
 /// As it stands on the wire.
@@ -201,7 +196,7 @@ mod tests {
         let waiting = Waiting {
             unread: 7,
             ids: vec!["a".to_owned(), "b".to_owned()],
-            priority: highest([Priority::Low, Priority::High, Priority::Normal].into_iter()),
+            priority: Priority::High,
         };
         let variables = waiting.variables(TimeMs(1_711_670_400_000));
         let told = variables.map(|(name, value)| format!("{name}={value}"));
@@ -212,6 +207,5 @@ mod tests {
             "POSTROAD_WAKE=1711670400000",
         ];
         assert_eq!(told, expected);
-        assert_eq!(highest(std::iter::empty()), Priority::Normal);
     }
 }
