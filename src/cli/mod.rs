@@ -15,6 +15,7 @@
 //! | `hook` | `hook` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep`, `own_status` | `status`, `rebuild`, `shard accept-damage` |
+//! | `mcp` | `mcp` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
 //! `failure` (exit codes), `time` and `text`.
@@ -27,6 +28,7 @@ pub(crate) mod instance;
 mod life;
 mod limits;
 mod mail;
+mod mcp;
 mod message;
 pub(crate) mod output;
 mod own_status;
@@ -136,6 +138,7 @@ pub(crate) enum Command {
     Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
     Usage(usage::UsageArgs),
+    Mcp(mcp::McpArgs),
     Hook(hook::HookArgs),
 }
 
@@ -229,6 +232,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tour(args) => service::tour(args, &global).await,
         Command::Completions(args) => completions(&args, global.json),
         Command::Usage(args) => usage::usage(&session, &args).await,
+        Command::Mcp(args) => mcp::mcp(&session, args).await,
         Command::Hook(args) => hook::hook(&session, &args).await,
     }
 }
