@@ -15,7 +15,7 @@
 //! | `hook` | `hook` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep`, `own_status` | `status`, `rebuild`, `shard accept-damage` |
-//! | `mcp` | `mcp` |
+//! | `mcp`, `mcp_install` | `mcp`, `mcp install` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
 //! `failure` (exit codes), `time` and `text`.
@@ -29,6 +29,7 @@ mod life;
 mod limits;
 mod mail;
 mod mcp;
+mod mcp_install;
 mod message;
 pub(crate) mod output;
 mod own_status;

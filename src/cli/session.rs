@@ -133,6 +133,43 @@ impl Session {
         }))
     }
 
+    /// The options that say as whom and where, for a command that another program is to run from anywhere;
+    /// none where the environment says it.
+    pub(crate) fn speaker_words(&self) -> Result<Vec<String>, Failure> {
+        let absolute = |path: &Path| -> Result<String, Failure> {
+            let absolute = std::path::absolute(path);
+            let remedy = "name the file by its whole path";
+            let absolute = absolute.map_err(|error| Failure::file("find", path, &error, remedy))?;
+            Ok(absolute.display().to_string())
+        };
+        let mut words = Vec::new();
+        let mut say = |option: &str, value: String| words.extend([option.to_owned(), value]);
+        if let Some(creds) = &self.global.creds {
+            say("--creds", absolute(creds)?);
+        }
+        if let Some(AgentName {
+            tenant,
+            role,
+            instance,
+        }) = &self.global.r#as
+        {
+            let settings = Settings::resolve(&self.global, &self.environment)?;
+            if let Some(layout) = &settings.layout {
+                say("--dir", absolute(layout.root())?);
+            }
+            let instance = instance.as_ref().map(|name| format!("/{name}"));
+            let instance = instance.unwrap_or_default();
+            say("--as", format!("{tenant}/{role}{instance}"));
+        }
+        if let Some(server) = &self.global.server {
+            say("--server", server.clone());
+        }
+        if let Some(context) = &self.global.context {
+            say("--context", context.clone());
+        }
+        Ok(words)
+    }
+
     /// Puts a `context.json` beside a new credential, so that whoever is given the folder finds the
     /// deployment. One that is there stays, and where it leads elsewhere, that is said.
     pub(crate) fn place_context(&self, creds: &Path) -> Result<(), Failure> {

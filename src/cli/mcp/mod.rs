@@ -3,9 +3,10 @@
 //! Owns connecting as the agent and ending in time; the tools are `postroad-mcp`'s.
 
 use super::failure::Failure;
+use super::mcp_install::{self, InstallArgs};
 use super::session::Session;
 use crate::stop::StopSignal;
-use clap::Args;
+use clap::{Args, Subcommand};
 use postroad_mcp::{Caller, stdio};
 use postroad_protocol::{ErrorCode, Refusal};
 use std::sync::Arc;
@@ -19,22 +20,37 @@ const FAREWELL: Duration = Duration::from_millis(300);
 /// An MCP client starts it by itself: put the example below into its configuration, with a credential
 /// that `postroad agent issue` wrote. The credential says which agent of which tenant the client is,
 /// and which tools it is shown; nothing that its model writes can name another. It ends when the client
-/// does.
+/// does. `postroad mcp install` writes that configuration.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Example, as .mcp.json of Claude Code has it (other clients call the same things much alike):
   {\"mcpServers\": {\"postroad\": {
     \"command\": \"postroad\", \"args\": [\"mcp\"], \"env\": {\"NATS_CREDS\": \"/path/to/agent.creds\"}}}}
 On the machine of a local deployment, without a credential of its own:
-  postroad --dir /path/to/.postroad --as acme/tau mcp")]
+  postroad --dir /path/to/.postroad --as acme/tau mcp"
+)]
 pub(crate) struct McpArgs {
     /// Push news of mail into a running Claude Code session: sender, priority and id, never what it says.
     /// Claude Code wants --dangerously-load-development-channels for servers that it does not know
     #[arg(long)]
     channel: bool,
+    /// Something else than serving
+    #[command(subcommand)]
+    command: Option<McpCommand>,
+}
+
+/// What else `mcp` does.
+#[derive(Debug, Subcommand)]
+enum McpCommand {
+    Install(InstallArgs),
 }
 
 pub(crate) async fn mcp(session: &Session, args: McpArgs) -> Result<(), Failure> {
+    if let Some(McpCommand::Install(args)) = &args.command {
+        return mcp_install::install(session, args);
+    }
     // Installed first: a signal while connecting must end the command as well.
     let mut stop = StopSignal::listen()?;
     let client = tokio::select! {
