@@ -1,0 +1,31 @@
+//! `postroad mcp` as a client meets it: the real binary, raw JSON-RPC over its streams, a real deployment
+//! behind it. One module a promise.
+
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a test binary exports nothing, says what it expects by panicking, and may list many cases"
+)]
+
+mod client;
+mod frames;
+mod listing;
+mod long;
+mod malformed;
+mod news;
+mod outage;
+mod seeds;
+mod tenants;
+mod tools;
+mod waiting;
+
+#[path = "../it/harness/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "shared with tests/it, which uses the rest of it"
+)]
+mod harness;
