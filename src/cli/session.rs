@@ -145,6 +145,10 @@ impl Session {
         let mut words = Vec::new();
         let mut say = |option: &str, value: String| words.extend([option.to_owned(), value]);
         if let Some(creds) = &self.global.creds {
+            let credential = Credential::from_file(creds).map_err(ClientError::from)?;
+            if credential.is_operator() {
+                return Err(operator_is_no_agent(false));
+            }
             say("--creds", absolute(creds)?);
         }
         if let Some(AgentName {

@@ -34,7 +34,8 @@ Examples:
   postroad mcp install --client vscode --url https://road.example.org/mcp")]
 #[expect(
     clippy::doc_markdown,
-    reason = "these sentences are what --help prints"
+    clippy::struct_excessive_bools,
+    reason = "these sentences are what --help prints, and each flag is its own"
 )]
 pub(crate) struct InstallArgs {
     /// Which client
@@ -97,6 +98,11 @@ pub(crate) fn install(session: &Session, args: &InstallArgs) -> Result<(), Failu
     };
     let document = Document { files };
     session.out.show(&document, |_| told(&document))?;
+    if wanted.speaker.is_empty() && wanted.http.is_none() {
+        session
+            .out
+            .note("the client finds the credential by NATS_CREDS in its environment, or name it with --creds FILE");
+    }
     if !args.print && parts.iter().any(|part| matches!(part.edit, Edit::Hooks(_))) {
         session.out.note(match args.client {
             Client::Codex => "Codex asks you to trust new hooks before it runs them",
