@@ -4,6 +4,7 @@
 use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::exchange::{Ask, Asking, Exchange};
+use crate::link::Link;
 use crate::seen::Seen;
 use crate::wallet::Wallet;
 use bytes::Bytes;
@@ -79,6 +80,7 @@ impl Client {
     /// [`ClientError::Closed`] when it was closed before.
     pub async fn close(self) -> Result<(), ClientError> {
         let nats = self.inner.exchange.nats();
+        self.link().give_up();
         // What is buffered goes out first; a server that is gone must not keep the caller here.
         let _ = tokio::time::timeout(self.inner.timeout, nats.flush()).await;
         nats.drain().await.map_err(|_| ClientError::Closed)
@@ -119,6 +121,11 @@ impl Client {
     /// Whether it was woken, and this is the first time that it deals with its mail.
     pub(crate) fn first_deals_with_mail(&self) -> bool {
         self.inner.owes_confirmation.swap(false, Ordering::Relaxed)
+    }
+
+    /// How the connection is doing.
+    pub(crate) fn link(&self) -> &Link {
+        self.inner.exchange.link()
     }
 
     pub(crate) fn nats(&self) -> &async_nats::Client {

@@ -42,6 +42,7 @@ pub struct ConnectOptions {
     woken: bool,
     name: String,
     trust: Trust,
+    keeps_itself: bool,
 }
 
 impl ConnectOptions {
@@ -62,6 +63,7 @@ impl ConnectOptions {
             woken: false,
             name: "postroad-client".to_owned(),
             trust: Trust::System,
+            keeps_itself: true,
         }
     }
 
@@ -165,6 +167,14 @@ impl ConnectOptions {
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = trust;
+        self
+    }
+
+    /// Leaves it to the caller to have the credential signed anew: [`Client::adopt_credential`]. For whoever
+    /// has its credentials from elsewhere than the roster.
+    #[must_use]
+    pub fn credential_kept_by_caller(mut self) -> Self {
+        self.keeps_itself = false;
         self
     }
 
@@ -287,7 +297,7 @@ impl Client {
         let (tenant, role, instance) = identity.tokens();
         let link = Arc::new(Link::new());
         let mut connects = link.connects();
-        let events = link.clone();
+        let (events, restoring) = (link.clone(), link.clone());
         let wallet = Arc::new(Wallet::new(options.credential));
         let signing_in = Arc::clone(&wallet);
         let sign_in = move |nonce: Vec<u8>| std::future::ready(signing_in.sign_in(&nonce));
@@ -296,6 +306,7 @@ impl Client {
             .custom_inbox_prefix(inbox_prefix(tenant, role, instance))
             .connection_timeout(options.timeout.min(CONNECT_TIMEOUT))
             .subscription_capacity(SUBSCRIPTION_BUFFER)
+            .reconnect_delay_callback(move |attempts| restoring.restore_pause(attempts))
             .event_callback(move |event| {
                 events.note(&event);
                 std::future::ready(())
@@ -318,7 +329,9 @@ impl Client {
             seen: Seen::default(),
             wallet,
         });
-        client.keep_credential();
+        if options.keeps_itself {
+            client.keep_credential();
+        }
         Ok(client)
     }
 }

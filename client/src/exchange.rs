@@ -64,6 +64,7 @@ pub(crate) struct Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.reader.abort();
+        self.link.give_up();
     }
 }
 
@@ -95,6 +96,11 @@ impl Exchange {
     /// The connection.
     pub(crate) fn nats(&self) -> &async_nats::Client {
         &self.nats
+    }
+
+    /// How the connection is doing.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Asks until there is an answer that settles it.

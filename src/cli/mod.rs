@@ -8,7 +8,7 @@
 //! | `mail`, `wake` | `check`, `read`, `watch`, `watch --exec` |
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
-//! | `tenant`, `erase`, `agent` | `tenant …`, `agent …` |
+//! | `tenant`, `erase`, `agent`, `token` | `tenant …`, `agent …`, `token …` |
 //! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
 //! | `life`, `limits` | `tenant suspend`, `tenant resume`, `tenant limits` |
 //! | `replay`, `usage` | `replay`, `usage` |
@@ -45,6 +45,8 @@ mod tenant_export;
 mod tenant_import;
 pub(crate) mod text;
 mod time;
+pub(crate) use self::time::timeout as duration;
+mod token;
 mod upkeep;
 mod usage;
 mod wake;
@@ -139,6 +141,8 @@ pub(crate) enum Command {
     Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
     Usage(usage::UsageArgs),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     Mcp(mcp::McpArgs),
     Hook(hook::HookArgs),
 }
@@ -201,7 +205,8 @@ fn usage_failure(error: &clap::Error) -> Failure {
 /// Does what the arguments say, and ends with the code that tells how it went.
 pub(crate) async fn run(cli: Cli) -> ExitCode {
     let json = cli.global.json;
-    match dispatch(cli).await {
+    // On the heap: it is as large as the largest of the commands.
+    match Box::pin(dispatch(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit(json),
     }
@@ -233,7 +238,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tour(args) => service::tour(args, &global).await,
         Command::Completions(args) => completions(&args, global.json),
         Command::Usage(args) => usage::usage(&session, &args).await,
-        Command::Mcp(args) => mcp::mcp(&session, args).await,
+        Command::Token(command) => token::run(&session, command).await,
+        Command::Mcp(args) => mcp::mcp(&session, args, &global).await,
         Command::Hook(args) => hook::hook(&session, &args).await,
     }
 }

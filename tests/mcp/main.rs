@@ -13,6 +13,9 @@
 
 mod client;
 mod frames;
+mod http;
+mod http_ends;
+mod http_many;
 mod listing;
 mod long;
 mod malformed;
@@ -22,6 +25,7 @@ mod seeds;
 mod tenants;
 mod tools;
 mod waiting;
+mod web;
 
 #[path = "../it/harness/mod.rs"]
 #[allow(
