@@ -98,6 +98,11 @@ pub(crate) fn install(session: &Session, args: &InstallArgs) -> Result<(), Failu
     };
     let document = Document { files };
     session.out.show(&document, |_| told(&document))?;
+    if let (Some((_, variable)), false) = (&wanted.http, args.client == Client::Vscode) {
+        session.out.note(&format!(
+            "the client finds its token in {variable}; `postroad token issue` makes one"
+        ));
+    }
     if wanted.speaker.is_empty() && wanted.http.is_none() {
         session
             .out
