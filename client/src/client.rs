@@ -22,6 +22,7 @@ use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{CommandId, ErrorCode, Position, Reader, Refusal, Subjects, TenantId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) subjects: Subjects,
     pub(crate) timeout: Duration,
     pub(crate) fresh: bool,
+    /// Whether it was woken and has not yet dealt with its mail.
+    pub(crate) owes_confirmation: AtomicBool,
     pub(crate) seen: Seen,
     pub(crate) wallet: Arc<Wallet>,
 }
@@ -118,6 +121,11 @@ impl Client {
     /// How the connection is doing.
     pub(crate) fn link(&self) -> &Link {
         self.inner.exchange.link()
+    }
+
+    /// Whether it was woken, and this is the first time that it deals with its mail.
+    pub(crate) fn first_deals_with_mail(&self) -> bool {
+        self.inner.owes_confirmation.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn nats(&self) -> &async_nats::Client {

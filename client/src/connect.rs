@@ -18,6 +18,7 @@ use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{ErrorCode, InstanceId, Reader, Refusal, Subjects, TenantId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long a call goes on by default, retries included.
@@ -39,6 +40,7 @@ pub struct ConnectOptions {
     subjects: Subjects,
     timeout: Duration,
     fresh: bool,
+    woken: bool,
     name: String,
     trust: Trust,
     keeps_itself: bool,
@@ -59,6 +61,7 @@ impl ConnectOptions {
             subjects: Subjects::default(),
             timeout: DEFAULT_TIMEOUT,
             fresh: false,
+            woken: false,
             name: "postroad-client".to_owned(),
             trust: Trust::System,
             keeps_itself: true,
@@ -137,6 +140,14 @@ impl ConnectOptions {
     #[must_use]
     pub fn always_fresh(mut self) -> Self {
         self.fresh = true;
+        self
+    }
+
+    /// Says that this process was started because mail waits ([`Client::keep_watch`]). The first time that it
+    /// checks or marks its mail, that is told, so that others see the wake confirmed.
+    #[must_use]
+    pub fn woken(mut self) -> Self {
+        self.woken = true;
         self
     }
 
@@ -301,7 +312,7 @@ impl Client {
                 events.note(&event);
                 std::future::ready(())
             });
-        let nats = reconnect::govern(nats, &link, &wallet);
+        let nats = reconnect::govern(nats, &link, &wallet, !options.keeps_itself);
         let nats = options.trust.apply(nats, &servers)?;
         // On the heap: it is large, and rare, and callers hold this future inside theirs.
         let nats = Box::pin(nats.connect(addresses))
@@ -316,6 +327,7 @@ impl Client {
             subjects: options.subjects,
             timeout: options.timeout,
             fresh: options.fresh,
+            owes_confirmation: AtomicBool::new(options.woken),
             seen: Seen::default(),
             wallet,
         });

@@ -10,11 +10,13 @@ use std::time::Duration;
 /// Longest pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(4);
 
-/// Has `options` ask here before each attempt.
+/// Has `options` ask here before each attempt. Where somebody else keeps the credential (`kept_by_caller`), it
+/// is theirs to say that it has ended.
 pub(crate) fn govern(
     options: async_nats::ConnectOptions,
     link: &Arc<Link>,
     wallet: &Arc<Wallet>,
+    kept_by_caller: bool,
 ) -> async_nats::ConnectOptions {
     let (link, wallet) = (Arc::clone(link), Arc::clone(wallet));
     options
@@ -28,7 +30,7 @@ pub(crate) fn govern(
                     () = link.left() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
-                if link.is_left() || is_over(&link, &wallet) {
+                if link.is_left() || (!kept_by_caller && is_over(&link, &wallet)) {
                     link.end();
                     end_task().await;
                 }

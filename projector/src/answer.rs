@@ -171,7 +171,7 @@ impl Answerer {
         let (scope, reader) = (context.scope()?, context.reader()?);
         let (home, host) = self.hosts.of(scope).await?;
         self.presence
-            .heard(scope.tenant().clone(), reader.clone(), TimeMs::now(), false);
+            .heard(scope.tenant().clone(), reader.clone(), TimeMs::now());
         catch_up(&host, &reading, ticket).await?;
         let call = Call {
             scope,
@@ -262,6 +262,7 @@ impl Answerer {
     async fn who_am_i(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let reader = call.reader.clone();
         let (unread, seen) = call.rows(move |rows, _| rows.unread(&reader)).await?;
+        let known = self.presence.of(call.scope, call.reader, TimeMs::now());
         Ok(call.answer(&query::WhoAmI {
             tenant_id: Some(call.scope.tenant().to_string()),
             role: call.reader.role.to_string(),
@@ -269,6 +270,9 @@ impl Answerer {
             unread_total: Some(unread.total()),
             highest_priority: unread.highest(),
             position: Some(seen.position),
+            watching: known.is_some_and(|known| known.watching),
+            wake_asked_at: known.and_then(|known| known.wake_asked_at),
+            wake_confirmed_at: known.and_then(|known| known.wake_confirmed_at),
         }))
     }
 
@@ -305,9 +309,12 @@ impl Answerer {
                 role: peer.id.clone(),
                 instance: instance.clone(),
             };
-            if let Some((at, online)) = self.presence.of(scope, &who, now) {
-                peer.last_seen = peer.last_seen.max(Some(at));
-                peer.online = online;
+            if let Some(known) = self.presence.of(scope, &who, now) {
+                peer.last_seen = peer.last_seen.max(Some(known.at));
+                peer.online = known.online;
+                peer.watching = known.watching;
+                peer.wake_asked_at = known.wake_asked_at;
+                peer.wake_confirmed_at = known.wake_confirmed_at;
             }
         }
     }

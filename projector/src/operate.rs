@@ -339,6 +339,9 @@ fn who_am_i(context: &RequestContext, operator: &InstanceId) -> query::WhoAmI {
         unread_total: None,
         highest_priority: None,
         position: None,
+        watching: false,
+        wake_asked_at: None,
+        wake_confirmed_at: None,
     }
 }
 

@@ -454,7 +454,7 @@ async fn hear(mut heartbeats: Subscription, presence: Arc<Presence>, subjects: S
             continue;
         }
         let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
-        presence.heard(tenant, reader, TimeMs::now(), heartbeat.leaving);
+        presence.beat(tenant, reader, TimeMs::now(), heartbeat);
     }
 }
 

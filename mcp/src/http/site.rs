@@ -71,15 +71,16 @@ impl Site {
     }
 
     /// Lets a request pass that was sent to this server, and by no page that may not.
-    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Passed, Response> {
-        let host = authority(uri, headers).ok_or_else(|| wrong_host("none, or several"))?;
+    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Passed, Box<Response>> {
+        let host =
+            authority(uri, headers).ok_or_else(|| Box::new(wrong_host("none, or several")))?;
         if !self.hosts.contains(&bare(host.host())) {
-            return Err(wrong_host(host.host()));
+            return Err(Box::new(wrong_host(host.host())));
         }
         let origin = match headers.get(ORIGIN).map(|origin| origin.to_str()) {
             None => None,
             Some(Ok(text)) if self.allows_origin(text) => Some(text.to_owned()),
-            Some(_) => return Err(wrong_origin()),
+            Some(_) => return Err(Box::new(wrong_origin())),
         };
         let scheme = if self.is_tls { "https" } else { "http" };
         let base = self.public_url.clone();

@@ -151,6 +151,7 @@ pub fn no_such_credential() -> Refusal {
 mod tests {
     use super::*;
     use crate::body::Encoding;
+    use serde_json::json;
 
     const KEY: &str = "UA6KOMQ67XOE3FHE37W4OXADVXVYISBNLTBUT2LSY5VFKAIJ7CRDR2RZ";
 
@@ -161,85 +162,81 @@ mod tests {
 
     #[test]
     fn each_credential_command_names_the_field_at_fault() {
+        const ISSUE: &str = "issue_credential";
         let (admin, own) = (Scope::Admin, Scope::Own);
         let cases = [
             (
                 admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":"U"}),
+                ISSUE,
+                json!({"role":"t","publicKey":"U"}),
                 "publicKey",
             ),
             (
                 admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":KEY.to_lowercase()}),
+                ISSUE,
+                json!({"role":"t","publicKey":KEY.to_lowercase()}),
                 "publicKey",
             ),
             (
                 admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":KEY,"ttlS":0}),
+                ISSUE,
+                json!({"role":"t","publicKey":KEY,"ttlS":0}),
                 "ttlS",
             ),
             (
                 admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":KEY,"ttlS":-1}),
+                ISSUE,
+                json!({"role":"t","publicKey":KEY,"ttlS":-1}),
                 "ttlS",
             ),
             (
                 admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":KEY,"scopes":["all"]}),
+                ISSUE,
+                json!({"role":"t","publicKey":KEY,"scopes":["all"]}),
                 "scopes",
             ),
             (
                 admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":KEY,"token":true}),
+                ISSUE,
+                json!({"role":"t","publicKey":KEY,"token":true}),
                 "instanceId",
             ),
             (
                 admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":KEY,"instanceId":"i","token":"yes"}),
+                ISSUE,
+                json!({"role":"t","publicKey":KEY,"instanceId":"i","token":"yes"}),
                 "token",
             ),
-            (admin, "revoke_credential", serde_json::json!({}), "role"),
+            (admin, "revoke_credential", json!({}), "role"),
             (
                 admin,
                 "revoke_credential",
-                serde_json::json!({"instanceId":"pi"}),
+                json!({"instanceId":"pi"}),
                 "role",
             ),
             (
                 admin,
                 "revoke_credential",
-                serde_json::json!({"role":"t","publicKey":KEY}),
+                json!({"role":"t","publicKey":KEY}),
                 "publicKey",
             ),
             (
                 admin,
                 "revoke_credential",
-                serde_json::json!({"publicKey":"x"}),
+                json!({"publicKey":"x"}),
                 "publicKey",
             ),
             (
                 own,
                 "renew_credential",
-                serde_json::json!({"publicKey":KEY,"proof":"","newPublicKey":"x"}),
+                json!({"publicKey":KEY,"proof":"","newPublicKey":"x"}),
                 "newPublicKey",
             ),
-            (
-                own,
-                "renew_credential",
-                serde_json::json!({"publicKey":KEY}),
-                "proof",
-            ),
+            (own, "renew_credential", json!({"publicKey":KEY}), "proof"),
             (
                 own,
                 "end_credential",
-                serde_json::json!({"publicKey":"x","proof":""}),
+                json!({"publicKey":"x","proof":""}),
                 "publicKey",
             ),
         ];
@@ -251,18 +248,14 @@ mod tests {
             );
         }
         assert_eq!(
-            field(
-                admin,
-                "revoke_credential",
-                &serde_json::json!({"publicKey":KEY})
-            ),
+            field(admin, "revoke_credential", &json!({"publicKey":KEY})),
             None
         );
         assert_eq!(
             field(
                 admin,
                 "revoke_credential",
-                &serde_json::json!({"role":"t","instanceId":"pi"})
+                &json!({"role":"t","instanceId":"pi"})
             ),
             None
         );
