@@ -52,9 +52,10 @@ pub(super) async fn measure(bench: &mut Bench) -> anyhow::Result<()> {
         stage.compare(bench, call).await?;
     }
     bench.explain(
-        "mcp, of which power-safe durability would hide most: the same call by the client library, as many in flight; \
-         a tool's result has everything twice, as text and as structure, and each also tells what is unread, for \
-         which a send asks once more",
+        "mcp: the same call by the client library, as many in flight; all --durability fast, which hides least",
+    );
+    bench.explain(
+        "  a tool's result holds everything twice, as text and as structure, and what is unread, which a send asks for",
     );
     drop(stage);
     deployment.stop().await
