@@ -29,7 +29,7 @@
 //! | `commands`, `queries`, `roster`, `operator` | what can be asked |
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
 //! | `presence` | heartbeats |
-//! | `exchange`, `link`, `retry`, `seen` | one question, one answer |
+//! | `exchange`, `link`, `retry`, `seen`, `trace` | one question, one answer |
 //! | `error` | what went wrong and what to do |
 
 mod bell;
@@ -50,6 +50,7 @@ mod retry;
 mod roster;
 mod seen;
 mod subscribe;
+mod trace;
 mod trust;
 mod user_key;
 mod wallet;
@@ -66,6 +67,7 @@ pub use presence::Presence;
 pub use queries::{Check, History, Page};
 pub use roster::{Revoke, Roster};
 pub use subscribe::Subscription;
+pub use trace::traced;
 pub use trust::{Trust, tls_refusal};
 pub use user_key::UserKey;
 

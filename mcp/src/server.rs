@@ -6,6 +6,8 @@
 use crate::caller::{Caller, Callers};
 use crate::channel::{self, Channel};
 use crate::{inbox, registry};
+use postroad_client::traced;
+use postroad_protocol::envelope::TRACEPARENT;
 use postroad_protocol::tenancy::Scope;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode,
@@ -15,6 +17,7 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,6 +158,8 @@ impl ServerHandler for Server {
         let call = registry::call(caller, &request.name, arguments)
             .ok_or_else(|| unknown_tool(&request.name))?;
         let farewell = if waits { Duration::ZERO } else { FAREWELL };
+        let trace = context.meta.get(TRACEPARENT).and_then(Value::as_str);
+        let call = traced(trace.unwrap_or_default(), call);
         let result = self.while_wanted(&context.ct, farewell, call).await?;
         Ok(result.into())
     }

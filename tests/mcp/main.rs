@@ -21,6 +21,7 @@ mod outage;
 mod seeds;
 mod tenants;
 mod tools;
+mod traces;
 mod waiting;
 
 #[path = "../it/harness/mod.rs"]
