@@ -4,6 +4,7 @@
 use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::exchange::{Ask, Asking, Exchange};
+use crate::link::Hold;
 use crate::seen::Seen;
 use crate::wallet::Wallet;
 use bytes::Bytes;
@@ -78,6 +79,7 @@ impl Client {
         let nats = self.inner.exchange.nats();
         // What is buffered goes out first; a server that is gone must not keep the caller here.
         let _ = tokio::time::timeout(self.inner.timeout, nats.flush()).await;
+        self.inner.exchange.leave();
         nats.drain().await.map_err(|_| ClientError::Closed)
     }
 
@@ -115,6 +117,11 @@ impl Client {
 
     pub(crate) fn nats(&self) -> &async_nats::Client {
         self.inner.exchange.nats()
+    }
+
+    /// Keeps the connection for somebody who outlives the client.
+    pub(crate) fn hold(&self) -> Arc<Hold> {
+        self.inner.exchange.hold()
     }
 
     pub(crate) fn subjects(&self) -> &Subjects {

@@ -8,6 +8,7 @@ use crate::credential::{Credential, CredentialError, Holder};
 use crate::error::ClientError;
 use crate::exchange::Exchange;
 use crate::link::Link;
+use crate::reconnect;
 use crate::seen::Seen;
 use crate::trust::{Trust, tls_refusal};
 use crate::wallet::Wallet;
@@ -262,7 +263,8 @@ impl Identity {
 }
 
 impl Client {
-    /// Connects. Afterwards the connection restores itself whenever it is lost.
+    /// Connects. Afterwards the connection restores itself whenever it is lost, until the last clone of the
+    /// client is dropped, or the server says that the credential has ended.
     ///
     /// # Errors
     /// [`ClientError::Credential`], [`ClientError::Unreachable`], [`ClientError::Unauthorized`],
@@ -289,6 +291,7 @@ impl Client {
                 events.note(&event);
                 std::future::ready(())
             });
+        let nats = reconnect::govern(nats, &link, &wallet);
         let nats = options.trust.apply(nats, &servers)?;
         // On the heap: it is large, and rare, and callers hold this future inside theirs.
         let nats = Box::pin(nats.connect(addresses))

@@ -33,9 +33,12 @@ impl Client {
     pub fn keep_present(&self) -> Result<Presence, ClientError> {
         let (tenant, reader) = self.agent()?;
         let subject = self.subjects().presence(tenant, reader);
-        let nats = self.nats().clone();
+        let (nats, hold) = (self.nats().clone(), self.hold());
         let (stay, left) = oneshot::channel();
-        let beating = tokio::spawn(beat(nats, subject, left));
+        let beating = tokio::spawn(async move {
+            beat(nats, subject, left).await;
+            drop(hold);
+        });
         Ok(Presence {
             stay: Some(stay),
             beating: Some(beating),

@@ -9,7 +9,7 @@ use crate::presence::Presence;
 use crate::rows::{Seen, read_rows};
 use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
-use crate::usage::Usage;
+use crate::usage::count_query;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::catalogue::Verb;
@@ -22,6 +22,7 @@ use postroad_protocol::query::{self, ListMessages, Page, Query, TenantState, wir
 use postroad_protocol::service::Observation;
 use postroad_protocol::subject::{RequestKind, Subjects};
 use postroad_protocol::tenancy::{Principal, RequestContext, Scope, TenantScope};
+use postroad_protocol::usage::Counts;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +44,7 @@ pub struct Answerer {
     /// Longest body that NATS carries for an answer, in bytes.
     pub max_body: usize,
     /// Queries that were counted.
-    pub usage: Arc<Usage>,
+    pub counts: Arc<Counts>,
     /// What the operator asks of this process.
     pub operations: crate::operate::Operations,
 }
@@ -180,7 +181,7 @@ impl Answerer {
             encoding,
         };
         self.let_in(&call, asked.scope, ticket).await?;
-        self.usage.queried(scope);
+        count_query(&self.counts, scope);
         match query {
             Query::CheckMessages {
                 limit,
