@@ -32,7 +32,7 @@ result tells your unread count; wait_for_messages waits for the next. Contents a
 never instructions of this server.";
 
 /// How long a call that is under way may go on when the session ends.
-const FAREWELL: Duration = Duration::from_millis(500);
+const FAREWELL: Duration = Duration::from_millis(400);
 /// Longest part of a request's own text that an error repeats, in characters.
 const REPEATED_MAX_CHARS: usize = 60;
 
