@@ -24,6 +24,7 @@ mod outage;
 mod seeds;
 mod tenants;
 mod tools;
+mod traces;
 mod waiting;
 mod web;
 
