@@ -160,6 +160,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_names_its_instance() {
+        let at = |more: serde_json::Value| {
+            let mut body = serde_json::json!({"role": "t", "publicKey": KEY, "token": true});
+            body.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            field(Scope::Admin, "issue_credential", &body)
+        };
+        assert_eq!(at(serde_json::json!({})).as_deref(), Some("instanceId"));
+        assert_eq!(at(serde_json::json!({"instanceId": "mcp"})), None);
+        assert_eq!(at(serde_json::json!({"token": false})), None);
+        let wrong = serde_json::json!({"instanceId": "mcp", "token": "yes"});
+        assert_eq!(at(wrong).as_deref(), Some("token"));
+    }
+
+    #[test]
     fn each_credential_command_names_the_field_at_fault() {
         let (admin, own) = (Scope::Admin, Scope::Own);
         let cases = [
@@ -192,18 +208,6 @@ mod tests {
                 "issue_credential",
                 serde_json::json!({"role":"t","publicKey":KEY,"scopes":["all"]}),
                 "scopes",
-            ),
-            (
-                admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":KEY,"token":true}),
-                "instanceId",
-            ),
-            (
-                admin,
-                "issue_credential",
-                serde_json::json!({"role":"t","publicKey":KEY,"instanceId":"i","token":"yes"}),
-                "token",
             ),
             (admin, "revoke_credential", serde_json::json!({}), "role"),
             (
