@@ -203,7 +203,8 @@ async fn start(
                 subjects,
                 ..
             } = &shared;
-            Some(gateway::start(prepared, url, trust, subjects, &creds).await?)
+            // On the heap: it is large, and begins once.
+            Some(Box::pin(gateway::start(prepared, url, trust, subjects, &creds)).await?)
         }
         None => None,
     };

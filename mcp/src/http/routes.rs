@@ -76,7 +76,7 @@ async fn judge(
 ) -> Response {
     let passed = match front.site.check(request.uri(), request.headers()) {
         Ok(passed) => Arc::new(passed),
-        Err(refused) => return *refused,
+        Err(refusal) => return answer(StatusCode::FORBIDDEN, &refusal),
     };
     if let Some(told) = passed.preflight(request.method()) {
         return told;
