@@ -2,7 +2,7 @@
 //! and read, what they wait for, and what they are refused.
 
 use super::kit::Kit;
-use super::python::{Outcome, Pending, Python};
+use super::python::{Pending, Python};
 use super::stage::{Stage, Transport};
 use serde_json::{Value, json};
 
@@ -46,11 +46,9 @@ fn agents_of_two_tenants_work_over_http_without_handshake() {
 }
 
 fn two_tenants_work(transport: Transport, revision: &str) {
-    let stage = Stage::set();
     let mut world = World {
-        stage: &stage,
+        stage: Stage::set(transport),
         python: Python::start(&Kit::prepared()),
-        transport,
     };
     for tenant in ["acme", "globex"] {
         for role in ["alice", "bob"] {
@@ -68,22 +66,20 @@ fn two_tenants_work(transport: Transport, revision: &str) {
 }
 
 /// Agents that are connected.
-struct World<'a> {
-    stage: &'a Stage,
+struct World {
+    stage: Stage,
     python: Python,
-    transport: Transport,
 }
 
-impl World<'_> {
+impl World {
     /// Issues what the agent is known by, and connects.
     fn connect(&mut self, tenant: &str, role: &str, scopes: &[&str], revision: &str) {
-        let access = self.stage.issue(self.transport, tenant, role, scopes);
-        let (kind, way) = self.stage.way(&access);
         let mut request = json!({
             "do": "connect", "agent": format!("{tenant}/{role}"), "revision": revision,
         });
-        request[kind] = way;
-        let told = self.python.ask(request).outcome().result();
+        let way = self.stage.issue(tenant, role, scopes);
+        way.put_into(&mut request);
+        let told = self.python.ask(request).outcome().expect("a result");
         assert_eq!(told["protocolVersion"], revision, "{told}");
         assert_eq!(told["serverInfo"]["name"], "postroad", "{told}");
         assert!(told["capabilities"]["tools"].is_object(), "{told}");
@@ -105,7 +101,10 @@ impl World<'_> {
     /// The error of a tool that does not, which says in its text what it says to programs.
     #[track_caller]
     fn refused(&mut self, agent: &str, tool: &str, arguments: &Value) -> Value {
-        let result = self.start(agent, tool, arguments).outcome().result();
+        let result = self
+            .start(agent, tool, arguments)
+            .outcome()
+            .expect("a result");
         assert_eq!(result["isError"], true, "{tool} {arguments}: {result}");
         let error = &result["structuredContent"]["error"];
         let text = text(&result);
@@ -155,7 +154,7 @@ impl World<'_> {
             .python
             .ask(json!({"do": "tools", "agent": agent}))
             .outcome()
-            .result();
+            .expect("a result");
         listed["tools"]
             .as_array()
             .unwrap_or_else(|| panic!("{listed}"))
@@ -174,7 +173,7 @@ impl World<'_> {
             }),
         );
         assert_eq!(sent["recipients"], json!(["bob/bob-1"]), "{sent}");
-        let result = waiting.outcome().result();
+        let result = waiting.outcome().expect("a result");
         let shown = text(&result);
         assert!(
             shown.contains(MISSION) && shown.contains("alice/alice-1"),
@@ -257,11 +256,11 @@ impl World<'_> {
         let hidden = self
             .start("acme/carol", "send_message", &message)
             .outcome()
-            .refusal();
+            .expect_err("a refusal");
         let unknown = self
             .start("acme/carol", "send_letter", &message)
             .outcome()
-            .refusal();
+            .expect_err("a refusal");
         assert_eq!(hidden["code"], -32602, "{hidden}");
         assert_eq!(unknown["code"], -32602, "{unknown}");
         let hidden = hidden.to_string().replace("send_message", "send_letter");
@@ -280,8 +279,8 @@ impl World<'_> {
 
 /// What a tool that succeeded says to programs; it says something to people, too.
 #[track_caller]
-fn answer(outcome: Outcome) -> Value {
-    let mut result = outcome.result();
+fn answer(outcome: Result<Value, Value>) -> Value {
+    let mut result = outcome.expect("a result");
     assert_ne!(result["isError"], true, "{result}");
     assert!(!text(&result).is_empty(), "{result}");
     result["structuredContent"].take()

@@ -4,7 +4,7 @@
 
 use super::kit::Kit;
 use super::relay;
-use super::stage::{Access, Stage, Transport};
+use super::stage::{Stage, Transport, Way};
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -22,8 +22,8 @@ fn conforms(revision: &str) {
         return;
     };
     let expected = expected(revision);
-    let stage = Stage::set();
-    let Access::Token(token) = stage.issue(Transport::Http, "acme", "alice", &[]) else {
+    let stage = Stage::set(Transport::Http);
+    let Way::Endpoint { token, .. } = stage.issue("acme", "alice", &[]) else {
         panic!("over HTTP an agent has a token");
     };
     let (server, path) = stage.address();

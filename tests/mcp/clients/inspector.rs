@@ -1,7 +1,7 @@
 //! The MCP inspector's command line: what it lists, what it calls, and what it thinks of the tools' schemas.
 
 use super::kit::Kit;
-use super::stage::{Access, Stage, Transport};
+use super::stage::{Stage, Transport, Way};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -23,9 +23,9 @@ fn lists_and_calls(transport: Transport) {
     if kit.inspector().is_none() {
         return;
     }
-    let stage = Stage::set();
-    let access = stage.issue(transport, "acme", "alice", &[]);
-    stage.issue(transport, "acme", "bob", &[]);
+    let stage = Stage::set(transport);
+    let way = stage.issue("acme", "alice", &[]);
+    stage.issue("acme", "bob", &[]);
     let home = tempfile::tempdir().expect("a temporary folder");
     let inspect = |era: &str, args: &[&str]| {
         let mut command = kit.inspector().expect("it was there before");
@@ -39,7 +39,7 @@ fn lists_and_calls(transport: Transport) {
         command.args(args);
         // What it stores of its own stays out of the user's home.
         command.env("HOME", home.path());
-        reach(&mut command, &stage, &access);
+        reach(&mut command, &way);
         Inspected::of(command)
     };
     for era in ERAS {
@@ -77,22 +77,13 @@ fn lists_and_calls(transport: Transport) {
 }
 
 /// Tells the inspector where the server is; comes last.
-fn reach(command: &mut Command, stage: &Stage, access: &Access) {
-    match access {
-        Access::Creds(creds) => {
-            let [program, args @ ..] = &stage.command(creds)[..] else {
-                panic!("a command has a program");
-            };
-            command
-                .args(["--transport", "stdio", "--", program])
-                .args(args);
-        }
-        Access::Token(token) => {
-            let header = format!("Authorization: Bearer {token}");
-            command.args(["--transport", "http", "--server-url", &stage.endpoint]);
-            command.args(["--header", &header]);
-        }
-    }
+fn reach(command: &mut Command, way: &Way) {
+    match way {
+        Way::Command(words) => command.args(["--transport", "stdio", "--"]).args(words),
+        Way::Endpoint { url, token } => command
+            .args(["--transport", "http", "--server-url", url])
+            .args(["--header", &format!("Authorization: Bearer {token}")]),
+    };
 }
 
 /// What one run came to.

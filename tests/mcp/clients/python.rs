@@ -30,51 +30,20 @@ struct Told {
     ended: bool,
 }
 
-/// What a request came to.
-#[derive(Debug)]
-pub enum Outcome {
-    /// A result that keeps to the protocol and to the tool's output schema.
-    Result(Value),
-    /// A JSON-RPC error of the server.
-    Refusal(Value),
-    /// The package could not go on.
-    Failure(String),
-}
-
-impl Outcome {
-    /// Panics unless it is a result.
-    #[track_caller]
-    pub fn result(self) -> Value {
-        match self {
-            Self::Result(result) => result,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Panics unless the server refused the request as a whole.
-    #[track_caller]
-    pub fn refusal(self) -> Value {
-        match self {
-            Self::Refusal(error) => error,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
 /// A request that is under way.
 pub struct Pending(Receiver<Value>);
 
 impl Pending {
-    /// Waits for the answer.
+    /// The result, which keeps to the protocol and to the tool's output schema, or the JSON-RPC error of a server
+    /// that refuses the request as a whole. Panics where the package could not go on.
     #[track_caller]
-    pub fn outcome(self) -> Outcome {
-        let mut answer = self.0.recv_timeout(PATIENCE).expect("an answer in time");
-        if let Some(Value::String(failure)) = answer.get("failure") {
-            return Outcome::Failure(failure.clone());
-        }
+    pub fn outcome(self) -> Result<Value, Value> {
+        let answer = self.0.recv_timeout(PATIENCE);
+        let mut answer = answer.expect("python answers in time, and does not end");
+        assert!(answer.get("failure").is_none(), "{answer}");
         match answer.get_mut("refusal") {
-            Some(refusal) => Outcome::Refusal(refusal.take()),
-            None => Outcome::Result(answer["result"].take()),
+            Some(error) => Err(error.take()),
+            None => Ok(answer["result"].take()),
         }
     }
 }
