@@ -23,42 +23,48 @@ const MESSAGING: [&str; 10] = [
 /// Those of them that somebody without the scope `messages` has.
 const OWN: [&str; 3] = ["list_peers", "set_summary", "whoami"];
 
+/// The revisions of the protocol with a handshake and without.
+const HANDSHAKE: &str = "2025-11-25";
+const STATELESS: &str = "2026-07-28";
+
 const MISSION: &str = "New mission created: landing-page-phase-2. Check your tasks.";
 
 #[test]
 fn agents_of_two_tenants_work_over_stdio_with_handshake() {
-    two_tenants_work(Transport::Stdio, "2025-11-25");
+    two_tenants_work(Transport::Stdio, HANDSHAKE);
 }
 
 #[test]
 fn agents_of_two_tenants_work_over_stdio_without_handshake() {
-    two_tenants_work(Transport::Stdio, "2026-07-28");
+    two_tenants_work(Transport::Stdio, STATELESS);
 }
 
 #[test]
 fn agents_of_two_tenants_work_over_http_with_handshake() {
-    two_tenants_work(Transport::Http, "2025-11-25");
+    two_tenants_work(Transport::Http, HANDSHAKE);
 }
 
 #[test]
 fn agents_of_two_tenants_work_over_http_without_handshake() {
-    two_tenants_work(Transport::Http, "2026-07-28");
+    two_tenants_work(Transport::Http, STATELESS);
 }
 
-fn two_tenants_work(transport: Transport, revision: &str) {
+fn two_tenants_work(transport: Transport, revision: &'static str) {
     let mut world = World {
         stage: Stage::set(transport),
         python: Python::start(&Kit::prepared()),
+        revision,
     };
     for tenant in ["acme", "globex"] {
         for role in ["alice", "bob"] {
-            world.connect(tenant, role, &[], revision);
+            world.connect(tenant, role, &[]);
         }
     }
-    world.connect("acme", "carol", &["memory"], revision);
+    world.connect("acme", "carol", &["memory"]);
 
     world.lists_what_one_may_use();
     let (message, receipt) = world.waits_and_is_rung();
+    world.shows_each_inbox_to_its_reader();
     world.keeps_to_its_tenant(&message, &receipt);
     world.reads_and_is_seen_to(&message, &receipt);
     world.refuses_what_is_not_the_callers();
@@ -69,22 +75,32 @@ fn two_tenants_work(transport: Transport, revision: &str) {
 struct World {
     stage: Stage,
     python: Python,
+    revision: &'static str,
 }
 
 impl World {
-    /// Issues what the agent is known by, and connects.
-    fn connect(&mut self, tenant: &str, role: &str, scopes: &[&str], revision: &str) {
+    /// Issues what the agent is known by, and connects. Where the revision has it, it listens to its own inbox.
+    fn connect(&mut self, tenant: &str, role: &str, scopes: &[&str]) {
+        let revision = self.revision;
+        let way = self.stage.issue(tenant, role, scopes);
         let mut request = json!({
             "do": "connect", "agent": format!("{tenant}/{role}"), "revision": revision,
         });
-        let way = self.stage.issue(tenant, role, scopes);
         way.put_into(&mut request);
-        let told = self.python.ask(request).outcome().expect("a result");
+        if revision == STATELESS && scopes.is_empty() {
+            request["listen"] = json!([inbox(tenant, role)]);
+        }
+        let told = self.ask(request.clone()).expect("a result");
         assert_eq!(told["protocolVersion"], revision, "{told}");
         assert_eq!(told["serverInfo"]["name"], "postroad", "{told}");
         assert!(told["capabilities"]["tools"].is_object(), "{told}");
         let instructions = told["instructions"].as_str().expect("instructions");
         assert!(instructions.contains("check_messages"), "{instructions}");
+        assert_eq!(told["listens"], request["listen"], "{told}");
+    }
+
+    fn ask(&mut self, request: Value) -> Result<Value, Value> {
+        self.python.ask(request).outcome()
     }
 
     fn start(&mut self, agent: &str, tool: &str, arguments: &Value) -> Pending {
@@ -150,11 +166,8 @@ impl World {
     }
 
     fn tools(&mut self, agent: &str) -> Vec<Value> {
-        let listed = self
-            .python
-            .ask(json!({"do": "tools", "agent": agent}))
-            .outcome()
-            .expect("a result");
+        let listed = self.ask(json!({"do": "tools", "agent": agent}));
+        let listed = listed.expect("a result");
         listed["tools"]
             .as_array()
             .unwrap_or_else(|| panic!("{listed}"))
@@ -163,6 +176,7 @@ impl World {
 
     /// Bob waits, Alice sends; the message and Bob's receipt of it.
     fn waits_and_is_rung(&mut self) -> (String, String) {
+        let news = self.listens("acme/bob");
         let waiting = self.start("acme/bob", "wait_for_messages", &json!({"waitMs": 50_000}));
         let sent = self.call(
             "acme/alice",
@@ -189,7 +203,40 @@ impl World {
         assert_eq!(message["content"], MISSION, "{got}");
         assert_eq!(message["from"], "alice", "{got}");
         assert_eq!(message["messageId"], sent["messageId"], "{got}");
+        if let Some(news) = news {
+            let heard = news.outcome().expect("news");
+            assert_eq!(heard, inbox("acme", "bob"));
+        }
         (word(&message["messageId"]), word(&message["receiptId"]))
+    }
+
+    /// What comes next of what an agent listens to, if it does.
+    fn listens(&mut self, agent: &str) -> Option<Pending> {
+        let listens = self.revision == STATELESS;
+        listens.then(|| self.python.ask(json!({"do": "news", "agent": agent})))
+    }
+
+    /// An inbox tells that there is mail, only to its reader, and never what it says.
+    fn shows_each_inbox_to_its_reader(&mut self) {
+        let (own, foreign) = (inbox("acme", "bob"), inbox("globex", "bob"));
+        let listed = self.ask(json!({"do": "resources", "agent": "acme/bob"}));
+        let listed = listed.expect("a result");
+        assert_eq!(
+            listed["resources"].as_array().map(Vec::len),
+            Some(1),
+            "{listed}"
+        );
+        assert_eq!(listed["resources"][0]["uri"], own, "{listed}");
+        let read = self.ask(json!({"do": "read", "agent": "acme/bob", "uri": own}));
+        let read = word(&read.expect("a result")["contents"][0]["text"]);
+        let told: Value = serde_json::from_str(&read).expect("JSON");
+        assert_eq!(told["unread"], 1, "{read}");
+        assert!(!read.contains(MISSION), "{read}");
+        for uri in [foreign, inbox("acme", "alice"), inbox("nobody", "bob")] {
+            let read = self.ask(json!({"do": "read", "agent": "acme/bob", "uri": uri}));
+            let error = read.expect_err("a refusal").to_string();
+            assert!(error.contains("no such resource"), "{uri}: {error}");
+        }
     }
 
     /// The other tenant sees nothing of it, by whatever name.
@@ -300,4 +347,9 @@ fn word(value: &Value) -> String {
 
 fn name(tool: &Value) -> &str {
     tool["name"].as_str().expect("a tool has a name")
+}
+
+/// Where the agent `role` of `tenant` has its mail.
+fn inbox(tenant: &str, role: &str) -> String {
+    format!("inbox://{tenant}/{role}/{role}-1")
 }

@@ -2,8 +2,12 @@
 
 Each line of stdin is a request, each line of stdout an answer with the same id:
 
-    {"id", "do": "connect", "agent", "revision", "stdio": {"command", "args", "env"} or "http": {"url", "token"}}
+    {"id", "do": "connect", "agent", "revision", "stdio": {"command", "args"} or "http": {"url", "token"},
+     "listen": [uri, …]}; only where there is no handshake can one listen
     {"id", "do": "tools", "agent"}
+    {"id", "do": "resources", "agent"}
+    {"id", "do": "read", "agent", "uri"}
+    {"id", "do": "news", "agent"}; the next that comes of what it listens to
     {"id", "do": "call", "agent", "tool", "arguments"}
     {"id", "do": "close", "agent"}
 
@@ -61,6 +65,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.session: Any = None
+        self.news: Any = None
         self.leave = anyio.Event()
         self.left = anyio.Event()
 
@@ -98,7 +103,12 @@ class Agent:
         # It asks `server/discover`, as a client does that knows both revisions.
         client = await stack.enter_async_context(Client(transport, read_timeout_seconds=TIMEOUT_S))
         self.session = client
+        listens = None
+        if "listen" in request:
+            self.news = await stack.enter_async_context(client.listen(resource_subscriptions=request["listen"]))
+            listens = self.news.honored.resource_subscriptions
         return {
+            "listens": listens,
             "protocolVersion": client.protocol_version,
             "serverInfo": plain(client.server_info) if client.server_info else None,
             "capabilities": plain(client.server_capabilities),
@@ -115,6 +125,12 @@ class Agent:
                 return plain(listed)
             case "call":
                 return plain(await self.session.call_tool(request["tool"], request["arguments"]))
+            case "resources":
+                return plain(await self.session.list_resources())
+            case "read":
+                return plain(await self.session.read_resource(request["uri"]))
+            case "news":
+                return str((await anext(self.news)).uri)
             case other:
                 raise ValueError(f"the driver knows no {other}")
 
