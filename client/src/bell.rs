@@ -77,6 +77,43 @@ impl Bell {
     }
 }
 
+/// Hears that mail has come, at once and without fetching it, so nothing counts as delivered.
+///
+/// A hint: one may be lost while the connection is, and then comes with the next. Whoever must not miss
+/// anything looks now and then, or uses [`Client::subscribe`].
+#[derive(Debug)]
+#[must_use = "it rings only for whoever waits for it"]
+pub struct MailBell {
+    client: Client,
+    bell: Bell,
+    heard: Option<Position>,
+}
+
+impl Client {
+    /// Begins to hear of mail for this agent.
+    ///
+    /// # Errors
+    /// `permission_denied` for an operator, [`ClientError::Closed`] after [`Client::close`].
+    pub async fn mail_bell(&self) -> Result<MailBell, ClientError> {
+        Ok(MailBell {
+            client: self.clone(),
+            bell: Bell::hang(self).await?,
+            heard: None,
+        })
+    }
+}
+
+impl MailBell {
+    /// Waits until a message for this agent was stored; what the client asks afterwards includes it.
+    pub async fn rung(&mut self) {
+        self.bell.rung(self.heard).await;
+        self.heard = furthest(self.bell.latest(), self.heard);
+        if let (Ok((tenant, _)), Some(position)) = (self.client.agent(), self.heard) {
+            self.client.note(tenant.as_str(), position);
+        }
+    }
+}
+
 /// Where a hint's message is stored; nothing for garbage and for what this reader sent itself,
 /// of which it gets no receipt.
 fn position_of(message: &Message, reader: &Reader) -> Option<Position> {

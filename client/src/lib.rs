@@ -54,6 +54,7 @@ mod trust;
 mod user_key;
 mod wallet;
 
+pub use bell::MailBell;
 pub use client::Client;
 pub use commands::Draft;
 pub use connect::{ConnectOptions, DEFAULT_TIMEOUT, Identity};

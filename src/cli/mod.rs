@@ -14,6 +14,7 @@
 //! | `replay`, `usage` | `replay`, `usage` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
+//! | `mcp` | `mcp` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
 //! `failure` (exit codes), `time` and `text`.
@@ -25,6 +26,7 @@ pub(crate) mod instance;
 mod life;
 mod limits;
 mod mail;
+mod mcp;
 mod message;
 pub(crate) mod output;
 mod people;
@@ -132,6 +134,7 @@ pub(crate) enum Command {
     Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
     Usage(usage::UsageArgs),
+    Mcp(mcp::McpArgs),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -210,6 +213,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tour(args) => service::tour(args, &global).await,
         Command::Completions(args) => completions(&args, global.json),
         Command::Usage(args) => usage::usage(&session, &args).await,
+        Command::Mcp(args) => mcp::mcp(&session, args).await,
     }
 }
 

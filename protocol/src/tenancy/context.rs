@@ -195,58 +195,11 @@ impl RequestContext {
     /// # Errors
     /// `permission_denied`, alike for a foreign, a malformed and an unknown name.
     pub fn check_claims(&self, claims: &Claims) -> Result<(), Refusal> {
-        let agree = |claim: &Option<String>,
-                     field: &str,
-                     own: Option<&str>,
-                     canonical: fn(&str) -> Option<String>| match claim {
-            Some(text) if canonical(text).as_deref() != own || own.is_none() => Err(Refusal::new(
-                ErrorCode::PermissionDenied,
-                format!("{field} is not the credential's"),
-                format!("leave {field} out: the credential says who calls"),
-            )
-            .at(field)),
-            _ => Ok(()),
-        };
-        let tenant = |text: &str| {
-            TenantId::parse(text)
-                .ok()
-                .map(|name| name.as_str().to_owned())
-        };
-        let role = |text: &str| Role::parse(text).ok().map(|name| name.as_str().to_owned());
-        let instance = |text: &str| {
-            InstanceId::parse(text)
-                .ok()
-                .map(|name| name.as_str().to_owned())
-        };
-        agree(
-            &claims.tenant_id,
-            "tenantId",
-            self.scope.as_ref().map(|scope| scope.tenant.as_str()),
-            tenant,
-        )?;
         let reader = match &self.principal {
             Principal::Agent(reader) => Some(reader),
             Principal::Operator(_) => None,
         };
-        agree(&claims.from, "from", reader.map(|r| r.role.as_str()), role)?;
-        agree(
-            &claims.recipient,
-            "recipient",
-            reader.map(|r| r.role.as_str()),
-            role,
-        )?;
-        agree(
-            &claims.from_instance_id,
-            "fromInstanceId",
-            reader.map(|r| r.instance.as_str()),
-            instance,
-        )?;
-        agree(
-            &claims.recipient_instance_id,
-            "recipientInstanceId",
-            reader.map(|r| r.instance.as_str()),
-            instance,
-        )
+        claims.agree_with(self.scope.as_ref().map(|scope| &scope.tenant), reader)
     }
 }
 
@@ -269,4 +222,47 @@ pub struct Claims {
     /// Claimed instance of that recipient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipient_instance_id: Option<String>,
+}
+
+impl Claims {
+    /// Refuses whatever is claimed and is not so: `tenant` and `reader` are the credential's.
+    ///
+    /// # Errors
+    /// `permission_denied`, alike for a foreign, a malformed and an unknown name.
+    pub fn agree_with(
+        &self,
+        tenant: Option<&TenantId>,
+        reader: Option<&Reader>,
+    ) -> Result<(), Refusal> {
+        let agree = |claim: &Option<String>,
+                     field: &str,
+                     own: Option<&str>,
+                     canonical: fn(&str) -> Option<String>| match claim {
+            Some(text) if canonical(text).as_deref() != own || own.is_none() => Err(Refusal::new(
+                ErrorCode::PermissionDenied,
+                format!("{field} is not the credential's"),
+                format!("leave {field} out: the credential says who calls"),
+            )
+            .at(field)),
+            _ => Ok(()),
+        };
+        let a_tenant = |text: &str| {
+            let name = TenantId::parse(text).ok()?;
+            Some(name.as_str().to_owned())
+        };
+        let a_role = |text: &str| Role::parse(text).ok().map(|name| name.as_str().to_owned());
+        let an_instance = |text: &str| {
+            let name = InstanceId::parse(text).ok()?;
+            Some(name.as_str().to_owned())
+        };
+        let role = reader.map(|reader| reader.role.as_str());
+        let instance = reader.map(|reader| reader.instance.as_str());
+        let tenant = tenant.map(TenantId::as_str);
+        agree(&self.tenant_id, "tenantId", tenant, a_tenant)?;
+        agree(&self.from, "from", role, a_role)?;
+        agree(&self.recipient, "recipient", role, a_role)?;
+        let (from, recipient) = (&self.from_instance_id, &self.recipient_instance_id);
+        agree(from, "fromInstanceId", instance, an_instance)?;
+        agree(recipient, "recipientInstanceId", instance, an_instance)
+    }
 }

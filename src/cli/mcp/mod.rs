@@ -1,0 +1,56 @@
+//! `mcp`: this agent's tools for an MCP client, over the streams of this process.
+//!
+//! Owns connecting as the agent and ending in time; the tools are `postroad-mcp`'s.
+
+use super::failure::Failure;
+use super::session::Session;
+use crate::stop::StopSignal;
+use clap::Args;
+use postroad_mcp::{Caller, stdio};
+use postroad_protocol::{ErrorCode, Refusal};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long saying that the agent has left may take.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// Serve this agent's tools to an MCP client over stdin and stdout.
+///
+/// An MCP client starts it by itself: put the example below into its configuration, with a credential
+/// that `postroad agent issue` wrote. The credential says which agent of which tenant the client is,
+/// and which tools it is shown; nothing that its model writes can name another. It ends when the client
+/// does.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example, as .mcp.json of Claude Code has it (other clients call the same things much alike):
+  {\"mcpServers\": {\"postroad\": {
+    \"command\": \"postroad\", \"args\": [\"mcp\"], \"env\": {\"NATS_CREDS\": \"/path/to/agent.creds\"}}}}
+On the machine of a local deployment, without a credential of its own:
+  postroad --dir /path/to/.postroad --as acme/tau mcp")]
+pub(crate) struct McpArgs {
+    /// Push news of mail into a running Claude Code session: sender, priority and id, never what it says.
+    /// Claude Code wants --dangerously-load-development-channels for servers that it does not know
+    #[arg(long)]
+    channel: bool,
+}
+
+pub(crate) async fn mcp(session: &Session, args: McpArgs) -> Result<(), Failure> {
+    // Installed first: a signal while connecting must end the command as well.
+    let mut stop = StopSignal::listen()?;
+    let client = tokio::select! {
+        client = session.agent() => client?,
+        () = stop.asked() => return Ok(()),
+    };
+    let presence = client.keep_present()?;
+    let caller = Arc::new(Caller::new(client.clone())?);
+    let options = stdio::Options {
+        channel: args.channel,
+    };
+    let ended = stdio::serve(caller, options, stop.asked()).await;
+    // Where the server is gone, too, silence says the same.
+    let _ = tokio::time::timeout(FAREWELL, presence.leave()).await;
+    ended.map_err(|error| {
+        let remedy = "use a client that speaks MCP 2025-11-25 or 2026-07-28";
+        Refusal::new(ErrorCode::InvalidArgument, error.message, remedy).into()
+    })
+}
