@@ -260,12 +260,13 @@ impl Answerer {
 
     async fn who_am_i(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let reader = call.reader.clone();
-        let (unread, seen) = call.rows(move |rows, _| rows.unread_total(&reader)).await?;
+        let (unread, seen) = call.rows(move |rows, _| rows.unread(&reader)).await?;
         Ok(call.answer(&query::WhoAmI {
             tenant_id: Some(call.scope.tenant().to_string()),
             role: call.reader.role.to_string(),
             instance_id: call.reader.instance.clone(),
-            unread_total: Some(unread),
+            unread_total: Some(unread.total()),
+            highest_priority: unread.highest(),
             position: Some(seen.position),
         }))
     }
@@ -368,11 +369,11 @@ impl Answerer {
         loop {
             let (reader, mut wanted) = (call.reader.clone(), wanted.clone());
             wanted.page.limit = limit;
-            let ((page, unread_total), seen) = call
+            let ((page, unread), seen) = call
                 .rows(move |rows, _| {
                     Ok((
                         rows.list_messages(&reader, &wanted, before)?,
-                        rows.unread_total(&reader)?,
+                        rows.unread(&reader)?,
                     ))
                 })
                 .await?;
@@ -380,7 +381,8 @@ impl Answerer {
             let held = page.messages.len();
             let answer = call.answer(&query::Messages {
                 messages: page.messages,
-                unread_total,
+                unread_total: unread.total(),
+                highest_priority: unread.highest(),
                 truncated: next.is_some(),
                 next_cursor: call.cursor(Kind::List, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
                 position: seen.position,

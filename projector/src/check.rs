@@ -72,6 +72,7 @@ impl Answerer {
             let mut answer = call.answer(&query::Messages {
                 messages: page.messages,
                 unread_total: page.unread_total,
+                highest_priority: page.highest_priority,
                 truncated: page.truncated,
                 next_cursor: call.cursor(Kind::Check, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
                 position: seen.position,

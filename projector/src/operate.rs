@@ -317,6 +317,7 @@ fn who_am_i(context: &RequestContext, operator: &InstanceId) -> query::WhoAmI {
         role: postroad_protocol::subject::OPERATOR_ROLE.to_owned(),
         instance_id: operator.clone(),
         unread_total: None,
+        highest_priority: None,
         position: None,
     }
 }

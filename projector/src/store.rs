@@ -15,13 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use crate::read_model::inbox::CheckPage;
 pub use crate::read_model::meta::OperatorReader;
 pub use crate::read_model::overview::Room;
+pub use crate::read_model::priorities::Counts;
 pub use crate::read_model::quarantine::Quarantined;
 pub use crate::read_model::readers::ReaderState;
 pub use crate::read_model::table::{Listed, PageOf, TenantReader};
 pub use crate::read_model::{history::HistoryPage, status::StatusPage};
 
 /// Version of the rows' layout. Rows of another version are not read but folded anew.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 pub(crate) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 

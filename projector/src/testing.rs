@@ -117,9 +117,14 @@ pub(crate) struct Road {
 impl Road {
     /// Tenant `acme`, just created.
     pub(crate) fn new() -> Self {
+        Self::of("acme")
+    }
+
+    /// A tenant, just created.
+    pub(crate) fn of(tenant: &str) -> Self {
         let mut road = Self {
             store: Store::in_memory(),
-            scope: scope("acme"),
+            scope: scope(tenant),
             log: Vec::new(),
             keys: BTreeMap::new(),
         };
@@ -198,6 +203,24 @@ impl Road {
         content: &str,
         id: MessageId,
     ) -> Applied {
+        self.put_message(from, to, content, id, Priority::Normal)
+    }
+
+    /// As [`Self::send`]; the priority is the content.
+    pub(crate) fn send_of(&mut self, from: &str, to: &str, priority: Priority) -> MessageId {
+        let id = self.next_id();
+        self.put_message(from, to, &format!("{priority:?}"), id, priority);
+        id
+    }
+
+    fn put_message(
+        &mut self,
+        from: &str,
+        to: &str,
+        content: &str,
+        id: MessageId,
+        priority: Priority,
+    ) -> Applied {
         let (channel, only) = match to.split_once('/') {
             Some((role, only)) => (role, Some(instance(only))),
             None => (to, None),
@@ -211,7 +234,7 @@ impl Road {
             instance: only,
             content: content.to_owned(),
             reply_to: None,
-            priority: Priority::Normal,
+            priority,
             metadata: BTreeMap::new(),
         };
         self.put_as(by, id, event)
@@ -244,11 +267,11 @@ impl Road {
         let rows = snapshot.tenant(&self.scope);
         let page = rows.check(&reader(name), 200, None, usize::MAX).unwrap();
         assert_eq!(page.unread_total, page.messages.len() as u64, "{name}");
-        assert_eq!(
-            page.unread_total,
-            rows.unread_total(&reader(name)).unwrap(),
-            "{name}"
-        );
+        let unread = rows.unread(&reader(name)).unwrap();
+        assert_eq!(page.unread_total, unread.total(), "{name}");
+        let highest = page.messages.iter().map(|m| m.priority).min();
+        assert_eq!(page.highest_priority, highest, "{name}");
+        assert_eq!(unread.highest(), highest, "{name}");
         page.messages.into_iter().map(|m| m.content).collect()
     }
 

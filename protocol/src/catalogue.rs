@@ -136,7 +136,7 @@ pub const VERBS: &[Verb] = &[
         "check_messages",
         Who::Agent,
         "limit?, cursor?, waitMs?",
-        "messages, unreadTotal, truncated, nextCursor, position, stale?",
+        "messages, unreadTotal, highestPriority?, truncated, nextCursor, position, stale?",
     ),
     query(
         Scope::Messages,
@@ -157,7 +157,7 @@ pub const VERBS: &[Verb] = &[
         "list_messages",
         Who::Both,
         "limit?, cursor?, sender?, channel?, since?, until?",
-        "messages, unreadTotal?, truncated, nextCursor, position?",
+        "messages, unreadTotal?, highestPriority?, truncated, nextCursor, position?",
     ),
     query(
         Scope::Own,
@@ -171,7 +171,7 @@ pub const VERBS: &[Verb] = &[
         "whoami",
         Who::Both,
         "",
-        "tenantId, role, instanceId, unreadTotal?, position?",
+        "tenantId, role, instanceId, unreadTotal?, highestPriority?, position?",
     ),
     query(
         Scope::Admin,

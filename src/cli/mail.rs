@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::output::print;
 use super::session::Session;
 use super::shown;
-use super::text::{count, one_line};
+use super::text::one_line;
 use super::time;
 use crate::stop::StopSignal;
 use clap::Args;
@@ -86,7 +86,7 @@ pub(crate) async fn check(session: &Session, args: CheckArgs) -> Result<(), Fail
     session.out.show(&answer, |style| {
         shown::messages(style, &answer.messages, TimeMs::now())
     })?;
-    let unread = count(answer.unread_total, "unread message");
+    let unread = shown::unread(answer.unread_total, answer.highest_priority);
     if answer.messages.is_empty() {
         session.out.note(&match answer.unread_total {
             0 => "no unread messages".to_owned(),

@@ -4,7 +4,8 @@ use super::failure::Failure;
 use super::mail::STALE;
 use super::output::{Style, table};
 use super::session::{PAGE_LIMIT, Session, TenantsArg};
-use super::text::{count, one_line, relative};
+use super::shown;
+use super::text::{one_line, relative};
 use clap::Args;
 use postroad_client::Page;
 use postroad_protocol::TimeMs;
@@ -135,7 +136,8 @@ fn identity(style: Style, who: &WhoAmI) -> String {
         None => text.push_str(", for every tenant"),
     }
     if let Some(unread) = who.unread_total {
-        text.push_str(&format!("; {}", count(unread, "unread message")));
+        let unread = shown::unread(unread, who.highest_priority);
+        text.push_str(&format!("; {unread}"));
     }
     text
 }
@@ -143,6 +145,7 @@ fn identity(style: Style, who: &WhoAmI) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postroad_protocol::event::Priority;
 
     #[test]
     fn peers_are_a_table_whatever_they_say_of_themselves() {
@@ -178,16 +181,28 @@ mod tests {
 
     #[test]
     fn one_is_told_who_one_is() {
-        let who = |tenant: Option<&str>, unread| WhoAmI {
+        let who = |tenant: Option<&str>, unread, highest_priority| WhoAmI {
             tenant_id: tenant.map(str::to_owned),
             role: "tau".to_owned(),
             instance_id: "pi".parse().unwrap(),
             unread_total: unread,
+            highest_priority,
             position: None,
         };
-        let told = identity(Style::PLAIN, &who(Some("acme"), Some(1)));
+        let told = identity(
+            Style::PLAIN,
+            &who(Some("acme"), Some(1), Some(Priority::Normal)),
+        );
         assert_eq!(told, "tau/pi of tenant acme; 1 unread message");
-        let told = identity(Style::PLAIN, &who(None, None));
+        let told = identity(
+            Style::PLAIN,
+            &who(Some("acme"), Some(2), Some(Priority::High)),
+        );
+        assert_eq!(
+            told,
+            "tau/pi of tenant acme; 2 unread messages, the highest priority is high"
+        );
+        let told = identity(Style::PLAIN, &who(None, None, None));
         assert_eq!(told, "tau/pi, for every tenant");
     }
 }

@@ -46,6 +46,16 @@ pub(crate) fn message(style: Style, message: &Message, now: TimeMs) -> String {
     block
 }
 
+/// How many messages are unread; and their highest priority, where it is above normal.
+pub(crate) fn unread(total: u64, highest: Option<Priority>) -> String {
+    let unread = count(total, "unread message");
+    match highest {
+        Some(Priority::Urgent) => format!("{unread}, the highest priority is urgent"),
+        Some(Priority::High) => format!("{unread}, the highest priority is high"),
+        Some(Priority::Normal | Priority::Low) | None => unread,
+    }
+}
+
 fn details(message: &Message) -> Vec<String> {
     let mut details = Vec::new();
     if let Some(receipt) = &message.receipt_id {
@@ -161,6 +171,25 @@ mod tests {
           answers 01890000-0000-7000-8000-000000000002
           task=a\nb
         ");
+    }
+
+    #[test]
+    fn a_count_of_unread_mail_names_its_highest_priority_above_normal() {
+        for (highest, told) in [
+            (None, "2 unread messages"),
+            (Some(Priority::Low), "2 unread messages"),
+            (Some(Priority::Normal), "2 unread messages"),
+            (
+                Some(Priority::High),
+                "2 unread messages, the highest priority is high",
+            ),
+            (
+                Some(Priority::Urgent),
+                "2 unread messages, the highest priority is urgent",
+            ),
+        ] {
+            assert_eq!(unread(2, highest), told);
+        }
     }
 
     #[test]

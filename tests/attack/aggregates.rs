@@ -4,7 +4,13 @@ use crate::stage::{Agent, CANARY, INSTANCE, Stage};
 use serde_json::{Value, json};
 
 async fn send(from: &Agent, to: &str, instance: Option<&str>) -> Value {
-    let body = json!({"channel": to, "instanceId": instance, "content": CANARY});
+    send_of(from, to, instance, "urgent").await
+}
+
+async fn send_of(from: &Agent, to: &str, instance: Option<&str>, priority: &str) -> Value {
+    let body = json!({
+        "channel": to, "instanceId": instance, "content": CANARY, "priority": priority
+    });
     let sent = from.call("send_message", body).await;
     assert!(sent["messageId"].is_string(), "{sent}");
     sent
@@ -121,6 +127,46 @@ async fn nothing_that_an_agent_can_count_moves_with_another_tenants_mail() {
         .call("check_messages", json!({"fresh": true}))
         .await;
     assert_eq!(own["unreadTotal"], 1, "{own}");
+}
+
+/// What everything that tells a highest priority tells `agent`; they agree.
+async fn highest(agent: &Agent) -> Value {
+    let mut told = Vec::new();
+    for verb in ["whoami", "check_messages", "list_messages"] {
+        let answer = agent.call(verb, json!({"fresh": true})).await;
+        assert!(answer["unreadTotal"].is_u64(), "{verb}: {answer}");
+        told.push(answer["highestPriority"].clone());
+    }
+    assert!(told.iter().all(|other| *other == told[0]), "{told:?}");
+    told.swap_remove(0)
+}
+
+#[tokio::test]
+async fn urgent_mail_shows_in_nobody_elses_highest_priority() {
+    let stage = Stage::set().await;
+    // Each `tau` has something unread of its own, so that a foreign priority would outrank it.
+    send_of(&stage.peer, "tau", None, "low").await;
+    send_of(&stage.double, "tau", None, "low").await;
+    assert_eq!(highest(&stage.peer).await, Value::Null);
+    for (to, instance) in [("pi", None), ("pi", Some(INSTANCE)), ("broadcast", None)] {
+        send(&stage.owner, to, instance).await;
+    }
+    assert_eq!(highest(&stage.peer).await, "urgent", "it is its own");
+    assert_eq!(highest(&stage.owner).await, "low", "another role's is not");
+    assert_eq!(highest(&stage.stranger).await, "low", "nor a namesake's");
+    assert_eq!(highest(&stage.double).await, Value::Null);
+    // What others read takes nothing away either.
+    for (agent, left) in [(&stage.owner, "low"), (&stage.peer, "urgent")] {
+        let page = agent.call("check_messages", json!({"fresh": true})).await;
+        let unread = page["messages"].as_array().unwrap().iter();
+        let receipts: Vec<Value> = unread.map(|one| one["receiptId"].clone()).collect();
+        assert_eq!(page["highestPriority"], left, "{page}");
+        agent
+            .call("mark_as_read", json!({"receiptIds": receipts}))
+            .await;
+        assert_eq!(highest(agent).await, Value::Null);
+        assert_eq!(highest(&stage.stranger).await, "low");
+    }
 }
 
 #[tokio::test]

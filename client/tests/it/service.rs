@@ -300,6 +300,12 @@ fn page(state: &State, after: usize, limit: usize) -> Messages {
         next_cursor: messages.last().map(|message| message.sent_at.0.to_string()),
         messages,
         unread_total: state.messages.iter().filter(unread).count() as u64,
+        highest_priority: state
+            .messages
+            .iter()
+            .filter(unread)
+            .map(|m| m.priority)
+            .min(),
         truncated: behind.next().is_some(),
         position: position(state.messages.len()),
         stale: false,

@@ -103,6 +103,17 @@ impl Bits {
             .sum()
     }
 
+    /// As [`Self::count_either`], of the places that are in `within`.
+    pub(crate) fn count_either_within(&self, other: &Self, within: &Self, from: Place) -> u64 {
+        let either = self.words().iter().zip(other.words());
+        let words = either.zip(within.words()).enumerate();
+        words
+            .map(|(index, ((a, b), within))| {
+                u64::from(((a | b) & within & mask_from(index, from)).count_ones())
+            })
+            .sum()
+    }
+
     /// The first place at or after `from` that is in neither set.
     pub(crate) fn first_in_neither(&self, other: &Self, from: Place) -> Option<Place> {
         let (own, other) = (self.words(), other.words());
@@ -265,6 +276,9 @@ mod tests {
             let (one, two, from_place) = (bits(&a), bits(&b), Place(from));
             let both: BTreeSet<u16> = a.union(&b).copied().filter(|place| *place >= from).collect();
             prop_assert_eq!(one.count_either(&two, from_place), both.len() as u64);
+            let shared = a.intersection(&b).filter(|place| **place >= from).count() as u64;
+            prop_assert_eq!(Bits::default().count_either_within(&two, &one, from_place), shared);
+            prop_assert_eq!(one.count_either_within(&two, &two, from_place), b.range(from..).count() as u64);
             let open = (from..4096).find(|place| !both.contains(place)).map(Place);
             prop_assert_eq!(one.first_in_neither(&two, from_place), open);
             let mut sum = one.clone();

@@ -183,7 +183,7 @@ impl TenantReader<'_> {
             lanes.push(HistoryLane::open(
                 self,
                 via.lane(reader),
-                state.start,
+                state.start(),
                 end,
                 before,
             )?);

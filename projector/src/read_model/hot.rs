@@ -6,6 +6,7 @@ use super::batch::{BatchTables, NewRows};
 use super::keys::Prefix;
 use super::lanes::LaneRow;
 use super::marks::Marks;
+use super::priorities::Priorities;
 use super::readers::ReaderRow;
 use super::roster::RoleRow;
 use super::table::Row;
@@ -99,6 +100,7 @@ pub(crate) struct Hot {
     pub(super) readers: HotCache<ReaderRow>,
     pub(super) lanes: HotCache<LaneRow>,
     pub(super) marks: HotCache<Marks>,
+    pub(super) priorities: HotCache<Priorities>,
     pub(super) usage: HotCache<UsageRow>,
 }
 
@@ -106,8 +108,9 @@ impl Hot {
     /// How many rows are held, and one for the tenant.
     fn len(&self) -> usize {
         let (roles, readers) = (self.roles.rows.len(), self.readers.rows.len());
-        let days = self.usage.rows.len();
-        1 + roles + readers + days + self.lanes.rows.len() + self.marks.rows.len()
+        let (days, priorities) = (self.usage.rows.len(), self.priorities.rows.len());
+        let (lanes, marks) = (self.lanes.rows.len(), self.marks.rows.len());
+        1 + roles + readers + days + lanes + marks + priorities
     }
 
     /// Writes what was changed. Everything stays held.
@@ -121,6 +124,7 @@ impl Hot {
         self.readers.write_out(tables, owner)?;
         self.lanes.write_out(tables, owner)?;
         self.marks.write_out(tables, owner)?;
+        self.priorities.write_out(tables, owner)?;
         self.usage.write_out(tables, owner)
     }
 }

@@ -4,11 +4,12 @@
 use super::bits::{BLOCK, split};
 use super::lanes::LaneView;
 use super::marks::{Marks, Via};
+use super::priorities::Counts;
 use super::readers::{LaneState, ReaderRow, Standing};
 use super::receipts::ReceiptRow;
 use super::table::TenantReader;
 use crate::store::StoreError;
-use postroad_protocol::event::EventKey;
+use postroad_protocol::event::{EventKey, Priority};
 use postroad_protocol::id::Reader;
 use postroad_protocol::query;
 
@@ -21,6 +22,8 @@ pub struct CheckPage {
     pub undelivered: Vec<EventKey>,
     /// How many are unread, whether in this page or not.
     pub unread_total: u64,
+    /// The highest priority of them; none when nothing is unread.
+    pub highest_priority: Option<Priority>,
     /// Whether more unread messages follow the last one here.
     pub truncated: bool,
     /// The sequence of the last message here: a later check goes on behind it.
@@ -54,10 +57,10 @@ impl<'r, 's> UnreadLane<'r, 's> {
         let state = row.lane(via);
         let next = match after {
             // Where nothing is unread, looking for the place would cost rows for nothing.
-            Some(sequence) if state.unread(lane.count()) > 0 => {
-                lane.first_after(sequence)?.max(state.start)
+            Some(sequence) if state.unread(lane.counts()).total() > 0 => {
+                lane.first_after(sequence)?.max(state.start())
             }
-            _ => state.start,
+            _ => state.start(),
         };
         let mut unread = Self {
             rows,
@@ -73,15 +76,15 @@ impl<'r, 's> UnreadLane<'r, 's> {
         Ok(unread)
     }
 
-    fn unread_total(&self) -> u64 {
-        self.state.unread(self.lane.count())
+    fn unread(&self) -> Counts {
+        self.state.unread(self.lane.counts())
     }
 
     /// Moves `head` to the next unread message.
     fn advance(&mut self) -> Result<(), StoreError> {
         self.head = None;
         let end = self.state.end(self.lane.count());
-        if self.unread_total() == 0 {
+        if self.unread().total() == 0 {
             return Ok(());
         }
         while self.next < end {
@@ -137,8 +140,11 @@ impl TenantReader<'_> {
         for via in Via::ALL {
             lanes.push(UnreadLane::open(self, reader, &row, via, after)?);
         }
+        let unread = lanes.iter().map(UnreadLane::unread);
+        let unread = unread.fold(Counts::default(), Counts::plus);
         let mut page = CheckPage {
-            unread_total: lanes.iter().map(UnreadLane::unread_total).sum(),
+            unread_total: unread.total(),
+            highest_priority: unread.highest(),
             ..CheckPage::default()
         };
         let mut bytes = 0;
@@ -170,17 +176,17 @@ impl TenantReader<'_> {
         Ok(page)
     }
 
-    /// How many messages are unread for `reader`.
-    pub fn unread_total(&self, reader: &Reader) -> Result<u64, StoreError> {
+    /// How many messages of each priority are unread for `reader`.
+    pub fn unread(&self, reader: &Reader) -> Result<Counts, StoreError> {
         let row = self.reader_row(reader)?;
+        let mut unread = Counts::default();
         if !row.is_known() {
-            return Ok(0);
+            return Ok(unread);
         }
-        let mut total = 0;
         for via in Via::ALL {
             let lane = LaneView::open(self, via.lane(reader))?;
-            total += row.lane(via).unread(lane.count());
+            unread = unread.plus(row.lane(via).unread(lane.counts()));
         }
-        Ok(total)
+        Ok(unread)
     }
 }

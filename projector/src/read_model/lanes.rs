@@ -5,8 +5,10 @@
 use super::batch::TenantWriter;
 use super::hot::{Hot, HotCache, HotRow};
 use super::keys::RowKey;
+use super::priorities::Counts;
 use super::table::{Row, Table, TenantReader, unreadable};
 use crate::store::StoreError;
+use postroad_protocol::event::Priority;
 use postroad_protocol::id::{Reader, Role};
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +55,7 @@ impl RowKey for Lane {
 /// How many messages a lane has, and the sequences that do not fill a block yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LaneRow {
-    count: u64,
+    counts: Counts,
     #[serde(with = "steps")]
     tail: Vec<u64>,
 }
@@ -116,21 +118,27 @@ impl TenantWriter<'_, '_> {
     }
 
     /// Puts the message at `sequence` at the end of `lane`.
-    pub(super) fn append(&mut self, lane: &Lane, sequence: u64) -> Result<(), StoreError> {
+    pub(super) fn append(
+        &mut self,
+        lane: &Lane,
+        sequence: u64,
+        priority: Priority,
+    ) -> Result<(), StoreError> {
         let row = self.edit::<LaneRow>(lane)?.get_or_insert_default();
-        let ordinal = row.count;
-        row.count += 1;
+        let ordinal = row.counts.total();
+        row.counts.add(priority);
         row.tail.push(sequence);
-        if row.count.is_multiple_of(LANE_BLOCK) {
+        if (ordinal + 1).is_multiple_of(LANE_BLOCK) {
             let full = LaneBlock(std::mem::take(&mut row.tail));
             self.append_row(&(lane.clone(), ordinal / LANE_BLOCK), &full);
         }
-        Ok(())
+        self.set_priority(lane, ordinal, priority)
     }
 
     /// How many messages `lane` has.
-    pub(super) fn lane_count(&mut self, lane: &Lane) -> Result<u64, StoreError> {
-        Ok(self.see::<LaneRow>(lane)?.map_or(0, |row| row.count))
+    pub(super) fn lane_counts(&mut self, lane: &Lane) -> Result<Counts, StoreError> {
+        let row = self.see::<LaneRow>(lane)?;
+        Ok(row.map_or(Counts::default(), |row| row.counts))
     }
 }
 
@@ -154,8 +162,13 @@ impl<'r, 's> LaneView<'r, 's> {
     }
 
     /// How many messages the lane has.
+    pub(super) fn counts(&self) -> Counts {
+        self.row.counts
+    }
+
+    /// How many messages the lane has, of whatever priority.
     pub(super) fn count(&self) -> u64 {
-        self.row.count
+        self.row.counts.total()
     }
 
     fn block(&mut self, number: u64) -> Result<&[u64], StoreError> {
@@ -173,7 +186,7 @@ impl<'r, 's> LaneView<'r, 's> {
     pub(super) fn sequence(&mut self, ordinal: u64) -> Result<u64, StoreError> {
         let place = usize::try_from(ordinal % LANE_BLOCK).unwrap_or(usize::MAX);
         let number = ordinal / LANE_BLOCK;
-        let sequences = if number == self.row.count / LANE_BLOCK {
+        let sequences = if number == self.count() / LANE_BLOCK {
             &self.row.tail
         } else {
             self.block(number)?
@@ -187,7 +200,7 @@ impl<'r, 's> LaneView<'r, 's> {
     /// The first ordinal whose message lies behind `sequence`; the lane's count when none does.
     pub(super) fn first_after(&mut self, sequence: u64) -> Result<u64, StoreError> {
         let behind = |held: &[u64]| held.partition_point(|other| *other <= sequence) as u64;
-        let blocks = self.row.count / LANE_BLOCK;
+        let blocks = self.count() / LANE_BLOCK;
         let in_tail = behind(&self.row.tail);
         if in_tail > 0 {
             return Ok(blocks * LANE_BLOCK + in_tail);

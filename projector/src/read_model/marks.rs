@@ -4,6 +4,7 @@
 use super::bits::{Bits, Place};
 use super::hot::{Hot, HotCache, HotRow};
 use super::keys::RowKey;
+use super::priorities::{Counts, Priorities};
 use super::table::{Row, Table};
 use postroad_protocol::id::{InstanceId, Role};
 use serde::{Deserialize, Serialize};
@@ -73,9 +74,12 @@ impl HotRow for Marks {
 }
 
 impl Marks {
-    /// How many ordinals at or after `from` are settled.
-    pub(super) fn settled(&self, from: Place) -> u64 {
-        self.read.count_either(&self.own, from)
+    /// How many ordinals at or after `from` are settled; `priorities` are those of the same block.
+    pub(super) fn settled(&self, from: Place, priorities: &Priorities) -> Counts {
+        let all = self.read.count_either(&self.own, from);
+        priorities.split_count(all, |set| {
+            self.read.count_either_within(&self.own, set, from)
+        })
     }
 
     /// The first ordinal at or after `from` that is unread.

@@ -127,7 +127,7 @@ impl TenantWriter<'_, '_> {
             {
                 return Err(Refused::UnknownRole.into());
             }
-            let ordinal = self.lane_count(&lane)?;
+            let ordinal = self.lane_counts(&lane)?.total();
             route.0.push((lane, ordinal));
         }
         Ok(route)
@@ -142,7 +142,7 @@ impl TenantWriter<'_, '_> {
         route: &Route,
     ) -> Result<(), FoldError> {
         for (lane, _) in &route.0 {
-            self.append(lane, sequence)?;
+            self.append(lane, sequence, sent.priority)?;
             let tenant = self.tenant().clone();
             self.touch(match lane {
                 Lane::Role(role) => Touched::Role(tenant, role.clone()),
@@ -150,7 +150,9 @@ impl TenantWriter<'_, '_> {
                 Lane::Broadcast | Lane::Sent(_) => Touched::Broadcast(tenant),
             });
         }
-        self.append(&Lane::Sent(sent.from.role.clone()), sequence)?;
+        // Nobody has unread mail there, so all of it counts as normal.
+        let history = Lane::Sent(sent.from.role.clone());
+        self.append(&history, sequence, Priority::Normal)?;
         self.heard_of(&sent.from, record.time)?;
         if let Some((via, ordinal)) = route.to(&sent.from) {
             self.settle_own(&sent.from, via, ordinal)?;

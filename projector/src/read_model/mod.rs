@@ -9,6 +9,7 @@
 //! | `tenants`, `roster`, `readers`, `registration`, `peers` | who there is |
 //! | `messages`, `lanes` | what was sent, and in which order it reached each address |
 //! | `bits`, `marks` | what is settled in a lane |
+//! | `priorities` | how urgent what lies in a lane is |
 //! | `inbox`, `history`, `receipts`, `status` | what readers and senders see |
 //! | `overview` | what the operator sees of a tenant's messages |
 //! | `usage` | what was used each day |
@@ -30,6 +31,7 @@ pub(crate) mod messages;
 pub(crate) mod meta;
 pub(crate) mod overview;
 pub(crate) mod peers;
+pub(crate) mod priorities;
 pub(crate) mod quarantine;
 pub(crate) mod readers;
 pub(crate) mod receipts;

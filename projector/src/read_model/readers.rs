@@ -7,6 +7,7 @@ use super::events::Route;
 use super::hot::{Hot, HotCache, HotRow};
 use super::lanes::Lane;
 use super::marks::{Marks, MarksKey, Via};
+use super::priorities::Counts;
 use super::roster::RoleRow;
 use super::table::{Row, Table, TenantReader};
 use crate::store::StoreError;
@@ -42,33 +43,39 @@ impl HotRow for ReaderRow {
 /// Where a reader stands in one lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LaneState {
-    /// The first ordinal that is its.
-    pub(super) start: u64,
+    /// The lane's counts before the first message that is its.
+    pub(super) start: Counts,
     /// The lane's count when it last registered: only below this it may have inherited.
     pub(super) inherited_below: u64,
-    /// The lane's count when it was retired.
-    pub(super) end: Option<u64>,
-    /// How many ordinals from `start` on are not unread.
-    pub(super) settled: u64,
+    /// The lane's counts when it was retired.
+    pub(super) end: Option<Counts>,
+    /// How many messages from `start` on are not unread.
+    pub(super) settled: Counts,
     /// Blocks in which none is unread: looking for the next one skips them.
     pub(super) full: Runs,
 }
 
 impl LaneState {
+    /// The first ordinal that is the reader's.
+    pub(super) fn start(&self) -> u64 {
+        self.start.total()
+    }
+
     /// Behind the last ordinal that is the reader's, in a lane of `count` messages.
     pub(super) fn end(&self, count: u64) -> u64 {
-        self.end.unwrap_or(count)
+        self.end.map_or(count, Counts::total)
     }
 
     fn holds(&self, ordinal: u64) -> bool {
-        self.start <= ordinal && self.end.is_none_or(|end| ordinal < end)
+        self.start() <= ordinal && self.end.is_none_or(|end| ordinal < end.total())
     }
 
-    /// How many are unread, in a lane of `count` messages.
-    pub(super) fn unread(&self, count: u64) -> u64 {
-        self.end(count)
-            .saturating_sub(self.start)
-            .saturating_sub(self.settled)
+    /// How many are unread, in a lane that has `counts`.
+    pub(super) fn unread(&self, counts: Counts) -> Counts {
+        self.end
+            .unwrap_or(counts)
+            .less(self.start)
+            .less(self.settled)
     }
 }
 
@@ -236,7 +243,7 @@ impl TenantWriter<'_, '_> {
     ) -> Result<(), StoreError> {
         let start = self
             .see::<ReaderRow>(reader)?
-            .map_or(0, |row| row.lane(via).start);
+            .map_or(0, |row| row.lane(via).start());
         let (block, _) = split(ordinal);
         let start = place_in(block, start).unwrap_or(Place::FIRST);
         let marks = self
@@ -244,6 +251,7 @@ impl TenantWriter<'_, '_> {
             .get_or_insert_default();
         change(marks);
         let is_full = marks.first_unread(start).is_none();
+        let priority = self.priority_at(&via.lane(reader), ordinal)?;
         // Marks of one that has not registered, or was retired before, are counted when it registers.
         if let Some(row) = self
             .edit::<ReaderRow>(reader)?
@@ -251,7 +259,7 @@ impl TenantWriter<'_, '_> {
             .filter(|row| row.holds(via, ordinal))
         {
             let lane = row.lane_mut(via);
-            lane.settled += 1;
+            lane.settled.add(priority);
             if is_full {
                 lane.full.insert(block);
             }

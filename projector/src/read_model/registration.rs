@@ -4,6 +4,7 @@
 use super::batch::TenantWriter;
 use super::bits::{BLOCK, Place, place_in};
 use super::marks::{Marks, Via};
+use super::priorities::Counts;
 use super::readers::{LaneState, ReaderRow};
 use super::roster::RoleRow;
 use crate::store::StoreError;
@@ -19,7 +20,8 @@ impl TenantWriter<'_, '_> {
         }
         if !row.is_known() {
             let role = self.see::<RoleRow>(&reader.role)?;
-            row.lane_mut(Via::Broadcast).start = role.map_or(0, |role| role.broadcast_start);
+            let start = role.map_or(Counts::default(), |role| role.broadcast_start);
+            row.lane_mut(Via::Broadcast).start = start;
         }
         for via in Via::ALL {
             *row.lane_mut(via) = self.inherit(reader, via, row.lane(via))?;
@@ -41,15 +43,16 @@ impl TenantWriter<'_, '_> {
         via: Via,
         before: &LaneState,
     ) -> Result<LaneState, StoreError> {
-        let count = self.lane_count(&via.lane(reader))?;
+        let lane = via.lane(reader);
+        let count = self.lane_counts(&lane)?.total();
         // What lies before this it met in an earlier life, and has receipts of.
-        let unmet = before.end.unwrap_or(before.start);
+        let unmet = before.end.unwrap_or(before.start).total();
         let mut state = LaneState {
             start: before.start,
             inherited_below: count,
             ..LaneState::default()
         };
-        for block in before.start / BLOCK..count.div_ceil(BLOCK) {
+        for block in before.start() / BLOCK..count.div_ceil(BLOCK) {
             let key = via.marks(reader, block);
             let read_by_role = match via.role_marks(reader, block) {
                 Some(role) => self.see::<Marks>(&role)?.map(|marks| marks.read.clone()),
@@ -62,9 +65,10 @@ impl TenantWriter<'_, '_> {
                     marks.inherited.insert_all(&read, unmet);
                 }
             }
-            let start = place_in(block, before.start).unwrap_or(Place::FIRST);
+            let start = place_in(block, before.start()).unwrap_or(Place::FIRST);
+            let priorities = self.priorities(&lane, block)?.cloned().unwrap_or_default();
             if let Some(marks) = self.see::<Marks>(&key)? {
-                state.settled += marks.settled(start);
+                state.settled = state.settled.plus(marks.settled(start, &priorities));
                 if marks.first_unread(start).is_none() {
                     state.full.insert(block);
                 }
@@ -84,7 +88,7 @@ impl TenantWriter<'_, '_> {
         };
         row.live = false;
         for via in Via::ALL {
-            row.lane_mut(via).end = Some(self.lane_count(&via.lane(reader))?);
+            row.lane_mut(via).end = Some(self.lane_counts(&via.lane(reader))?);
         }
         *self.edit(reader)? = Some(row);
         if let Some(role) = self.edit::<RoleRow>(&reader.role)? {

@@ -5,6 +5,7 @@ use super::batch::{FoldError, Refused, TenantWriter};
 use super::hot::{Hot, HotCache, HotRow};
 use super::keys::{ListedKey, RowKey, read_name, write_name};
 use super::lanes::Lane;
+use super::priorities::Counts;
 use super::readers::ReaderRow;
 use super::table::{Listed, PageOf, Row, Table, TenantReader};
 use crate::store::StoreError;
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 /// A role that was ever on the roster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RoleRow {
-    /// The broadcast lane's count at the first credential: what came before is not the role's.
-    pub(super) broadcast_start: u64,
+    /// The broadcast lane's counts at the first credential: what came before is not the role's.
+    pub(super) broadcast_start: Counts,
     /// The broadcast lane's count when the last credential was retired.
     pub(super) broadcast_end: Option<u64>,
     /// Credentials that were not retired.
@@ -128,7 +129,7 @@ impl TenantWriter<'_, '_> {
         time: TimeMs,
         data: &CredentialIssued,
     ) -> Result<(), FoldError> {
-        let broadcast_start = self.lane_count(&Lane::Broadcast)?;
+        let broadcast_start = self.lane_counts(&Lane::Broadcast)?;
         self.open_lane(&Lane::Role(data.role.clone()))?;
         let key = CredentialKey {
             role: data.role.clone(),
@@ -207,7 +208,7 @@ impl TenantWriter<'_, '_> {
             }
         }
         self.count_standing(&data.role)?;
-        let broadcast_end = self.lane_count(&Lane::Broadcast)?;
+        let broadcast_end = self.lane_counts(&Lane::Broadcast)?.total();
         if let Some(role) = self.edit::<RoleRow>(&data.role)? {
             role.credentials -= gone;
             if gone > 0 && !role.is_live() {

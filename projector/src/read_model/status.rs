@@ -228,7 +228,7 @@ impl TenantReader<'_> {
             .and_then(|start| Role::read(&mut { start.behind }));
         for role in self.roles_from(first.as_ref())? {
             let (role, row) = role?;
-            if row.broadcast_start <= ordinal {
+            if row.broadcast_start.total() <= ordinal {
                 // A role that had left by then was not addressed.
                 let waits = row.broadcast_end.is_none_or(|end| ordinal < end);
                 self.tally_role(tally, message, &role, Via::Broadcast, ordinal, waits)?;

@@ -23,10 +23,11 @@ pub(crate) enum Table {
     Receipts,
     Quarantine,
     Usage,
+    Priorities,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Tenants,
         Self::Roles,
         Self::Credentials,
@@ -40,6 +41,7 @@ impl Table {
         Self::Receipts,
         Self::Quarantine,
         Self::Usage,
+        Self::Priorities,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -57,6 +59,7 @@ impl Table {
             Self::Receipts => "receipts",
             Self::Quarantine => "quarantine",
             Self::Usage => "usage",
+            Self::Priorities => "priorities",
         }
     }
 

@@ -51,6 +51,9 @@ pub struct Messages {
     pub messages: Vec<Message>,
     /// How many are unread for the caller's reader.
     pub unread_total: u64,
+    /// The highest priority among all of those; none when nothing is unread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_priority: Option<Priority>,
     /// Whether more follows behind `nextCursor`.
     pub truncated: bool,
     /// Where to go on. A check's answer has one whenever it has messages, also when nothing follows
@@ -163,6 +166,9 @@ pub struct WhoAmI {
     /// How many messages are unread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread_total: Option<u64>,
+    /// The highest priority among those; none when nothing is unread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_priority: Option<Priority>,
     /// How far the answer has read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,

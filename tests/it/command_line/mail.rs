@@ -1,6 +1,6 @@
 //! `send`, `check`, `read`, `watch`, `message …`.
 
-use super::{Desk, MESSAGE, PAGE, POSITION, assert_keys};
+use super::{Desk, MESSAGE, PAGE, POSITION, UNREAD_PAGE, assert_keys};
 use crate::harness::binary;
 use crate::harness::process::{Lines, Process};
 use serde_json::{Value, json};
@@ -53,6 +53,16 @@ async fn send_says_where_it_is_stored_and_for_whom_and_takes_every_option() {
     assert_eq!(message["content"], "-5 degrees");
     assert_eq!(message["replyTo"], answered);
     assert_eq!(message["priority"], "urgent");
+    assert_eq!(unread["highestPriority"], "urgent");
+    for command in ["check", "whoami"] {
+        let told = desk
+            .deployment
+            .run(&["--creds", &desk.bob, command])
+            .expect(0);
+        let told = told.stdout + &told.stderr;
+        let expected = "1 unread message, the highest priority is urgent";
+        assert!(told.contains(expected), "{told}");
+    }
     assert_eq!(
         message["metadata"],
         json!({"kind":"weather","unit":"c=celsius"})
@@ -86,7 +96,8 @@ async fn check_pages_and_read_marks_in_the_shapes_that_are_promised() {
         desk.alice(&["send", "bob", content]).expect(0);
     }
     let page = desk.bob(&["check", "--limit", "2"]).expect(0).json();
-    assert_keys(&page, PAGE);
+    assert_keys(&page, UNREAD_PAGE);
+    assert_eq!(page["highestPriority"], "normal");
     assert_keys(&page["position"], POSITION);
     assert_eq!(contents(&page), ["one", "two"]);
     assert_eq!(
@@ -196,7 +207,7 @@ async fn status_get_and_list_show_a_message_in_the_shapes_that_are_promised() {
     desk.bob(&["send", "alice", "an answer"]).expect(0);
     desk.alice(&["send", "broadcast", "to all"]).expect(0);
     let all = desk.alice(&["message", "list"]).expect(0).json();
-    assert_keys(&all, PAGE);
+    assert_keys(&all, UNREAD_PAGE);
     all["messages"]
         .as_array()
         .unwrap()

@@ -34,6 +34,15 @@ const PAGE: &[&str] = &[
     "nextCursor",
     "position",
 ];
+/// A page of one who has unread mail.
+const UNREAD_PAGE: &[&str] = &[
+    "messages",
+    "unreadTotal",
+    "highestPriority",
+    "truncated",
+    "nextCursor",
+    "position",
+];
 const POSITION: &[&str] = &["shard", "epoch", "sequence"];
 
 /// Two agents of `default`, each with a file of its own, as the README makes them.

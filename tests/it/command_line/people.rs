@@ -37,8 +37,16 @@ async fn peers_summary_and_whoami_have_the_shapes_that_are_promised() {
     let who = desk.bob(&["whoami"]).expect(0).json();
     assert_keys(
         &who,
-        &["tenantId", "role", "instanceId", "unreadTotal", "position"],
+        &[
+            "tenantId",
+            "role",
+            "instanceId",
+            "unreadTotal",
+            "highestPriority",
+            "position",
+        ],
     );
+    assert_eq!(who["highestPriority"], "normal");
     assert_eq!(
         (
             &who["tenantId"],

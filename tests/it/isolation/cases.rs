@@ -20,6 +20,7 @@ pub(super) async fn case(name: &str, stage: &Stage) {
                 (&told["tenantId"], &told["role"]),
                 (&json!("acme-two"), &json!("tau"))
             );
+            highest_priority(stage, "self", name).await;
         }
         "issue_credential" | "retire_agent" | "list_agents" | "revoke_credential" => {
             credentials::of_the_roster(stage, name).await;
@@ -193,8 +194,22 @@ async fn lists(stage: &Stage, verb: &str) {
             .await;
         assert_eq!(refused["field"], "cursor", "{refused}");
     }
+    highest_priority(stage, "messages", verb).await;
     if verb == "list_messages" {
         operator_sees(stage, verb, &["message", "list"]);
+    }
+}
+
+/// The urgent mail of one role shows in that role's highest priority: neither in another role's of its
+/// tenant, nor in another tenant's.
+async fn highest_priority(stage: &Stage, scope: &str, verb: &str) {
+    let ask = json!({"fresh":true});
+    let own = stage.peer.call("qry", scope, verb, ask.clone()).await;
+    assert_eq!(own["highestPriority"], "urgent", "{own}");
+    for other in [&stage.owner, &stage.stranger] {
+        let told = other.call("qry", scope, verb, ask.clone()).await;
+        assert_eq!(told["unreadTotal"], 0, "{told}");
+        assert!(told.get("highestPriority").is_none(), "{told}");
     }
 }
 

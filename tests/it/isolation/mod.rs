@@ -119,9 +119,13 @@ impl Stage {
                 "cmd",
                 "messages",
                 "send_message",
-                json!({"channel":"pi","content":CANARY}),
+                json!({"channel":"pi","content":CANARY,"priority":"urgent"}),
             )
             .await;
+        // One that nobody marks: as long as it is unread, it is what is most urgent to its reader.
+        let body = json!({"channel":"pi","instanceId":"i1","content":CANARY,"priority":"urgent"});
+        let kept = owner.call("cmd", "messages", "send_message", body).await;
+        assert!(kept["messageId"].is_string(), "{kept}");
         let unread = peer
             .call("qry", "messages", "check_messages", json!({"fresh":true}))
             .await;

@@ -1,15 +1,15 @@
 //! What answers cost, in rows read: counted, since a clock would tell of the machine.
 
 use crate::apply::{Durability, Incoming, apply};
-use crate::store::Store;
+use crate::store::{Counts, Store};
 use crate::testing::{Road, checkpoint, incoming, reader};
-use postroad_protocol::event::{Actor, Event, MessagesRead};
+use postroad_protocol::event::{Actor, Event, MessagesRead, Priority};
 use postroad_protocol::id::CommandId;
 
 const MANY: u64 = 100_000;
 
-/// `MANY` messages to tau, a third each to the role, the instance and all.
-fn busy_road() -> (Road, Vec<postroad_protocol::event::EventKey>) {
+/// `MANY` messages to tau, all of one priority, a third each to the role, the instance and all.
+fn busy_road(priority: Priority) -> (Road, Vec<postroad_protocol::event::EventKey>) {
     let mut road = Road::new();
     for name in ["bob/mac", "tau/pi", "tau/laptop"] {
         road.issue(name);
@@ -26,7 +26,7 @@ fn busy_road() -> (Road, Vec<postroad_protocol::event::EventKey>) {
             instance: (number % 3 == 1).then(|| reader("tau/pi").instance),
             content: number.to_string(),
             reply_to: None,
-            priority: postroad_protocol::event::Priority::Normal,
+            priority,
             metadata: std::collections::BTreeMap::new(),
         };
         let (by, id) = (
@@ -66,9 +66,16 @@ fn check(road: &Road, name: &str, limit: usize, after: Option<u64>) -> (Vec<Stri
     (contents, page.unread_total, snapshot.rows_read())
 }
 
+/// What is unread, and the rows read for it.
+fn counted(road: &Road, name: &str) -> (Counts, u64) {
+    let snapshot = road.snapshot();
+    let unread = snapshot.tenant(&road.scope).unread(&reader(name));
+    (unread.unwrap(), snapshot.rows_read())
+}
+
 #[test]
 fn a_check_costs_what_it_returns_however_much_lies_behind_it() {
-    let (mut road, keys) = busy_road();
+    let (mut road, keys) = busy_road(Priority::Normal);
     assert_history_comes_by_the_page(&road);
     let (shown, unread, cost) = check(&road, "tau/pi", 20, None);
     assert_eq!((shown.len(), unread), (20, MANY));
@@ -80,9 +87,8 @@ fn a_check_costs_what_it_returns_however_much_lies_behind_it() {
     assert_eq!(shown.len(), 20);
     assert!(cost <= 20 * 2 + 10 + 3 * 10, "{cost} rows");
     let total_cost = |road: &Road| {
-        let snapshot = road.snapshot();
-        let total = snapshot.tenant(&road.scope).unread_total(&reader("tau/pi"));
-        (total.unwrap(), snapshot.rows_read())
+        let (unread, cost) = counted(road, "tau/pi");
+        (unread.total(), cost)
     };
     assert_eq!(total_cost(&road), (MANY, 4));
 
@@ -129,4 +135,27 @@ fn assert_history_comes_by_the_page(road: &Road) {
     assert_eq!(page.messages.len(), 20);
     let cost = snapshot.rows_read();
     assert!(cost <= 20 * 4 + 50, "{cost} rows");
+}
+
+#[test]
+fn the_highest_priority_costs_nothing_however_much_urgent_mail_was_read() {
+    let (mut road, keys) = busy_road(Priority::Urgent);
+    let highest = |road: &Road, name: &str| {
+        let (unread, cost) = counted(road, name);
+        (unread.highest(), cost)
+    };
+    assert_eq!(highest(&road, "tau/pi"), (Some(Priority::Urgent), 4));
+    read_all(&mut road, "tau/pi", &keys);
+    assert_eq!(highest(&road, "tau/pi"), (None, 4));
+    assert_eq!(check(&road, "tau/pi", 20, None), (vec![], 0, 4));
+    road.send_of("bob/mac", "broadcast", Priority::Low);
+    assert_eq!(highest(&road, "tau/pi"), (Some(Priority::Low), 4));
+    let (shown, _, cost) = check(&road, "tau/pi", 20, None);
+    assert_eq!(shown, ["Low"]);
+    // The reader, three lanes, the marks of one block, the message and its receipt.
+    assert!(cost <= 7, "{cost} rows");
+    // Other readers have their own, and a later one inherits no priority that was dealt with.
+    assert_eq!(highest(&road, "tau/laptop"), (Some(Priority::Urgent), 4));
+    road.issue("tau/new");
+    assert_eq!(highest(&road, "tau/new"), (Some(Priority::Low), 4));
 }

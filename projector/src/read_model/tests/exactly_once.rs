@@ -246,7 +246,7 @@ fn a_snapshot_stays_at_its_moment() {
     let snapshot = road.snapshot();
     road.send("bob/mac", "tau", "hello");
     let rows = snapshot.tenant(&road.scope);
-    assert_eq!(rows.unread_total(&reader("tau/pi")).unwrap(), 0);
+    assert_eq!(rows.unread(&reader("tau/pi")).unwrap().total(), 0);
     assert_eq!(snapshot.checkpoint().unwrap(), Some(checkpoint(5)));
     assert_eq!(road.snapshot().checkpoint().unwrap(), Some(checkpoint(6)));
 }

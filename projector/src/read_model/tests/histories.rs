@@ -31,8 +31,9 @@ enum Step {
     /// Of a role, the credentials for a key.
     Revoke(u8, u8),
     Register(u8, u8),
-    /// Sent as often as the last number says.
-    Send(u8, u8, To, usize),
+    /// Sent as often as the first number says, with the priority of the second's place, or with each
+    /// in turn.
+    Send(u8, u8, To, usize, usize),
     /// A run of the messages so far, as parts of 256.
     Read(u8, u8, u8, u8),
     Deliver(u8, u8, u8, u8),
@@ -55,6 +56,11 @@ enum To {
     Instance(u8, u8),
 }
 
+const PRIORITIES: [Priority; 4] = {
+    use Priority::{High, Low, Normal, Urgent};
+    [Low, Normal, High, Urgent]
+};
+
 fn step(burst: impl Strategy<Value = usize> + Clone + 'static) -> impl Strategy<Value = Step> {
     let (r, i) = (0..ROLES, 0..INSTANCES);
     let some = proptest::option::of(i.clone());
@@ -69,7 +75,8 @@ fn step(burst: impl Strategy<Value = usize> + Clone + 'static) -> impl Strategy<
         1 => (r.clone(), some).prop_map(|(r, i)| Step::Retire(r, i)),
         1 => (r.clone(), 0..2_u8).prop_map(|(r, k)| Step::Revoke(r, k)),
         2 => (r.clone(), i.clone()).prop_map(|(r, i)| Step::Register(r, i)),
-        8 => (r.clone(), i.clone(), to, burst).prop_map(|(r, i, to, n)| Step::Send(r, i, to, n)),
+        8 => (r.clone(), i.clone(), to, burst, 0..=PRIORITIES.len())
+            .prop_map(|(r, i, to, n, p)| Step::Send(r, i, to, n, p)),
         5 => run.clone().prop_map(|(r, i, from, length)| Step::Read(r, i, from, length)),
         2 => run.prop_map(|(r, i, from, length)| Step::Deliver(r, i, from, length)),
         1 => (r, i).prop_map(|(r, i)| Step::Say(r, i)),
@@ -147,9 +154,10 @@ impl Script<'_> {
                 let reader = reader(*r, *i);
                 self.put(Actor::System, ReaderRegistered { reader });
             }
-            Step::Send(r, i, to, times) => {
-                for _ in 0..*times {
-                    let sent = message(reader(*r, *i), to);
+            Step::Send(r, i, to, times, priority) => {
+                for (_, in_turn) in (0..*times).zip(PRIORITIES.iter().cycle()) {
+                    let priority = *PRIORITIES.get(*priority).unwrap_or(in_turn);
+                    let sent = message(reader(*r, *i), to, priority);
                     self.put(Actor::Agent(reader(*r, *i)), sent);
                 }
             }
@@ -222,7 +230,7 @@ fn write(scope: &TenantScope, steps: &[Step]) -> Vec<Incoming> {
     script.log
 }
 
-fn message(from: Reader, to: &To) -> MessageSent {
+fn message(from: Reader, to: &To, priority: Priority) -> MessageSent {
     let (channel, only) = match to {
         To::All => (Channel::Broadcast, None),
         To::Roles(roles) => {
@@ -240,7 +248,7 @@ fn message(from: Reader, to: &To) -> MessageSent {
         instance: only,
         content: "x".into(),
         reply_to: None,
-        priority: Priority::Normal,
+        priority,
         metadata: BTreeMap::new(),
     }
 }
@@ -330,11 +338,9 @@ fn compare_reader(
     nth: usize,
 ) {
     let unread = model.unread(reader);
-    assert_eq!(
-        rows.unread_total(reader).unwrap(),
-        unread.len() as u64,
-        "{reader}"
-    );
+    let found = rows.unread(reader).unwrap();
+    assert_eq!(found.total(), unread.len() as u64, "{reader}");
+    assert_eq!(found.highest(), model.highest(reader), "{reader}");
     compare_check(rows, model, reader, &unread, nth);
     let known = model.readers.get(reader);
     let role = model.roles.get(&reader.role);
@@ -393,6 +399,9 @@ fn compare_check(
         let expected: Vec<_> = expected.map(|number| model.messages[*number].id).collect();
         assert_eq!(shown, expected, "{reader} behind {after:?}");
         assert_eq!(page.truncated, unread.len() > start + limit, "{reader}");
+        // Of everything that is unread, wherever the page begins.
+        assert_eq!(page.unread_total, unread.len() as u64, "{reader}");
+        assert_eq!(page.highest_priority, model.highest(reader), "{reader}");
     }
 }
 
@@ -477,8 +486,8 @@ proptest! {
         let start = [
             Step::Issue(0, Some(0), 0),
             Step::Issue(1, Some(0), 0),
-            Step::Send(0, 0, To::Roles(vec![1]), 4_090),
-            Step::Send(0, 0, To::All, 4_090),
+            Step::Send(0, 0, To::Roles(vec![1]), 4_090, 0),
+            Step::Send(0, 0, To::All, 4_090, PRIORITIES.len()),
         ];
         let log = write(&scope, &[start.as_slice(), &steps].concat());
         let (live, rebuilt) = (Store::in_memory(), Store::in_memory());

@@ -9,4 +9,5 @@ mod history;
 mod inbox;
 mod model;
 mod overview;
+mod priorities;
 mod receipts;

@@ -5,6 +5,7 @@ use postroad_protocol::channel::Channel;
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, CredentialRevoked, Event, EventKey, MessageSent,
+    Priority,
 };
 use postroad_protocol::id::{InstanceId, MessageId, Reader, Role, TimeMs};
 use postroad_protocol::query::UsageDay;
@@ -321,6 +322,14 @@ impl Model {
         let unread = receipts.into_iter().flatten();
         let unread = unread.filter(|(_, receipt)| receipt.is_unread());
         unread.map(|(number, _)| *number).collect()
+    }
+
+    /// The highest priority among what is unread.
+    pub(super) fn highest(&self, reader: &Reader) -> Option<Priority> {
+        let unread = self.unread(reader).into_iter();
+        unread
+            .map(|number| self.messages[number].sent.priority)
+            .min()
     }
 
     /// What a status shows: who, when delivered, when read.
