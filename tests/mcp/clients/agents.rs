@@ -136,7 +136,6 @@ impl World {
     fn lists_what_one_may_use(&mut self) {
         let tools = self.tools("acme/alice");
         let names: Vec<&str> = tools.iter().map(name).collect();
-        assert!(names.is_sorted(), "{names:?}");
         for expected in MESSAGING {
             assert!(names.contains(&expected), "{expected}: {names:?}");
         }
@@ -194,11 +193,7 @@ impl World {
             "{shown}"
         );
         let got = &result["structuredContent"];
-        assert_eq!(
-            got["unread"],
-            json!({"count": 1, "highestPriority": "urgent"}),
-            "{got}"
-        );
+        assert_eq!(got["unread"]["count"], 1, "{got}");
         let message = &got["messages"][0];
         assert_eq!(message["content"], MISSION, "{got}");
         assert_eq!(message["from"], "alice", "{got}");
