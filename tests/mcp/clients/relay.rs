@@ -8,21 +8,31 @@ use std::sync::Arc;
 /// Longest head of a request.
 const HEAD_MAX_BYTES: u64 = 64 * 1024;
 
-/// Starts one in front of `server`; where it listens. It ends with the process of the test.
-pub fn start(server: SocketAddr, token: &str) -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let added = Arc::<str>::from(format!(
-        "Authorization: Bearer {token}\r\nConnection: close\r\n"
-    ));
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let added = Arc::clone(&added);
-            // Either side may leave at any time; the other one sees that its connection ends.
-            std::thread::spawn(move || drop(carry(&client, server, &added)));
-        }
-    });
-    address
+/// A place for one, not yet taken by anything that is carried.
+pub struct Relay(TcpListener);
+
+impl Relay {
+    pub fn bind() -> Self {
+        Self(TcpListener::bind(("127.0.0.1", 0)).expect("a free port"))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().expect("it is bound")
+    }
+
+    /// Carries everything that comes to `server`, until the process of the test ends.
+    pub fn carry_to(self, server: SocketAddr, token: &str) {
+        let added = format!("Authorization: Bearer {token}\r\nConnection: close\r\n");
+        let added = Arc::<str>::from(added);
+        std::thread::spawn(move || {
+            for client in self.0.incoming().map_while(Result::ok) {
+                let added = Arc::clone(&added);
+                // Either side may leave at any time; the other one sees that its connection ends.
+                std::thread::spawn(move || drop(carry(&client, server, &added)));
+            }
+        });
+    }
 }
 
 /// Carries one request and its answer. A connection has one: what follows a head is then carried unread.

@@ -30,11 +30,16 @@ pub enum Way {
 impl Stage {
     /// With the tenants `acme` and `globex`, in which nobody is yet, to be reached by `transport`.
     pub fn set(transport: Transport) -> Self {
+        Self::set_with(transport, &[])
+    }
+
+    /// The same, with more arguments for `up`.
+    pub fn set_with(transport: Transport, more: &[&str]) -> Self {
         let args: &[&str] = match transport {
             Transport::Stdio => &[],
             Transport::Http => &["--http", "127.0.0.1:0"],
         };
-        let deployment = Deployment::start_with(args);
+        let deployment = Deployment::start_with(&[args, more].concat());
         for tenant in ["acme", "globex"] {
             deployment.run(&["tenant", "create", tenant]).expect(0);
         }
