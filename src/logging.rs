@@ -31,7 +31,13 @@ pub(crate) fn start() {
 /// says, of those crates warnings and errors alone are logged.
 fn may_be_logged(event: &Metadata<'_>) -> bool {
     let is_own = event.target().starts_with("postroad");
-    is_own || *event.level() <= Level::WARN
+    // This one warns of every request that is refused, in the words of whoever made it.
+    let enough = if event.target().starts_with("rmcp") {
+        Level::ERROR
+    } else {
+        Level::WARN
+    };
+    is_own || *event.level() <= enough
 }
 
 fn tell_panic(panic: &PanicHookInfo<'_>) {
@@ -82,11 +88,17 @@ mod tests {
             tracing::trace!(target: "async_nats::jetstream", "a subject");
             tracing::info!(target: "async_nats", "a subject");
             tracing::warn!(target: "async_nats", "trouble");
+            tracing::warn!(target: "rmcp::service", "a request");
+            tracing::error!(target: "rmcp::service", "trouble");
         });
         let lines = lines.lock().unwrap();
         assert_eq!(
             *lines,
-            ["TRACE postroad_projector::check", "WARN async_nats"]
+            [
+                "TRACE postroad_projector::check",
+                "WARN async_nats",
+                "ERROR rmcp::service"
+            ]
         );
     }
 

@@ -5,6 +5,7 @@
 use crate::caller::Caller;
 use crate::frame::quoted;
 use postroad_protocol::event::Priority;
+use postroad_protocol::query::{Messages, WhoAmI};
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{ErrorCode, Refusal};
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject};
@@ -61,6 +62,23 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
+    /// As an answer with messages tells it.
+    pub(crate) fn told_by(answer: &Messages) -> Self {
+        Self {
+            count: answer.unread_total,
+            highest_priority: answer.highest_priority,
+        }
+    }
+
+    /// As `whoami` tells it; nothing where it does not.
+    pub(crate) fn known_to(who: &WhoAmI) -> Option<Self> {
+        let highest_priority = who.highest_priority;
+        who.unread_total.map(|count| Self {
+            count,
+            highest_priority,
+        })
+    }
+
     fn line(self) -> String {
         let most = self
             .highest_priority
@@ -88,11 +106,7 @@ pub(crate) async fn unread_of(caller: &Caller) -> Option<Unread> {
     if !caller.has(Scope::Own) {
         return None;
     }
-    let who = caller.client().whoami().await.ok()?;
-    Some(Unread {
-        count: who.unread_total?,
-        highest_priority: None,
-    })
+    Unread::known_to(&caller.client().whoami().await.ok()?)
 }
 
 /// Waits no longer for the count than a caller would like.

@@ -99,11 +99,9 @@ async fn history(caller: &Caller) -> Result<Messages, ClientError> {
 fn summary(answer: &Messages) -> Summary<'_> {
     let is_unread = |message: &&Message| message.receipt_id.is_some() && message.read_at.is_none();
     let unread = answer.messages.iter().filter(is_unread);
-    // In order of urgency, most urgent first.
-    let highest_priority = unread.clone().map(|message| message.priority).min();
     Summary {
         unread: answer.unread_total,
-        highest_priority,
+        highest_priority: answer.highest_priority,
         messages: unread.take(NAMED_MAX).map(line).collect(),
     }
 }
@@ -198,13 +196,13 @@ mod tests {
                 message(1, true, true, "urgent"), message(2, true, false, "high"),
                 message(3, false, false, "urgent"), message(4, true, false, "low")
             ],
-            "unreadTotal": 7, "truncated": false, "nextCursor": null,
+            "unreadTotal": 7, "highestPriority": "urgent", "truncated": false, "nextCursor": null,
             "position": {"shard": 0, "epoch": 1, "sequence": 9}
         }))
         .unwrap();
         let summary = serde_json::to_value(summary(&answer)).unwrap();
         assert_eq!(summary["unread"], 7);
-        assert_eq!(summary["highestPriority"], "high");
+        assert_eq!(summary["highestPriority"], "urgent");
         assert_eq!(summary["messages"].as_array().unwrap().len(), 2);
         assert!(!summary.to_string().contains("canary"));
     }

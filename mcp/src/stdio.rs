@@ -6,7 +6,10 @@
 use crate::caller::{Caller, Callers};
 use crate::server::Server;
 use rmcp::RoleServer;
-use rmcp::model::{ClientJsonRpcMessage, ErrorData, RequestId, ServerJsonRpcMessage};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientRequest, ErrorData, GetMeta as _, ProtocolVersion, RequestId,
+    ServerJsonRpcMessage,
+};
 use rmcp::service::{
     RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage, serve_server_with_ct,
 };
@@ -101,7 +104,7 @@ struct Stdio {
     out: Option<mpsc::Sender<Vec<u8>>>,
     written: Option<oneshot::Receiver<()>>,
     ending: CancellationToken,
-    /// Whether a request has come: before, nothing else concerns a server.
+    /// Whether a session has begun: before, only requests concern a server.
     has_begun: bool,
 }
 
@@ -157,8 +160,9 @@ impl Stdio {
         }
         match serde_json::from_slice::<ClientJsonRpcMessage>(line) {
             Ok(message) => {
-                self.has_begun |= matches!(message, ClientJsonRpcMessage::Request(_));
-                self.has_begun.then_some(message)
+                let is_request = matches!(message, ClientJsonRpcMessage::Request(_));
+                self.has_begun |= begins_session(&message);
+                (self.has_begun || is_request).then_some(message)
             }
             Err(_) => {
                 self.refuse_malformed(line);
@@ -229,6 +233,25 @@ impl Transport<RoleServer> for Stdio {
             let _ = tokio::time::timeout(FLUSH_PATIENCE, written).await;
         }
         Ok(())
+    }
+}
+
+/// Whether a session begins with this message: with a handshake, or with a request that needs none. Asking what
+/// the server is begins nothing.
+fn begins_session(message: &ClientJsonRpcMessage) -> bool {
+    let ClientJsonRpcMessage::Request(request) = message else {
+        return false;
+    };
+    let request = &request.request;
+    match request {
+        ClientRequest::InitializeRequest(_) => true,
+        ClientRequest::DiscoverRequest(_) | ClientRequest::PingRequest(_) => false,
+        _ => {
+            let (meta, newest) = (request.get_meta(), ProtocolVersion::LATEST);
+            let is_known = |version| ProtocolVersion::KNOWN_VERSIONS.contains(&version);
+            meta.missing_required_keys(&newest).is_empty()
+                && meta.protocol_version().is_some_and(is_known)
+        }
     }
 }
 
@@ -338,11 +361,16 @@ mod tests {
             r#"{"id":7,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","method":"$/unheard-of","params":7}"#,
             r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#,
+            r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",
+                "capabilities":{},"clientInfo":{"name":"a","version":"1"}}}"#,
             r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
             r#"{"jsonrpc":"2.0","id":9,"method":"ping"}"#,
         ];
+        let lines = lines.map(|line| line.replace('\n', ""));
         let (methods, written) = spoken((lines.join("\n") + "\n{\"cut").into_bytes()).await;
-        assert_eq!(methods, ["ping", "notifications/initialized", "ping"]);
+        let served = ["ping", "initialize", "notifications/initialized", "ping"];
+        assert_eq!(methods, served);
         let codes: Vec<i64> = written
             .iter()
             .map(|line| line["error"]["code"].as_i64().unwrap())

@@ -1,4 +1,5 @@
-//! The MCP face, tested end to end: the real binary, a real nats-server, and clients that speak MCP.
+//! `postroad mcp` as a client meets it: the real binary, raw JSON-RPC over its streams, a real deployment
+//! behind it. One module a promise.
 
 #![allow(
     unreachable_pub,
@@ -8,7 +9,18 @@
     reason = "a test binary exports nothing, says what it expects by panicking, and may list many cases"
 )]
 
+mod client;
 mod clients;
+mod frames;
+mod listing;
+mod long;
+mod malformed;
+mod news;
+mod outage;
+mod seeds;
+mod tenants;
+mod tools;
+mod waiting;
 
 #[path = "../it/harness/mod.rs"]
 #[allow(

@@ -50,10 +50,7 @@ impl Tool for ListMessages {
             async move { caller.client().list_messages(&history).await }
         };
         let (answer, told) = shown(first, again).await?;
-        let unread = Unread {
-            count: answer.unread_total,
-            highest_priority: None,
-        };
+        let unread = Unread::told_by(&answer);
         let mail = Mail::of(&answer, told.shown);
         let text = match mail.messages.len() {
             0 => "No such messages.".to_owned(),

@@ -131,10 +131,7 @@ async fn unread(
         async move { caller.client().check(&check).await }
     };
     let (answer, told) = shown(first, again).await?;
-    let unread = Unread {
-        count: answer.unread_total,
-        highest_priority: None,
-    };
+    let unread = Unread::told_by(&answer);
     let mail = Mail::of(&answer, told.shown);
     let text = match (mail.messages.len(), answer.unread_total) {
         (0, 0) => none.to_owned(),

@@ -169,6 +169,7 @@ impl Tool for Whoami {
 
     async fn call(caller: &Caller, WhoamiArgs {}: WhoamiArgs) -> Result<Answer<Me>, ClientError> {
         let who = caller.client().whoami().await?;
+        let unread = Unread::known_to(&who);
         let scopes: Vec<&str> = caller.scopes().iter().map(|scope| scope.token()).collect();
         let me = Me {
             tenant_id: who.tenant_id.unwrap_or_default(),
@@ -183,10 +184,6 @@ impl Tool for Whoami {
             me.tenant_id,
             me.scopes.join(", ")
         );
-        let unread = who.unread_total.map(|count| Unread {
-            count,
-            highest_priority: None,
-        });
         let mut answer = Answer::new(me, text);
         answer.unread = unread;
         Ok(answer)

@@ -1,0 +1,96 @@
+//! The list of tools: small, always in the same order, and only what the caller may use; what is hidden cannot
+//! be called, either.
+
+use crate::client::{Mcp, NEW, OLD, agent, creds};
+use crate::harness::Deployment;
+use postroad_protocol::tenancy::Scope;
+use serde_json::{Value, json};
+
+/// Largest answer to `tools/list`, in bytes, while there is messaging alone.
+const LIST_MAX_BYTES: usize = 16 * 1024;
+
+fn names(listed: &Value) -> Vec<String> {
+    let tools = listed["result"]["tools"].as_array().unwrap().iter();
+    tools
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_is_small_and_says_how_to_use_each_tool() {
+    let deployment = Deployment::start_with(&["--durability", "fast"]);
+    deployment.tenant("acme").await;
+    let all = [
+        "check_messages",
+        "wait_for_messages",
+        "mark_as_read",
+        "send_message",
+        "message_status",
+        "list_messages",
+        "get_message",
+        "list_peers",
+        "set_summary",
+        "whoami",
+    ];
+    for revision in [OLD, NEW] {
+        let alice = agent(&deployment, revision, "acme", "alice", "desk").await;
+        let listed = alice.request("tools/list", json!({}));
+        assert!(
+            listed.to_string().len() <= LIST_MAX_BYTES,
+            "{} bytes",
+            listed.to_string().len()
+        );
+        assert_eq!(names(&listed), all);
+        assert_eq!(
+            alice.request("tools/list", json!({}))["result"],
+            listed["result"]
+        );
+        for tool in listed["result"]["tools"].as_array().unwrap() {
+            for hint in [
+                "readOnlyHint",
+                "destructiveHint",
+                "idempotentHint",
+                "openWorldHint",
+            ] {
+                assert!(tool["annotations"][hint].is_boolean(), "{tool}");
+            }
+            assert_eq!(tool["inputSchema"]["type"], "object");
+            assert_eq!(tool["outputSchema"]["type"], "object");
+        }
+        if revision == NEW {
+            assert_eq!(listed["result"]["cacheScope"], "private");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_beyond_the_callers_scopes_is_neither_listed_nor_known() {
+    let deployment = Deployment::start_with(&["--durability", "fast"]);
+    deployment.tenant("acme").await;
+    let watcher = creds(&deployment, "acme", "watcher", "w1", &[]).await;
+    for revision in [OLD, NEW] {
+        let watcher = Mcp::start(&deployment, &watcher, revision, &[]);
+        let listed = names(&watcher.request("tools/list", json!({})));
+        assert_eq!(listed, ["list_peers", "set_summary", "whoami"]);
+        assert_eq!(
+            watcher.call("whoami", json!({})).0["scopes"],
+            json!(["self"])
+        );
+        let call =
+            |name: &str| watcher.request("tools/call", json!({"name": name, "arguments": {}}));
+        let hidden = call("check_messages");
+        let absent = call("check_massages");
+        assert_eq!(hidden["error"]["code"], -32602, "{hidden}");
+        assert_eq!(
+            hidden["error"]
+                .to_string()
+                .replace("check_messages", "check_massages"),
+            absent["error"].to_string(),
+        );
+        let resources = watcher.request("resources/list", json!({}));
+        assert_eq!(resources["result"]["resources"], json!([]));
+    }
+    let other = creds(&deployment, "acme", "other", "o1", &[Scope::Messages]).await;
+    let other = Mcp::start(&deployment, &other, OLD, &[]);
+    assert_eq!(names(&other.request("tools/list", json!({}))).len(), 10);
+}
