@@ -137,7 +137,12 @@ pub fn subjects(bytes: &[u8]) {
             }
         }
     }
-    for part in [Service::Broker, Service::Projector, Service::Issuer] {
+    for part in [
+        Service::Broker,
+        Service::Projector,
+        Service::Issuer,
+        Service::Gateway,
+    ] {
         let admitted = admission().admit_service(part, Service::Projector, subject, Some(reply));
         assert!(admitted.is_none() || subjects.parse_service(part, subject).is_some());
     }

@@ -98,6 +98,7 @@ pub(crate) fn part_creds(
         Service::Broker => CredentialKind::Broker,
         Service::Projector => CredentialKind::Projector,
         Service::Issuer => CredentialKind::Issuer,
+        Service::Gateway => CredentialKind::Gateway,
     };
     sign_creds(keys, templates, kind, service.token(), &[], None)
 }

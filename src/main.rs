@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod deployment;
+mod gateway;
 mod issuer;
 mod link;
 mod logging;

@@ -12,6 +12,7 @@ use crate::deployment::lock::DirLock;
 use crate::deployment::master_source::{MasterKeyArgs, choose};
 use crate::deployment::nats_config::{Durability, ServerConfig, TlsFiles};
 use crate::deployment::{disk, jwt, leftover};
+use crate::gateway::{self, Prepared};
 use crate::issuer::account::Account;
 use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
@@ -31,7 +32,8 @@ use std::sync::Arc;
 
 /// Make the keys and the nats-server configuration of a deployment whose parts run separately.
 ///
-/// Writes DIR/nats/nats-server.conf, DIR/operator.creds, DIR/broker.creds and DIR/projector.creds.
+/// Writes DIR/nats/nats-server.conf, DIR/operator.creds, DIR/broker.creds, DIR/projector.creds and
+/// DIR/gateway.creds.
 /// Then run nats-server with that configuration, and `postroad broker` and `postroad projector` as
 /// often as you like. A machine that runs only one part needs its .creds file and the master key.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,14 +54,21 @@ pub(crate) struct InitArgs {
     pub(crate) reach: ReachArgs,
 }
 
-/// How a separate part finds its deployment.
+/// How a separate part finds its deployment, and what it opens the log with.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PartArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) master: MasterKeyArgs,
+}
+
+/// How a separate part finds its deployment.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PlaceArgs {
     /// The part's own .creds file; otherwise one is signed with the keys in DIR.
     #[arg(long = "part-creds", value_name = "FILE")]
     pub(crate) creds: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) master: MasterKeyArgs,
     /// Authority to trust that vouches for the nats-server's certificate, in PEM; by default what DIR/context.json says.
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_ca: Option<PathBuf>,
@@ -134,7 +143,7 @@ pub(crate) fn init(
         &layout.operator_creds(),
         operator_creds(&keys, &templates, LOCAL_OPERATOR)?.as_bytes(),
     )?;
-    for service in [Service::Broker, Service::Projector] {
+    for service in [Service::Broker, Service::Projector, Service::Gateway] {
         write_private(
             &creds(service.token()),
             part_creds(&keys, &templates, service)?.as_bytes(),
@@ -156,6 +165,7 @@ pub(crate) fn init(
             "operatorCreds": layout.operator_creds(),
             "brokerCreds": creds(Service::Broker.token()),
             "projectorCreds": creds(Service::Projector.token()),
+            "gatewayCreds": creds(Service::Gateway.token()),
         });
         let mut out = std::io::stdout().lock();
         writeln!(out, "{document}")?;
@@ -185,6 +195,13 @@ fn certificate_files(args: &ReachArgs) -> std::io::Result<Option<TlsFiles>> {
 /// What a separate part is started with.
 struct Part {
     shared: Shared,
+    place: Place,
+}
+
+/// Where a separate part's deployment is, and who the part is there.
+struct Place {
+    url: String,
+    trust: Trust,
     creds: zeroize::Zeroizing<String>,
     /// The deployment's keys, where they are in DIR.
     keys: Option<(Arc<DeploymentKeys>, Arc<Templates>)>,
@@ -198,6 +215,24 @@ fn part(
     url: Option<&str>,
     subjects: Subjects,
 ) -> anyhow::Result<Part> {
+    let place = place(&args.place, service, dir, url, &subjects)?;
+    let kept = place.keys.as_ref().and_then(|(keys, _)| keys.master());
+    let master = choose(args.master.given()?, kept)?;
+    let master = MasterKey::from_bytes(*master.expose());
+    let (url, trust) = (place.url.clone(), place.trust.clone());
+    Ok(Part {
+        shared: Shared::new(url, trust, subjects, master),
+        place,
+    })
+}
+
+fn place(
+    args: &PlaceArgs,
+    service: Service,
+    dir: Option<&Path>,
+    url: Option<&str>,
+    subjects: &Subjects,
+) -> anyhow::Result<Place> {
     let layout = dir.map(Layout::open).transpose()?;
     let keys = match &layout {
         Some(layout) if layout.keys_dir().exists() => {
@@ -218,9 +253,6 @@ fn part(
             "give --part-creds FILE, or --dir with the deployment's keys; `postroad init` makes both",
         )),
     };
-    let kept = keys.as_ref().and_then(|(keys, _)| keys.master());
-    let master = choose(args.master.given()?, kept)?;
-    let master = MasterKey::from_bytes(*master.expose());
     let context = match &layout {
         Some(layout) => Context::in_dir(layout.root())?,
         None => None,
@@ -234,8 +266,9 @@ fn part(
         .map(str::to_owned)
         .or_else(|| Some(context?.url))
         .unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
-    Ok(Part {
-        shared: Shared::new(url, trust, subjects, master),
+    Ok(Place {
+        url,
+        trust,
         creds,
         keys,
         layout,
@@ -260,14 +293,14 @@ pub(crate) async fn broker(
     };
     let started = async {
         // First the account: a broker that connects on yesterday's permissions is refused without a word.
-        if let Some((keys, templates)) = &part.keys {
+        if let Some((keys, templates)) = &part.place.keys {
             let account =
                 Account::connect(&part.shared.url, &part.shared.trust, keys, templates).await?;
             if account.enforce(Revocations::new()).await? {
                 tracing::info!("the server's account has today's permissions now");
             }
         }
-        start_broker(&part.shared, &part.creds, writing).await
+        start_broker(&part.shared, &part.place.creds, writing).await
     };
     let broker = tokio::select! {
         broker = started => broker?,
@@ -275,7 +308,7 @@ pub(crate) async fn broker(
     };
     // From here on it has commands to finish.
     let served = async {
-        if let Some((keys, templates)) = &part.keys {
+        if let Some((keys, templates)) = &part.place.keys {
             start_issuer(&part.shared, keys, templates).await?;
         }
         say_ready(Service::Broker, &part.shared.url, json)?;
@@ -310,7 +343,7 @@ pub(crate) async fn projector(
     let part = part(&args.part, Service::Projector, dir, url, subjects)?;
     let rows = args
         .rows
-        .or_else(|| part.layout.as_ref().map(Layout::rows_dir));
+        .or_else(|| part.place.layout.as_ref().map(Layout::rows_dir));
     let rows = rows.ok_or_else(|| {
         Refusal::invalid(
             "rows",
@@ -319,12 +352,34 @@ pub(crate) async fn projector(
         )
     })?;
     let projector = tokio::select! {
-        projector = start_projector(&part.shared, &part.creds, rows) => projector?,
+        projector = start_projector(&part.shared, &part.place.creds, rows) => projector?,
         () = stop.asked() => return Ok(()),
     };
     say_ready(Service::Projector, &part.shared.url, json)?;
     stop.asked().await;
     drain(projector.drain(), &mut stop).await;
+    Ok(())
+}
+
+/// Serves MCP over HTTP until it is told to stop.
+pub(crate) async fn gateway(
+    prepared: Prepared,
+    args: &PlaceArgs,
+    dir: Option<&Path>,
+    url: Option<&str>,
+    subjects: Subjects,
+    json: bool,
+) -> anyhow::Result<()> {
+    let mut stop = StopSignal::listen()?;
+    let place = place(args, Service::Gateway, dir, url, &subjects)?;
+    let started = gateway::start(prepared, &place.url, &place.trust, &subjects, &place.creds);
+    let server = tokio::select! {
+        server = started => server?,
+        () = stop.asked() => return Ok(()),
+    };
+    gateway::say_ready(&server, json)?;
+    stop.asked().await;
+    drain(server.drain(), &mut stop).await;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::deployment::layout::write_private;
 use crate::deployment::master_source::{MasterKeyArgs, choose};
 use crate::deployment::nats_config::Durability;
 use crate::deployment::nats_server::{NatsServer, ServerState};
+use crate::gateway::{self, HttpArgs, Prepared};
 use crate::link::{operator_creds, part_creds};
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
 use crate::reach::{self, Reach, ReachArgs};
@@ -16,6 +17,7 @@ use crate::stop::StopSignal;
 use anyhow::Context as _;
 use postroad_broker::Broker;
 use postroad_client::{Client, ClientError, ConnectOptions, Credential};
+use postroad_mcp::http::HttpServer;
 use postroad_projector::Projector;
 use postroad_protocol::limits::SHARDS_MAX;
 use postroad_protocol::seal::MasterKey;
@@ -40,6 +42,7 @@ pub(crate) const LOCAL_OPERATOR: &str = "local";
 #[command(after_help = format!("\
 Examples:
   postroad up --listen 127.0.0.1:4222
+  postroad up --http 127.0.0.1:8808
   postroad up --listen 0.0.0.0:4222 --tls-cert cert.pem --tls-key key.pem --advertise road.example.com
 
 {}", reach::TLS_HELP))]
@@ -60,6 +63,8 @@ pub(crate) struct UpArgs {
     pub(crate) reach: ReachArgs,
     #[command(flatten)]
     pub(crate) master: MasterKeyArgs,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
 }
 
 /// What is said when the stored account JWT could not be read, and with it whom it kept out.
@@ -77,6 +82,7 @@ struct Running {
     nats: NatsServer,
     broker: Broker,
     projector: Projector,
+    http: Option<HttpServer>,
 }
 
 /// Runs until it is told to stop.
@@ -89,13 +95,14 @@ pub(crate) async fn run(
     // Installed first: a signal during the start must not leave a server behind.
     let mut stop = StopSignal::listen()?;
     let reach = Reach::decide(&args.reach, args.listen)?;
+    let http = args.http.prepare()?;
     let given = args.master.given()?;
     let deployment = Deployment::open(dir, subjects.root(), given.as_ref()).await?;
     let master = choose(given, deployment.keys().master())?;
     let master = MasterKey::from_bytes(*master.expose());
     let root = subjects.clone();
     let started = tokio::select! {
-        started = start(&deployment, &args, &reach, subjects, master) => started?,
+        started = start(&deployment, &args, (&reach, http), subjects, master) => started?,
         () = stop.asked() => return Ok(()),
     };
     let elsewhere = reach.elsewhere(started.nats.port()).url;
@@ -114,6 +121,10 @@ pub(crate) async fn run(
     };
     say(STOPPING);
     let drained = async {
+        // Its callers ask the others.
+        if let Some(http) = started.http {
+            http.drain().await;
+        }
         started.projector.report_usage().await;
         started.broker.drain().await;
         started.projector.drain().await;
@@ -134,7 +145,7 @@ pub(crate) async fn run(
 async fn start(
     deployment: &Deployment,
     args: &UpArgs,
-    reach: &Reach,
+    (reach, http): (&Reach, Option<Prepared>),
     subjects: Subjects,
     master: MasterKey,
 ) -> anyhow::Result<Running> {
@@ -183,10 +194,24 @@ async fn start(
     {
         create_first_tenant(&shared, &creds).await?;
     }
+    let http = match http {
+        Some(prepared) => {
+            let creds = part_creds(keys, templates, Service::Gateway)?;
+            let Shared {
+                url,
+                trust,
+                subjects,
+                ..
+            } = &shared;
+            Some(gateway::start(prepared, url, trust, subjects, &creds).await?)
+        }
+        None => None,
+    };
     Ok(Running {
         nats,
         broker,
         projector,
+        http,
     })
 }
 
@@ -237,12 +262,18 @@ fn announce(
             "advertised": elsewhere,
             "dir": dir,
             "pid": std::process::id(),
+            "mcp": running.http.as_ref().map(HttpServer::url),
+            "mcpCounts": running.http.as_ref().and_then(HttpServer::counts_url),
         });
         writeln!(out, "{document}")?;
         return out.flush();
     }
     writeln!(out, "postroad ready {url}")?;
     out.flush()?;
+    drop(out);
+    if let Some(http) = &running.http {
+        gateway::say_ready(http, false)?;
+    }
     let postroad = typed(
         program(deployment, subjects)
             .iter()

@@ -4,6 +4,7 @@
 use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::exchange::{Ask, Asking, Exchange};
+use crate::link::Link;
 use crate::seen::Seen;
 use crate::wallet::Wallet;
 use bytes::Bytes;
@@ -111,6 +112,11 @@ impl Client {
     /// What it is, without keeping it alive.
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
+    }
+
+    /// How the connection is doing.
+    pub(crate) fn link(&self) -> &Link {
+        self.inner.exchange.link()
     }
 
     pub(crate) fn nats(&self) -> &async_nats::Client {

@@ -40,6 +40,7 @@ pub struct ConnectOptions {
     fresh: bool,
     name: String,
     trust: Trust,
+    keeps_itself: bool,
 }
 
 impl ConnectOptions {
@@ -59,6 +60,7 @@ impl ConnectOptions {
             fresh: false,
             name: "postroad-client".to_owned(),
             trust: Trust::System,
+            keeps_itself: true,
         }
     }
 
@@ -154,6 +156,14 @@ impl ConnectOptions {
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = trust;
+        self
+    }
+
+    /// Leaves it to the caller to have the credential signed anew: [`Client::adopt_credential`]. For whoever
+    /// has its credentials from elsewhere than the roster.
+    #[must_use]
+    pub fn credential_kept_by_caller(mut self) -> Self {
+        self.keeps_itself = false;
         self
     }
 
@@ -306,7 +316,9 @@ impl Client {
             seen: Seen::default(),
             wallet,
         });
-        client.keep_credential();
+        if options.keeps_itself {
+            client.keep_credential();
+        }
         Ok(client)
     }
 }

@@ -97,6 +97,11 @@ impl Exchange {
         &self.nats
     }
 
+    /// How the connection is doing.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
     /// Asks until there is an answer that settles it.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, ClientError> {
         let started = Instant::now();

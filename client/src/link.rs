@@ -76,6 +76,13 @@ impl Link {
         self.refused.borrow().is_some()
     }
 
+    /// Waits until the credential is refused, for whatever time.
+    pub(crate) async fn refused(&self) {
+        let mut refused = self.refused.subscribe();
+        // The sender lives as long as this.
+        let _ = refused.wait_for(Option::is_some).await;
+    }
+
     /// Waits until the credential has been refused for so long that this is no restart of a server, nor
     /// a moment between two credentials: only another one will help.
     pub(crate) async fn stays_refused(&self) {

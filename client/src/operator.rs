@@ -54,6 +54,7 @@ pub struct NewAgent {
     instance: Option<InstanceId>,
     scopes: Option<Vec<Scope>>,
     ttl: Option<Duration>,
+    token: bool,
 }
 
 impl NewAgent {
@@ -64,6 +65,15 @@ impl NewAgent {
             instance: None,
             scopes: None,
             ttl: None,
+            token: false,
+        }
+    }
+
+    /// One whose key is that of a bearer token, for `instance`.
+    pub fn token(role: Role, instance: InstanceId) -> Self {
+        Self {
+            token: true,
+            ..Self::new(role).instance(instance)
         }
     }
 
@@ -98,6 +108,7 @@ impl NewAgent {
             public_key: public_key.to_owned(),
             scopes: self.scopes.as_ref().map(tokens),
             ttl_s: self.ttl.map(seconds),
+            token: self.token.then_some(true),
             command_id: Some(id.to_string()),
         }
     }

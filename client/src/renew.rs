@@ -74,6 +74,28 @@ impl Client {
         Ok(public_key)
     }
 
+    /// Takes another JWT for the same key and holder, to be used from the next time on that the connection
+    /// comes up.
+    ///
+    /// # Errors
+    /// [`ClientError::Credential`] for one that has expired, or is another's.
+    pub fn adopt_credential(&self, jwt: &str) -> Result<(), ClientError> {
+        let held = self.wallet().current();
+        let adopted = held.with_jwt(jwt)?;
+        if adopted.holder() != held.holder() {
+            let reason = "it is another holder's";
+            return Err(CredentialError::Foreign { reason }.into());
+        }
+        self.wallet().replace(adopted);
+        Ok(())
+    }
+
+    /// Waits until nats-server refuses the credential: it was revoked, or it has ended. A new one may be
+    /// taken in time, and then the connection comes up again by itself.
+    pub async fn credential_refused(&self) {
+        self.link().refused().await;
+    }
+
     async fn ask_renewal(
         &self,
         tenant: &TenantId,

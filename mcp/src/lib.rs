@@ -17,12 +17,14 @@
 //! | `inbox` | the mailbox as a resource, and news of it |
 //! | `channel` | pushing into a running session, where a client has that |
 //! | [`stdio`] | JSON-RPC over this process's own streams |
+//! | [`http`] | HTTP: tokens, callers, sessions |
 
 mod answer;
 mod args;
 pub mod caller;
 mod channel;
 mod frame;
+pub mod http;
 mod inbox;
 mod messages;
 mod registry;

@@ -174,6 +174,7 @@ impl Road {
             scopes: vec![Scope::Own, Scope::Messages],
             public_key: public_key.to_owned(),
             expires_at: TimeMs(u64::MAX),
+            token: false,
         };
         self.put(Actor::Operator(instance_of_operator()), event)
     }

@@ -100,7 +100,7 @@ pub const VERBS: &[Verb] = &[
         Scope::Admin,
         "issue_credential",
         Who::Both,
-        "role, publicKey, instanceId?, scopes?, ttlS?, commandId?",
+        "role, publicKey, instanceId?, scopes?, ttlS?, token?, commandId?",
         "jwt, expiresAt, position",
     ),
     command(
@@ -305,6 +305,7 @@ pub fn permissions_markdown(root: &str) -> String {
         ("broker", p::broker(root)),
         ("projector", p::projector(root)),
         ("issuer", p::issuer(root)),
+        ("gateway", p::gateway(root)),
     ];
     for (name, template) in kinds {
         let list = |subjects: &[String]| match subjects {

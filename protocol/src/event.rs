@@ -166,6 +166,10 @@ pub struct CredentialIssued {
     pub public_key: String,
     /// When it ends.
     pub expires_at: TimeMs,
+    /// Whether its key is that of a bearer token ([`crate::token`]). Not written where it is not, as before there
+    /// were tokens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub token: bool,
 }
 
 /// A role, or one instance of it, left.

@@ -21,6 +21,7 @@
 //! | [`possession`] | proof that a caller holds the seed of a key |
 //! | [`walls`] | who may use what, and what a stranger gets |
 //! | [`usage`] | what is counted and is no event by itself |
+//! | [`token`] | a bearer token, and the key that derives from it |
 //! | [`error`] | stable codes |
 
 pub mod body;
@@ -43,6 +44,7 @@ pub mod seal;
 pub mod service;
 pub mod subject;
 pub mod tenancy;
+pub mod token;
 pub mod usage;
 pub mod walls;
 

@@ -137,6 +137,8 @@ pub const HEARTBEAT_MAX_BYTES: usize = 1_024;
 pub const DELIVERED_MAX_IDS: usize = 1_000;
 /// Delivered marks that wait in one projector to be reported; more are left to the next check.
 pub const DELIVERED_WAITING_MAX: usize = 200_000;
+/// Longest life of a JWT that a gateway gets for a bearer token, in milliseconds.
+pub const TOKEN_JWT_MS: u64 = 15 * 60_000;
 /// Default life of a credential, in seconds (30 days).
 pub const CREDENTIAL_TTL_S: u64 = 30 * 24 * 3600;
 /// Events that one replay answer carries at most.

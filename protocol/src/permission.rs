@@ -1,7 +1,7 @@
 //! What each kind of credential may publish and subscribe: the first wall.
 //! Owns the templates that the deployment's account carries; never signs anything.
 
-use crate::service::{ANNOUNCE, FORGET};
+use crate::service::{ANNOUNCE, EXCHANGE_TOKEN, FORGET};
 use crate::subject::{ALL_TENANTS, OPERATOR_ROLE, SYSTEM, Service};
 
 /// The permissions of one scoped signing key, with `{{tag(…)}}` where a credential's tags go.
@@ -114,6 +114,20 @@ pub fn issuer(root: &str) -> PermissionTemplate {
         .subscribe_allow
         .push(format!("{root}.{SYSTEM}.{}.*.*", Service::Issuer.token()));
     template
+}
+
+/// A gateway: asks the issuer about the tokens that are presented to it, and no more. Whoever presents one
+/// speaks over a connection of its own.
+pub fn gateway(root: &str) -> PermissionTemplate {
+    PermissionTemplate {
+        publish_allow: vec![format!(
+            "{root}.{SYSTEM}.{}.{SYSTEM}.{EXCHANGE_TOKEN}",
+            Service::Issuer.token()
+        )],
+        publish_deny: services_never_publish(root),
+        subscribe_allow: vec![own_inbox(Service::Gateway)],
+        ..PermissionTemplate::default()
+    }
 }
 
 fn announcements(root: &str, service: Service) -> String {

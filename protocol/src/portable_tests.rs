@@ -84,17 +84,21 @@ fn rosters() -> impl Strategy<Value = (Actor, Event)> {
         "U[A-Z2-7]{55}",
         any::<u64>(),
         instances(),
+        any::<bool>(),
     );
-    let issued = parts.prop_map(|(role, instance, scopes, public_key, ends, operator)| {
-        let issued = CredentialIssued {
-            role,
-            instance,
-            scopes,
-            public_key,
-            expires_at: TimeMs(ends),
-        };
-        (Actor::Operator(operator), Event::from(issued))
-    });
+    let issued = parts.prop_map(
+        |(role, instance, scopes, public_key, ends, operator, token)| {
+            let issued = CredentialIssued {
+                role,
+                instance,
+                scopes,
+                public_key,
+                expires_at: TimeMs(ends),
+                token,
+            };
+            (Actor::Operator(operator), Event::from(issued))
+        },
+    );
     let retired = (roles(), proptest::option::of(instances()), instances()).prop_map(
         |(role, instance, operator)| {
             let by = Actor::Operator(operator);

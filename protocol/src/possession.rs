@@ -1,7 +1,7 @@
 //! Proof that whoever asks for something about a user key holds its seed: a signature over what is asked.
 //! Bound to tenant, verb and command id, so that it proves nothing anywhere else, nor a second time.
 
-use crate::id::{CommandId, TenantId};
+use crate::id::{CommandId, TenantId, TimeMs};
 use crate::seal::context_of;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -32,15 +32,53 @@ pub fn is_proved(
     verb: &str,
     id: CommandId,
 ) -> bool {
+    is_signed(proof, public_key, &statement(tenant, verb, public_key, id))
+}
+
+/// How far the clocks of a gateway and an issuer may be apart, in milliseconds: a proof of another time is void.
+pub const EXCHANGE_SKEW_MS: u64 = 120_000;
+
+/// The bytes that the proof of an exchange signs: where it is to be answered, and when it was asked, so that
+/// whoever overhears one can only have the same answer sent to the same place again, for a while.
+fn exchange_statement(public_key: &str, reply: &str, at: TimeMs) -> Vec<u8> {
+    context_of(&[
+        b"postroad 2026 token exchange",
+        public_key.as_bytes(),
+        reply.as_bytes(),
+        &at.0.to_be_bytes(),
+    ])
+}
+
+/// Signs with the key of a token that a JWT for it is wanted at `reply`; nothing when the pair holds no seed.
+pub fn prove_exchange(key: &KeyPair, reply: &str, at: TimeMs) -> Option<String> {
+    let signature = key.sign(&exchange_statement(&key.public_key(), reply, at));
+    Some(BASE64_URL_SAFE_NO_PAD.encode(signature.ok()?))
+}
+
+/// Whether `proof` was signed with the seed of `public_key`, to be answered at `reply`, at a time near `now`.
+pub fn is_exchange_proved(
+    proof: &str,
+    public_key: &str,
+    reply: &str,
+    at: TimeMs,
+    now: TimeMs,
+) -> bool {
+    at.0.abs_diff(now.0) <= EXCHANGE_SKEW_MS
+        && is_signed(
+            proof,
+            public_key,
+            &exchange_statement(public_key, reply, at),
+        )
+}
+
+fn is_signed(proof: &str, public_key: &str, statement: &[u8]) -> bool {
     let Ok(signature) = BASE64_URL_SAFE_NO_PAD.decode(proof) else {
         return false;
     };
     // An Ed25519 signature; the library must not be asked about anything else.
     signature.len() == 64
-        && KeyPair::from_public_key(public_key).is_ok_and(|key| {
-            key.verify(&statement(tenant, verb, public_key, id), &signature)
-                .is_ok()
-        })
+        && KeyPair::from_public_key(public_key)
+            .is_ok_and(|key| key.verify(statement, &signature).is_ok())
 }
 
 #[cfg(test)]
@@ -72,6 +110,32 @@ mod tests {
             "renew_credential",
             later
         ));
+    }
+
+    #[test]
+    fn an_exchange_is_proved_for_one_key_one_inbox_and_about_now() {
+        let (key, other) = (KeyPair::new_user(), KeyPair::new_user().public_key());
+        let public = key.public_key();
+        let (here, at) = ("_INBOX._sys.gateway.a", TimeMs(10_000_000));
+        let proof = prove_exchange(&key, here, at).unwrap();
+        let holds = |public: &str, reply: &str, said: u64, now: u64| {
+            is_exchange_proved(&proof, public, reply, TimeMs(said), TimeMs(now))
+        };
+        for now in [
+            10_000_000,
+            10_000_000 - EXCHANGE_SKEW_MS,
+            10_000_000 + EXCHANGE_SKEW_MS,
+        ] {
+            assert!(holds(&public, here, at.0, now), "{now}");
+        }
+        assert!(!holds(&public, here, at.0, at.0 + EXCHANGE_SKEW_MS + 1));
+        assert!(!holds(&public, here, at.0 + 1, at.0));
+        assert!(!holds(&public, "_INBOX._sys.gateway.b", at.0, at.0));
+        assert!(!holds(&other, here, at.0, at.0));
+        assert!(!holds("U", here, at.0, at.0));
+        let acme = TenantId::parse("acme").unwrap();
+        let id = CommandId::generate();
+        assert!(!is_proved(&proof, &public, &acme, "renew_credential", id));
     }
 
     #[test]

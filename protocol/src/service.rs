@@ -3,7 +3,7 @@
 
 use crate::command::MarkTarget;
 use crate::event::EventKey;
-use crate::id::{CommandId, InstanceId, MessageId, Reader};
+use crate::id::{CommandId, InstanceId, MessageId, Reader, TimeMs};
 use crate::position::Position;
 use crate::usage::Report;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub const FORGET: &str = "forget";
 pub const SIGN: &str = "sign";
 /// Issuer verb: have nats-server refuse whom the log revokes, up to an [`Enforce`].
 pub const ENFORCE: &str = "enforce";
+/// Issuer verb: do an [`Exchange`], for a gateway, which knows no tenant to name.
+pub const EXCHANGE_TOKEN: &str = "exchange_token";
 
 /// Whether a subject's verb is for every part of a kind, and not for one of its queue group.
 pub fn is_for_everyone(subject: &str) -> bool {
@@ -204,4 +206,23 @@ pub struct Enforce {
 pub struct Enforced {
     /// Keys that are revoked now, in the whole deployment.
     pub revoked: u64,
+}
+
+/// Asks the issuer for a JWT of the bearer token whose key this is. It is answered where the proof says, and
+/// nowhere else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// The user nkey that derives from the token.
+    pub public_key: String,
+    /// When it was asked.
+    pub at: TimeMs,
+    /// [`crate::possession::prove_exchange`].
+    pub proof: String,
+}
+
+/// Answer to an [`Exchange`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchanged {
+    /// The user JWT: it ends soon, and with the credential at the latest.
+    pub jwt: String,
 }

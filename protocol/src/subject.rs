@@ -45,6 +45,8 @@ pub enum Service {
     Projector,
     /// Signs what the log says was issued.
     Issuer,
+    /// Lets callers with bearer tokens in. It asks the issuer and answers nobody here.
+    Gateway,
 }
 
 impl Service {
@@ -54,6 +56,7 @@ impl Service {
             Self::Broker => "broker",
             Self::Projector => "projector",
             Self::Issuer => "issuer",
+            Self::Gateway => "gateway",
         }
     }
 }

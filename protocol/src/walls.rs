@@ -165,6 +165,10 @@ pub const SUBJECTS: &[SubjectClass] = &[
     ),
     class("`{root}._sys.issuer.>`", "{root}._sys.issuer.{tenant}.sign"),
     class(
+        "`{root}._sys.issuer._sys.exchange_token`",
+        "{root}._sys.issuer._sys.exchange_token",
+    ),
+    class(
         "`_INBOX.{tenant}.{role}.{instance}.>`",
         "_INBOX.{tenant}.{role}.{instance}.x",
     ),
@@ -175,6 +179,7 @@ pub const SUBJECTS: &[SubjectClass] = &[
     class("`_INBOX._sys.broker.>`", "_INBOX._sys.broker.x"),
     class("`_INBOX._sys.projector.>`", "_INBOX._sys.projector.x"),
     class("`_INBOX._sys.issuer.>`", "_INBOX._sys.issuer.x"),
+    class("`_INBOX._sys.gateway.>`", "_INBOX._sys.gateway.x"),
     class("`$JS.API.>`: reading", "$JS.API.CONSUMER.CREATE.POSTROAD_0"),
     class("`$JS.API.>`: changing", "$JS.API.STREAM.DELETE.POSTROAD_0"),
     class("`$JS.ACK.>`", "$JS.ACK.POSTROAD_0.x.1.1.1.1.0"),
@@ -260,6 +265,7 @@ fn parties(root: &str, may: impl Fn(&PermissionTemplate, Named<'_>) -> bool) -> 
         ("broker", permission::broker(root), THE_OPERATOR),
         ("projector", permission::projector(root), THE_OPERATOR),
         ("issuer", permission::issuer(root), THE_OPERATOR),
+        ("gateway", permission::gateway(root), THE_OPERATOR),
     ];
     let allowed = all
         .iter()
@@ -360,6 +366,7 @@ mod tests {
             permission::broker("r"),
             permission::projector("r"),
             permission::issuer("r"),
+            permission::gateway("r"),
         ];
         for class in ["cmd", "qry", "presence"] {
             let is_of = |one: &&SubjectClass| one.sample.contains(&format!(".{class}."));

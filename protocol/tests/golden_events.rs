@@ -76,6 +76,7 @@ fn samples() -> Vec<(Actor, Event)> {
                 scopes: Scope::AGENT_DEFAULT.to_vec(),
                 public_key: "UA6KOMQ67XOE3FHE37W4OXADVXVYISBNLTBUT2LSY5VFKAIJ7CRDR2RZ".into(),
                 expires_at: TimeMs(1_714_262_400_000),
+                token: false,
             }
             .into(),
         ),
@@ -191,6 +192,20 @@ fn samples_of_life(operator: Actor) -> Vec<(Actor, Event)> {
     ]
 }
 
+/// Further forms of events that have a sample, with what their files are called.
+fn variants() -> Vec<(&'static str, Actor, Event)> {
+    let token = CredentialIssued {
+        role: Role::parse("tau").unwrap(),
+        instance: Some(InstanceId::parse("mcp").unwrap()),
+        scopes: vec![Scope::Own, Scope::Messages],
+        public_key: "UA6KOMQ67XOE3FHE37W4OXADVXVYISBNLTBUT2LSY5VFKAIJ7CRDR2RZ".into(),
+        expires_at: TimeMs(1_714_262_400_000),
+        token: true,
+    };
+    let operator = Actor::Operator(InstanceId::parse("cli").unwrap());
+    vec![("token", operator, token.into())]
+}
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
@@ -222,8 +237,14 @@ fn every_event_has_a_golden_file_that_reads_and_writes_as_ever() {
         Event::TYPES.len(),
         "every event needs a sample"
     );
-    for (by, event) in &samples {
-        let path = folder().join(format!("{}.v{}.hex", event.type_name(), event.schema()));
+    let samples = samples
+        .into_iter()
+        .map(|(by, event)| (event.type_name().to_owned(), by, event));
+    let variants = variants()
+        .into_iter()
+        .map(|(form, by, event)| (format!("{}.{form}", event.type_name()), by, event));
+    for (name, by, event) in &samples.chain(variants).collect::<Vec<_>>() {
+        let path = folder().join(format!("{name}.v{}.hex", event.schema()));
         if !path.exists() && std::env::var_os("POSTROAD_WRITE_GOLDEN").is_some() {
             std::fs::write(&path, hex(&event.encode(by)) + "\n").unwrap();
             std::fs::write(path.with_extension("json"), shown(by, event)).unwrap();
@@ -250,6 +271,7 @@ fn every_golden_file_of_every_version_still_reads() {
         }
         let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let (name, version) = stem.rsplit_once(".v").unwrap();
+        let name = name.split('.').next().unwrap();
         let plain = unhex(&std::fs::read_to_string(&path).unwrap());
         let (by, event) = Event::decode(name, version.parse().unwrap(), &plain)
             .unwrap_or_else(|| panic!("{stem} does not read any more"));

@@ -8,7 +8,7 @@
 //! | `mail` | `check`, `read`, `watch` |
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
-//! | `tenant`, `erase`, `agent` | `tenant …`, `agent …` |
+//! | `tenant`, `erase`, `agent`, `token` | `tenant …`, `agent …`, `token …` |
 //! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
 //! | `life`, `limits` | `tenant suspend`, `tenant resume`, `tenant limits` |
 //! | `replay`, `usage` | `replay`, `usage` |
@@ -41,6 +41,8 @@ mod tenant_export;
 mod tenant_import;
 pub(crate) mod text;
 mod time;
+pub(crate) use self::time::timeout as duration;
+mod token;
 mod upkeep;
 mod usage;
 
@@ -134,6 +136,8 @@ pub(crate) enum Command {
     Tour(crate::tour::TourArgs),
     Completions(CompletionsArgs),
     Usage(usage::UsageArgs),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     Mcp(mcp::McpArgs),
 }
 
@@ -213,7 +217,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tour(args) => service::tour(args, &global).await,
         Command::Completions(args) => completions(&args, global.json),
         Command::Usage(args) => usage::usage(&session, &args).await,
-        Command::Mcp(args) => mcp::mcp(&session, args).await,
+        Command::Token(command) => token::run(&session, command).await,
+        Command::Mcp(args) => mcp::mcp(&session, args, &global).await,
     }
 }
 

@@ -30,12 +30,12 @@ fn new_dir(global: &Global) -> PathBuf {
 }
 
 /// The deployment that a part belongs to: the one that was named, or the nearest above.
-fn part_dir(global: &Global) -> Option<PathBuf> {
+pub(super) fn part_dir(global: &Global) -> Option<PathBuf> {
     let nearest = || Layout::find(&Environment::of_process().current_dir).ok();
     named_dir(global).or_else(|| Some(nearest()?.root().to_owned()))
 }
 
-fn server(global: &Global) -> Option<String> {
+pub(super) fn server(global: &Global) -> Option<String> {
     global.server.clone().or(Environment::of_process().url)
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn tour(args: TourArgs, global: &Global) -> Result<(), Failure>
 }
 
 /// A part that does not start says why in its own words, which hold the remedy.
-fn told(ended: anyhow::Result<()>) -> Result<(), Failure> {
+pub(super) fn told(ended: anyhow::Result<()>) -> Result<(), Failure> {
     ended.map_err(|error| {
         let refused = error
             .chain()

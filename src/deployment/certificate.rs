@@ -100,6 +100,13 @@ impl ServerCertificate {
         certificates_pem(&self.chain[..1])
     }
 
+    /// The certificate with its intermediates and its key, as rustls shows them.
+    pub(crate) fn for_rustls(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes());
+        let key = key.expect("this PEM was written here");
+        (self.chain.clone(), key)
+    }
+
     /// Its key, as nats-server reads it.
     pub(crate) fn key_pem(&self) -> &str {
         &self.key_pem

@@ -103,6 +103,7 @@ impl Templates {
                     CredentialKind::Broker => permission::broker(root),
                     CredentialKind::Projector => permission::projector(root),
                     CredentialKind::Issuer => permission::issuer(root),
+                    CredentialKind::Gateway => permission::gateway(root),
                 })
                 .into(),
         )

@@ -91,18 +91,24 @@ pub(crate) enum CredentialKind {
     Projector,
     /// The issuer's own view of the account.
     Issuer,
+    /// Lets callers with bearer tokens in.
+    Gateway,
 }
 
 impl CredentialKind {
     /// All kinds; the position of each is its place in [`DeploymentKeys`].
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Agent,
         Self::AgentAnyInstance,
         Self::Operator,
         Self::Broker,
         Self::Projector,
         Self::Issuer,
+        Self::Gateway,
     ];
+
+    /// Kinds that came after deployments had been made: their keys are made where they are missing.
+    const LATER: [Self; 1] = [Self::Gateway];
 
     /// The name that key files and the account JWT use. Stored, so never changed or reused.
     pub(crate) fn name(self) -> &'static str {
@@ -113,6 +119,7 @@ impl CredentialKind {
             Self::Broker => "broker",
             Self::Projector => "projector",
             Self::Issuer => "issuer",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -181,6 +188,7 @@ impl DeploymentKeys {
         if mode & 0o077 != 0 {
             return Err(KeysError::Exposed { dir, mode });
         }
+        make_later(layout, &dir)?;
         let missing: Vec<String> = file_names()
             .into_iter()
             .filter(|name| !dir.join(name).exists())
@@ -294,6 +302,28 @@ fn file_names() -> Vec<String> {
         .map(str::to_owned)
         .chain(CredentialKind::ALL.map(signing_file))
         .collect()
+}
+
+/// Makes the keys of kinds that there were none of when the deployment was made. Nothing was ever signed with
+/// them, so making them loses nothing; of several processes that make one, the first has made it.
+fn make_later(layout: &Layout, dir: &Path) -> Result<(), KeysError> {
+    for kind in CredentialKind::LATER {
+        let path = dir.join(signing_file(kind));
+        if path.exists() {
+            continue;
+        }
+        let making = dir.join(format!(".{}.{}", signing_file(kind), std::process::id()));
+        write_secret_line(&making, &seed_of(&KeyPair::new_account()))?;
+        let placed = fs::hard_link(&making, &path);
+        fs::remove_file(&making).map_err(at("clear", &making))?;
+        match placed {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(at("make", &path)(error).into());
+            }
+            _ => sync_dir(&layout.keys_dir()).map_err(at("write", dir))?,
+        }
+    }
+    Ok(())
 }
 
 /// The seed of a key that was generated here or loaded from a seed.
@@ -441,6 +471,27 @@ mod tests {
         fs::write(layout.keys_dir().join(MASTER_KEY_FILE), "zz").unwrap();
         let refused = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap_err();
         assert!(matches!(refused, KeysError::Malformed { .. }));
+    }
+
+    #[test]
+    fn a_deployment_from_before_there_were_tokens_gets_the_key_that_it_lacks() {
+        let (_temp, layout, lock) = dir();
+        let (first, _) = DeploymentKeys::load_or_create(&layout, &lock, None).unwrap();
+        let path = layout
+            .keys_dir()
+            .join(signing_file(CredentialKind::Gateway));
+        fs::remove_file(&path).unwrap();
+        let loaded = DeploymentKeys::load(&layout).unwrap();
+        let of = |keys: &DeploymentKeys, kind| keys.signing(kind).public_key();
+        let agent = CredentialKind::Agent;
+        assert_eq!(of(&first, agent), of(&loaded, agent));
+        let again = DeploymentKeys::load(&layout).unwrap();
+        let gateway = CredentialKind::Gateway;
+        assert_eq!(of(&again, gateway), of(&loaded, gateway));
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let names = fs::read_dir(layout.keys_dir()).unwrap().count();
+        assert_eq!(names, file_names().len() + 1, "and the master key, no more");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 use crate::deployment::jwt::Revocations;
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::{Event, TenantErased};
+use postroad_protocol::event::{CredentialIssued, Event, TenantErased};
 use postroad_protocol::id::{InstanceId, Role, TimeMs};
-use postroad_protocol::tenancy::TenantScope;
+use postroad_protocol::tenancy::{Scope, TenantScope};
 use std::collections::{BTreeMap, HashMap};
 
 /// The credentials of every tenant, until they expire.
@@ -21,8 +21,11 @@ struct Held {
     owner: TenantScope,
     role: Role,
     instance: Option<InstanceId>,
+    scopes: Vec<Scope>,
     /// When the last JWT for it expires: a renewal does not end the one before.
     until: TimeMs,
+    /// Whether it is a bearer token.
+    token: bool,
 }
 
 impl Ledger {
@@ -38,12 +41,16 @@ impl Ledger {
                         owner: owner.clone(),
                         role: data.role.clone(),
                         instance: data.instance.clone(),
+                        scopes: data.scopes.clone(),
                         until: data.expires_at,
+                        token: data.token,
                     });
                 // A key is its first owner's: nobody else may end it.
                 if held.owner == *owner {
                     held.role.clone_from(&data.role);
                     held.instance.clone_from(&data.instance);
+                    held.scopes.clone_from(&data.scopes);
+                    held.token = data.token;
                     held.until = held.until.max(data.expires_at);
                 }
             }
@@ -92,6 +99,27 @@ impl Ledger {
         held.is_some_and(|held| held.owner == *owner) && !self.revoked.contains_key(public_key)
     }
 
+    /// Whose bearer token the key is that of, and what was issued with it, while it stands at `now`.
+    pub(crate) fn token(
+        &self,
+        public_key: &str,
+        now: TimeMs,
+    ) -> Option<(TenantScope, CredentialIssued)> {
+        let held = self.held.get(public_key)?;
+        let stands = held.token && held.until > now && !self.revoked.contains_key(public_key);
+        stands.then(|| {
+            let issued = CredentialIssued {
+                role: held.role.clone(),
+                instance: held.instance.clone(),
+                scopes: held.scopes.clone(),
+                public_key: public_key.to_owned(),
+                expires_at: held.until,
+                token: true,
+            };
+            (held.owner.clone(), issued)
+        })
+    }
+
     /// Whom nats-server has to refuse at `now`. What has expired it refuses by itself, so that is
     /// forgotten here.
     pub(crate) fn revocations(&mut self, now: TimeMs) -> Revocations {
@@ -118,11 +146,11 @@ pub(crate) fn unexpired(mut revocations: Revocations, everybody: &str, now_s: u6
 mod tests {
     use super::*;
     use postroad_protocol::event::{
-        Actor, AgentRetired, CredentialIssued, CredentialRevoked, EventKey, VoidCredential,
+        Actor, AgentRetired, CredentialRevoked, EventKey, VoidCredential,
     };
     use postroad_protocol::id::CommandId;
     use postroad_protocol::subject::{RequestKind, Subjects};
-    use postroad_protocol::tenancy::{Admission, Scope};
+    use postroad_protocol::tenancy::Admission;
 
     fn scope(tenant: &str) -> TenantScope {
         let subject = format!("postroad.{tenant}.cmd.tau.pi.self.x");
@@ -155,6 +183,7 @@ mod tests {
             scopes: vec![Scope::Own],
             public_key: key.into(),
             expires_at: TimeMs(until),
+            token: false,
         })
     }
 
@@ -246,6 +275,48 @@ mod tests {
         let keys: Vec<String> = ledger.revocations(TimeMs(9)).into_keys().collect();
         assert_eq!(keys, ["A", "C"]);
         assert!(ledger.may_sign(&two, "B") && !ledger.may_sign(&acme, "A"));
+    }
+
+    #[test]
+    fn only_a_token_that_stands_is_one() {
+        let (acme, two) = (scope("acme"), scope("acme-two"));
+        let token = |name: &str, key: &str, until| {
+            let mut token = issued(name, Some("mcp"), key, until);
+            if let Event::CredentialIssued(data) = &mut token.event {
+                data.token = true;
+            }
+            token
+        };
+        let mut ledger = Ledger::default();
+        ledger.apply(&acme, &issued("tau", Some("mcp"), "A", 90_000));
+        for (owner, name, key) in [(&acme, "tau", "T"), (&acme, "phi", "P"), (&two, "tau", "W")] {
+            ledger.apply(owner, &token(name, key, 90_000));
+        }
+        let of = |ledger: &Ledger, key: &str, now| {
+            let found = ledger.token(key, TimeMs(now));
+            found.map(|(owner, issued)| (owner.tenant().to_string(), issued.role.to_string()))
+        };
+        let found = |tenant: &str, role: &str| Some((tenant.to_owned(), role.to_owned()));
+        assert_eq!(of(&ledger, "T", 5), found("acme", "tau"));
+        assert_eq!(of(&ledger, "W", 5), found("acme-two", "tau"));
+        assert_eq!(
+            of(&ledger, "A", 5),
+            None,
+            "it is a credential of another form"
+        );
+        assert_eq!(of(&ledger, "Z", 5), None);
+        assert_eq!(of(&ledger, "T", 90_000), None, "it has expired");
+        // Another tenant that puts the same key on its own roster has no part in it.
+        ledger.apply(&two, &token("phi", "T", 99_000));
+        assert_eq!(of(&ledger, "T", 5), found("acme", "tau"));
+        ledger.apply(&acme, &revoked("tau", "T"));
+        ledger.apply(&acme, &retired("phi", None));
+        assert_eq!(of(&ledger, "T", 5), None);
+        assert_eq!(of(&ledger, "P", 5), None);
+        assert_eq!(of(&ledger, "W", 5), found("acme-two", "tau"));
+        let (_, issued) = ledger.token("W", TimeMs(5)).unwrap();
+        assert_eq!(issued.expires_at, TimeMs(90_000));
+        assert_eq!(issued.scopes, [Scope::Own]);
     }
 
     #[test]

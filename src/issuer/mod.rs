@@ -3,12 +3,14 @@
 //! credential.
 
 pub(crate) mod account;
+mod exchange;
 pub(crate) mod follow;
 mod ledger;
 #[cfg(test)]
 mod tests;
 
 use self::account::{Account, AccountError};
+use self::exchange::{ExchangeRequest, WAITING_MAX, is_exchange};
 use self::follow::Following;
 use crate::deployment::grant::{Grant, GrantError, Tag, TagKey, Templates};
 use crate::deployment::jwt::{self, JwtError};
@@ -27,6 +29,7 @@ use postroad_protocol::tenancy::replay::StoredFor;
 use postroad_protocol::tenancy::{Admission, TenantScope};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// How often the server's account is compared with the log, whether or not anything was heard.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
@@ -90,7 +93,9 @@ impl Issuer {
             .await?;
         let issuer = Arc::new(self);
         tokio::spawn(Arc::clone(&issuer).keep_enforced(pushes));
-        tokio::spawn(issuer.serve(requests));
+        let (exchanges, waiting) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(Arc::clone(&issuer).exchange_all(waiting));
+        tokio::spawn(issuer.serve(requests, exchanges));
         Ok(())
     }
 
@@ -142,9 +147,22 @@ impl Issuer {
         Ok(count)
     }
 
-    /// One request at a time: issuing is rare, and the queue group spreads it over all issuers.
-    async fn serve(self: Arc<Self>, mut requests: async_nats::Subscriber) {
+    /// One request at a time: issuing is rare, and the queue group spreads it over all issuers. What gateways
+    /// ask is answered beside it, so that no number of tokens keeps anybody from being issued or revoked.
+    async fn serve(
+        self: Arc<Self>,
+        mut requests: async_nats::Subscriber,
+        exchanges: mpsc::Sender<ExchangeRequest>,
+    ) {
         while let Some(message) = requests.next().await {
+            if is_exchange(&self.subjects, &message.subject) {
+                if let Some(request) = self.admit_exchange(&message)
+                    && exchanges.try_send(request).is_err()
+                {
+                    tracing::debug!("too many tokens are presented at once; gateways ask again");
+                }
+                continue;
+            }
             let reply = message.reply.as_deref();
             let request = self.admission.admit_service(
                 Service::Issuer,
@@ -166,20 +184,24 @@ impl Issuer {
                 }
                 _ => Err(unknown_verb()),
             };
-            let sent = match answer {
-                Ok(body) => self.client.publish(reply, body.into()).await,
-                Err(refusal) => {
-                    let mut headers = async_nats::HeaderMap::new();
-                    headers.insert(ERROR_CODE_HEADER, refusal.code.as_str());
-                    let body = Encoding::MessagePack.encode(&refusal);
-                    self.client
-                        .publish_with_headers(reply, headers, body.into())
-                        .await
-                }
-            };
-            if let Err(error) = sent {
-                tracing::debug!(%error, "an answer could not be sent; the broker asks again");
+            self.answer(reply, answer).await;
+        }
+    }
+
+    async fn answer(&self, reply: async_nats::Subject, answer: Result<Vec<u8>, Refusal>) {
+        let sent = match answer {
+            Ok(body) => self.client.publish(reply, body.into()).await,
+            Err(refusal) => {
+                let mut headers = async_nats::HeaderMap::new();
+                headers.insert(ERROR_CODE_HEADER, refusal.code.as_str());
+                let body = Encoding::MessagePack.encode(&refusal);
+                self.client
+                    .publish_with_headers(reply, headers, body.into())
+                    .await
             }
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, "an answer could not be sent; whoever asked asks again");
         }
     }
 

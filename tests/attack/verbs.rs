@@ -81,6 +81,7 @@ pub const ENTRIES: &[Entry] = &[
             ("instanceId", NOTHING),
             ("scopes", NOTHING),
             ("ttlS", NOTHING),
+            ("token", NOTHING),
             ("commandId", NOTHING),
         ],
         body: |_| json!({"role": "pi", "publicKey": postroad_client::UserKey::generate().public_key()}),

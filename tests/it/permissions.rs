@@ -25,6 +25,7 @@ async fn an_agent_reaches_no_other_subject_of_any_class() {
         "postroad.acme-two.presence.pi.i1",
         "postroad._sys.broker.acme.observe",
         "postroad._sys.issuer.acme.sign",
+        "postroad._sys.issuer._sys.exchange_token",
         "postroad._sys.projector.acme.look_up",
         "postroad._keys.acme",
         "$JS.API.STREAM.INFO.POSTROAD_0",

@@ -60,6 +60,7 @@ pub(crate) fn issue(
         scopes: command.scopes,
         public_key: command.public_key,
         expires_at: end_of(now, command.ttl_s.saturating_mul(1_000)),
+        token: command.token,
     })
 }
 
@@ -191,6 +192,7 @@ pub(crate) fn renew(
         public_key: command.new_public_key.as_ref().unwrap_or(key).clone(),
         scopes: held.scopes.clone(),
         ttl_s: 0,
+        token: held.token,
     };
     let issued = issue(roster, wish, now)?;
     Ok(CredentialIssued {
@@ -232,6 +234,7 @@ mod tests {
             public_key: key.into(),
             scopes: vec![Scope::Own],
             ttl_s: 60,
+            token: false,
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Credential {
     pub(crate) expires_at: TimeMs,
     /// How long it was issued for, in milliseconds.
     pub(crate) life_ms: u64,
+    /// Whether it is a bearer token.
+    pub(crate) token: bool,
     /// Sequence of its event.
     issued: u64,
 }
@@ -166,6 +168,7 @@ impl Member {
             scopes: data.scopes.clone(),
             expires_at: data.expires_at,
             life_ms: data.expires_at.0.saturating_sub(time.0),
+            token: data.token,
             issued: sequence,
         });
         if let Some(instance) = &data.instance {

@@ -157,6 +157,7 @@ pub(crate) mod given {
             scopes: vec![Scope::Own],
             public_key: public_key.into(),
             expires_at: TimeMs(1_000_000),
+            token: false,
         })
     }
 

@@ -76,6 +76,7 @@ pub(super) struct CredentialRow {
     expires_at: TimeMs,
     retired: bool,
     revoked: bool,
+    token: bool,
 }
 
 impl CredentialRow {
@@ -163,6 +164,7 @@ impl TenantWriter<'_, '_> {
             expires_at: data.expires_at,
             retired: false,
             revoked: false,
+            token: data.token,
         };
         self.put(&key, &row)?;
         if let Some(instance) = &data.instance {
@@ -351,6 +353,7 @@ fn credential(key: CredentialKey, row: CredentialRow) -> Agent {
         expires_at: Some(row.expires_at),
         retired: row.retired,
         revoked: row.revoked,
+        token: row.token,
     }
 }
 
@@ -365,6 +368,7 @@ fn reader(key: Reader, row: &ReaderRow) -> Agent {
         expires_at: None,
         retired: !row.live,
         revoked: false,
+        token: false,
     }
 }
 

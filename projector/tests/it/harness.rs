@@ -174,6 +174,7 @@ impl Town {
             scopes: vec![Scope::Own, Scope::Messages],
             public_key: format!("U-{}", agent.replace('/', "-")),
             expires_at: TimeMs(u64::MAX),
+            token: false,
         };
         let tenant = TenantId::parse(tenant).unwrap();
         self.append(Owner::Tenant(&tenant), &Actor::System, issued)

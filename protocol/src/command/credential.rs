@@ -31,6 +31,14 @@ pub(super) fn read_issue(wire: &wire::IssueCredential) -> Result<Identified, Ref
             })
             .collect::<Result<Vec<_>, _>>()?,
     };
+    let token = wire.token.unwrap_or_default();
+    if token && instance.is_none() {
+        return Err(Refusal::invalid(
+            "instanceId",
+            "a token serves one instance, and none is named",
+            "name the instance that whoever presents the token is",
+        ));
+    }
     scopes.push(Scope::Own);
     scopes.sort_by_key(|scope| Scope::ALL.iter().position(|known| known == scope));
     scopes.dedup();
@@ -40,6 +48,7 @@ pub(super) fn read_issue(wire: &wire::IssueCredential) -> Result<Identified, Ref
         public_key,
         scopes,
         ttl_s: read_ttl(wire.ttl_s)?.unwrap_or(limits::CREDENTIAL_TTL_S),
+        token,
     });
     identify(wire.command_id.as_deref(), "commandId", command)
 }
@@ -183,6 +192,18 @@ mod tests {
                 "issue_credential",
                 serde_json::json!({"role":"t","publicKey":KEY,"scopes":["all"]}),
                 "scopes",
+            ),
+            (
+                admin,
+                "issue_credential",
+                serde_json::json!({"role":"t","publicKey":KEY,"token":true}),
+                "instanceId",
+            ),
+            (
+                admin,
+                "issue_credential",
+                serde_json::json!({"role":"t","publicKey":KEY,"instanceId":"i","token":"yes"}),
+                "token",
             ),
             (admin, "revoke_credential", serde_json::json!({}), "role"),
             (

@@ -150,6 +150,8 @@ pub struct IssueCredential {
     pub scopes: Vec<Scope>,
     /// Life in seconds.
     pub ttl_s: u64,
+    /// Whether the key is that of a bearer token.
+    pub token: bool,
 }
 
 /// Whose credentials a checked `revoke_credential` ends.

@@ -81,6 +81,9 @@ pub struct IssueCredential {
     /// Life in seconds, at most 365 days; by default 30 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_s: Option<i64>,
+    /// Whether the key is that of a bearer token, which serves one instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<bool>,
     /// UUID made by the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_id: Option<String>,

@@ -285,6 +285,9 @@ pub struct Agent {
     /// Whether the credential was revoked.
     #[serde(default)]
     pub revoked: bool,
+    /// Whether the credential is a bearer token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub token: bool,
 }
 
 /// What a roster row is.

@@ -58,7 +58,8 @@ pub(crate) struct IssueArgs {
     force: bool,
 }
 
-fn scope(text: &str) -> Result<Scope, String> {
+/// Reads a scope that was typed.
+pub(in crate::cli) fn scope(text: &str) -> Result<Scope, String> {
     let known = || Scope::ALL.map(Scope::token).join(", ");
     Scope::parse(text).ok_or_else(|| format!("use one of {}", known()))
 }

@@ -10,7 +10,9 @@ mod place;
 mod roster;
 
 use self::issue::IssueArgs;
+pub(super) use self::issue::scope;
 use self::own::{CredsArgs, KeygenArgs, RenewArgs, RotateArgs};
+pub(super) use self::roster::state;
 use self::roster::{ListArgs, RetireArgs, RevokeArgs};
 use super::failure::Failure;
 use super::session::Session;

@@ -81,24 +81,29 @@ pub(super) async fn list(session: &Session, args: &ListArgs) -> Result<(), Failu
     })
 }
 
+/// How a row of the roster stands.
+pub(in crate::cli) fn state(agent: &Agent, now: TimeMs) -> &'static str {
+    match (agent.retired, agent.revoked, agent.expires_at) {
+        (true, ..) => "retired",
+        (_, true, _) => "revoked",
+        (.., Some(end)) if end <= now => "expired",
+        _ => "active",
+    }
+}
+
 fn agents_table(style: Style, agents: &[Agent], now: TimeMs) -> String {
     let row = |agent: &Agent| {
-        let state = match (agent.retired, agent.revoked, agent.expires_at) {
-            (true, ..) => "retired",
-            (_, true, _) => "revoked",
-            (.., Some(end)) if end <= now => "expired",
-            _ => "active",
-        };
         let scopes: Vec<&str> = agent.scopes.iter().map(|scope| scope.token()).collect();
         let instance = agent.instance_id.as_ref();
         [
             agent.role.to_string(),
             instance.map_or("any".to_owned(), ToString::to_string),
             match agent.kind {
+                AgentKind::Credential if agent.token => "token".to_owned(),
                 AgentKind::Credential => "credential".to_owned(),
                 AgentKind::Reader => "reader".to_owned(),
             },
-            state.to_owned(),
+            state(agent, now).to_owned(),
             relative(agent.since, now),
             agent
                 .expires_at
@@ -167,11 +172,16 @@ mod tests {
             expires_at,
             retired,
             revoked: false,
+            token: false,
         };
         let later = Some(TimeMs(1_714_262_400_000));
         let agents = [
             agent(AgentKind::Credential, None, later, false),
             agent(AgentKind::Credential, Some("pi"), Some(TimeMs(5)), false),
+            Agent {
+                token: true,
+                ..agent(AgentKind::Credential, Some("mcp"), later, false)
+            },
             agent(AgentKind::Reader, Some("pi"), None, true),
         ];
         let shown = agents_table(Style::PLAIN, &agents, TimeMs(1_711_670_460_000));
@@ -179,6 +189,7 @@ mod tests {
         ROLE  INSTANCE  KIND        STATE    SINCE   EXPIRES     SCOPES
         tau   any       credential  active   1m ago  in 30d      self,messages
         tau   pi        credential  expired  1m ago  19811d ago  self,messages
+        tau   mcp       token       active   1m ago  in 30d      self,messages
         tau   pi        reader      retired  1m ago  –
         ");
     }

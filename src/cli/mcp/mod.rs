@@ -1,7 +1,10 @@
-//! `mcp`: this agent's tools for an MCP client, over the streams of this process.
+//! `mcp`: agents' tools for MCP clients, over the streams of this process or over HTTP.
 //!
 //! Owns connecting as the agent and ending in time; the tools are `postroad-mcp`'s.
 
+mod http;
+
+use super::Global;
 use super::failure::Failure;
 use super::session::Session;
 use crate::stop::StopSignal;
@@ -14,27 +17,39 @@ use std::time::Duration;
 /// How long saying that the agent has left may take.
 const FAREWELL: Duration = Duration::from_millis(300);
 
-/// Serve this agent's tools to an MCP client over stdin and stdout.
+/// Serve agents' tools to MCP clients: one agent's over stdin and stdout, or any that has a token over HTTP.
 ///
 /// An MCP client starts it by itself: put the example below into its configuration, with a credential
 /// that `postroad agent issue` wrote. The credential says which agent of which tenant the client is,
 /// and which tools it is shown; nothing that its model writes can name another. It ends when the client
 /// does.
+///
+/// With --http it serves whoever presents a token of `postroad token issue`, each as the agent that its token
+/// was issued to, and finds its deployment as `postroad broker` does: it needs the keys in DIR or gateway.creds,
+/// which `postroad init` makes, and no agent's credential. SIGTERM drains.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example, as .mcp.json of Claude Code has it (other clients call the same things much alike):
   {\"mcpServers\": {\"postroad\": {
     \"command\": \"postroad\", \"args\": [\"mcp\"], \"env\": {\"NATS_CREDS\": \"/path/to/agent.creds\"}}}}
 On the machine of a local deployment, without a credential of its own:
-  postroad --dir /path/to/.postroad --as acme/tau mcp")]
+  postroad --dir /path/to/.postroad --as acme/tau mcp
+Over HTTP, for clients that send `Authorization: Bearer …`:
+  postroad --dir /path/to/.postroad mcp --http 127.0.0.1:8808
+  postroad mcp --http 0.0.0.0:8808 --http-cert cert.pem --http-key key.pem --allow-host road.example.com")]
 pub(crate) struct McpArgs {
     /// Push news of mail into a running Claude Code session: sender, priority and id, never what it says.
     /// Claude Code wants --dangerously-load-development-channels for servers that it does not know
-    #[arg(long)]
+    #[arg(long, conflicts_with = "http")]
     channel: bool,
+    #[command(flatten)]
+    over_http: http::Args,
 }
 
-pub(crate) async fn mcp(session: &Session, args: McpArgs) -> Result<(), Failure> {
+pub(crate) async fn mcp(session: &Session, args: McpArgs, global: &Global) -> Result<(), Failure> {
+    if let Some(prepared) = args.over_http.http.prepare()? {
+        return http::serve(prepared, &args.over_http, global).await;
+    }
     // Installed first: a signal while connecting must end the command as well.
     let mut stop = StopSignal::listen()?;
     let client = tokio::select! {

@@ -90,6 +90,7 @@ impl Told {
             scopes: vec![Scope::Own, Scope::Messages],
             public_key: format!("U{}", "A".repeat(55)),
             expires_at: TimeMs(1_711_670_500_000),
+            token: false,
         };
         told.event(&operator, &issued.into());
         told

@@ -100,6 +100,7 @@ fn what_a_broker_adds_from_its_clock_makes_no_other_event() {
         scopes: Vec::new(),
         public_key: "U1".into(),
         expires_at: TimeMs(expires_at),
+        token: false,
     };
     assert_eq!(road.put_as(Actor::System, id, issued(1)).folded, 1);
     assert_eq!(road.put_as(Actor::System, id, issued(2)).repeated, 1);

@@ -133,6 +133,7 @@ impl Script<'_> {
                     scopes: Vec::new(),
                     public_key: format!("U{key}"),
                     expires_at: TimeMs(1),
+                    token: false,
                 };
                 self.put(Actor::System, event);
             }

@@ -1,0 +1,35 @@
+//! What HTTP answers where no MCP server has the word yet: the house's one shape of an error, as JSON.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use postroad_protocol::error::Refusal;
+use serde::Serialize;
+
+/// A refusal, in the same words as everywhere.
+pub(super) fn answer(status: StatusCode, refusal: &Refusal) -> Response {
+    json(status, refusal)
+}
+
+/// A refusal for now.
+pub(super) fn later(status: StatusCode, refusal: &Refusal) -> Response {
+    with_header(answer(status, refusal), RETRY_AFTER, "1")
+}
+
+/// A document, which nobody on the way keeps.
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let response = with_header(response, CONTENT_TYPE, "application/json");
+    with_header(response, CACHE_CONTROL, "no-store")
+}
+
+/// The response with one more header; without it, where the value is none.
+pub(super) fn with_header(mut response: Response, name: HeaderName, value: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
