@@ -193,7 +193,8 @@ impl World {
             "{shown}"
         );
         let got = &result["structuredContent"];
-        assert_eq!(got["unread"]["count"], 1, "{got}");
+        let unread = json!({"count": 1, "highestPriority": "urgent"});
+        assert_eq!(got["unread"], unread, "{got}");
         let message = &got["messages"][0];
         assert_eq!(message["content"], MISSION, "{got}");
         assert_eq!(message["from"], "alice", "{got}");
