@@ -21,7 +21,7 @@ const CUT_WORDS_BYTES: usize = 600;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Shown {
     pub(crate) message_id: String,
-    /// For mark_as_read
+    /// For `mark_as_read`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) receipt_id: Option<String>,
     from: String,
@@ -44,7 +44,7 @@ pub(crate) struct Shown {
     /// Some labels did not fit
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     metadata_truncated: bool,
-    /// Only a part of the content is here: get_message has the rest, from nextContentOffset on
+    /// Only a part of the content is here: `get_message` has the rest, from nextContentOffset on
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     content_truncated: bool,
     /// Bytes of the whole content
@@ -195,7 +195,8 @@ pub(crate) fn how_many_fit(messages: &[Message], frame: &Frame) -> usize {
 
 /// A frame for these messages.
 pub(crate) fn frame_for(messages: &[Message]) -> Frame {
-    Frame::around(messages.iter().map(|message| message.content.as_str()))
+    let contents = messages.iter().map(|message| message.content.as_str());
+    Frame::around(&contents.collect::<Vec<_>>())
 }
 
 /// A time as JSON and a schema can say it.

@@ -1,7 +1,7 @@
 //! Every tool, in the order in which they are listed, and whom each is shown to. Owns carrying a call
 //! out: arguments, the tool itself, and the unread mail that every result tells of.
 
-use crate::answer::{Answer, Unread, done, refused, soon, unread_of};
+use crate::answer::{Answer, done, refused, soon, unread_of};
 use crate::args;
 use crate::caller::Caller;
 use crate::schema;
@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, LazyLock};
+use tokio_util::task::AbortOnDropHandle;
 
 /// What a tool is, and does.
 pub(crate) trait Tool: Send + Sync + 'static {
@@ -29,6 +30,8 @@ pub(crate) trait Tool: Send + Sync + 'static {
     const SCOPE: Scope;
     /// What it changes.
     const EFFECT: Effect;
+    /// Whence its results know what is unread.
+    const UNREAD: UnreadFrom = UnreadFrom::Beside;
     /// By which fields a caller may say who it is.
     const CLAIMS: &'static [(&'static str, &'static str)] = &[args::TENANT];
     /// What it takes.
@@ -52,6 +55,17 @@ pub(crate) enum Effect {
     Sets,
     /// Each call adds something.
     Adds,
+}
+
+/// Whence a result knows what is unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnreadFrom {
+    /// The answer tells it.
+    Answer,
+    /// It is asked meanwhile, since the call does not change it.
+    Beside,
+    /// It is asked when the call is done.
+    Afterwards,
 }
 
 /// A tool as it is listed and called.
@@ -115,28 +129,36 @@ async fn run<T: Tool>(caller: Arc<Caller>, arguments: JsonObject) -> CallToolRes
     let listed = ALL.iter().find(|entry| entry.listed.name == T::NAME);
     let schema = listed.expect("a tool that runs is listed");
     let schema = &schema.listed.input_schema;
-    let outcome = match args::read::<T::Args>(T::NAME, schema, T::CLAIMS, &caller, arguments) {
-        Ok(args) => T::call(&caller, args).await,
-        Err(refusal) => Err(refusal.into()),
+    let args = match args::read::<T::Args>(T::NAME, schema, T::CLAIMS, &caller, arguments) {
+        Ok(args) => args,
+        Err(refusal) => return refused(&refusal, soon(unread_of(&caller)).await),
+    };
+    let beside = (T::UNREAD == UnreadFrom::Beside).then(|| {
+        let caller = Arc::clone(&caller);
+        // Its own task, so that it is on its way while the call is; it ends with the call.
+        AbortOnDropHandle::new(tokio::spawn(async move { unread_of(&caller).await }))
+    });
+    let outcome = T::call(&caller, args).await;
+    let told = outcome.as_ref().ok().and_then(|answer| answer.unread);
+    let unread = match (told, beside) {
+        (Some(told), _) => Some(told),
+        // Nothing could be asked now anyway.
+        _ if outcome.as_ref().is_err_and(is_of_the_road) => None,
+        (None, Some(beside)) => soon(async { beside.await.ok()? }).await,
+        (None, None) => soon(unread_of(&caller)).await,
     };
     match outcome {
-        Ok(answer) => {
-            let unread = match answer.unread {
-                None => soon(unread_of(&caller)).await,
-                told => told,
-            };
-            done(&answer, unread)
-        }
-        Err(error) => refused(&error.to_refusal(), unread_beside(&error, &caller).await),
+        Ok(answer) => done(&answer, unread),
+        Err(error) => refused(&error.to_refusal(), unread),
     }
 }
 
-/// What is unread, unless the error says that nothing could be asked now anyway.
-async fn unread_beside(error: &ClientError, caller: &Caller) -> Option<Unread> {
-    match error.code() {
-        ErrorCode::Unavailable | ErrorCode::OutcomeUnknown | ErrorCode::Unauthenticated => None,
-        _ => soon(unread_of(caller)).await,
-    }
+/// Whether it is the way to Postroad that failed, rather than the call.
+fn is_of_the_road(error: &ClientError) -> bool {
+    matches!(
+        error.code(),
+        ErrorCode::Unavailable | ErrorCode::OutcomeUnknown | ErrorCode::Unauthenticated
+    )
 }
 
 #[cfg(test)]

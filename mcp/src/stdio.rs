@@ -158,17 +158,13 @@ impl Stdio {
         if line.iter().all(u8::is_ascii_whitespace) {
             return None;
         }
-        match serde_json::from_slice::<ClientJsonRpcMessage>(line) {
-            Ok(message) => {
-                let is_request = matches!(message, ClientJsonRpcMessage::Request(_));
-                self.has_begun |= begins_session(&message);
-                (self.has_begun || is_request).then_some(message)
-            }
-            Err(_) => {
-                self.refuse_malformed(line);
-                None
-            }
-        }
+        let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(line) else {
+            self.refuse_malformed(line);
+            return None;
+        };
+        let is_request = matches!(message, ClientJsonRpcMessage::Request(_));
+        self.has_begun |= begins_session(&message);
+        (self.has_begun || is_request).then_some(message)
     }
 
     fn refuse_malformed(&self, line: &[u8]) {

@@ -6,7 +6,9 @@
     missing_docs,
     clippy::unwrap_used,
     clippy::too_many_lines,
-    reason = "a test binary exports nothing, says what it expects by panicking, and may list many cases"
+    clippy::needless_pass_by_value,
+    reason = "a test binary exports nothing, says what it expects by panicking, may list many cases, and writes arguments \
+              where they are passed"
 )]
 
 mod client;

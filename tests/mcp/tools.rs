@@ -49,8 +49,8 @@ async fn every_tool_works(revision: &'static str) {
     assert_eq!(me["scopes"], json!(["self", "messages"]));
     assert!(text.starts_with("You are alice/desk of tenant acme"));
 
-    let (set, _) = alice.call("set_summary", json!({"summary": "Migrating \"Pricing\""}));
-    assert_eq!(set["summary"], "Migrating \"Pricing\"");
+    let (summary, _) = alice.call("set_summary", json!({"summary": "Migrating \"Pricing\""}));
+    assert_eq!(summary["summary"], "Migrating \"Pricing\"");
     let (peers, text) = bob.call("list_peers", json!({}));
     let listed: Vec<&Value> = peers["peers"].as_array().unwrap().iter().collect();
     assert_eq!(listed.len(), 2, "{peers}");

@@ -4,7 +4,7 @@ use super::inbox::{Mail, shown};
 use crate::answer::{Answer, Unread};
 use crate::args;
 use crate::caller::Caller;
-use crate::registry::{Effect, Tool};
+use crate::registry::{Effect, Tool, UnreadFrom};
 use postroad_client::{ClientError, History};
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{Refusal, Role, TimeMs};
@@ -39,6 +39,7 @@ impl Tool for ListMessages {
         "Messages that you sent or received, read ones too, newest first. It changes nothing.";
     const SCOPE: Scope = Scope::Messages;
     const EFFECT: Effect = Effect::Reads;
+    const UNREAD: UnreadFrom = UnreadFrom::Answer;
     type Args = Args;
     type Output = Mail;
 

@@ -5,7 +5,7 @@ use crate::answer::{Answer, Unread};
 use crate::args;
 use crate::caller::Caller;
 use crate::messages::{Shown, frame_for, how_many_fit};
-use crate::registry::{Effect, Tool};
+use crate::registry::{Effect, Tool, UnreadFrom};
 use postroad_client::{Check, ClientError};
 use postroad_protocol::Refusal;
 use postroad_protocol::query::Messages;
@@ -13,9 +13,12 @@ use postroad_protocol::tenancy::Scope;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Longest wait, in milliseconds: clients give a call a minute.
 const WAIT_MAX_MS: i64 = 50_000;
+/// Longest that one question of a wait is kept open.
+const ONE_QUESTION: Duration = Duration::from_secs(10);
 const CLAIMS: [(&str, &str); 3] = [args::RECIPIENT, args::RECIPIENT_INSTANCE, args::TENANT];
 
 /// Messages, and where to go on.
@@ -53,6 +56,7 @@ impl Tool for CheckMessages {
     const SCOPE: Scope = Scope::Messages;
     const EFFECT: Effect = Effect::Reads;
     const CLAIMS: &'static [(&'static str, &'static str)] = &CLAIMS;
+    const UNREAD: UnreadFrom = UnreadFrom::Answer;
     type Args = CheckArgs;
     type Output = Mail;
 
@@ -87,6 +91,7 @@ impl Tool for WaitForMessages {
     const SCOPE: Scope = Scope::Messages;
     const EFFECT: Effect = Effect::Reads;
     const CLAIMS: &'static [(&'static str, &'static str)] = &CLAIMS;
+    const UNREAD: UnreadFrom = UnreadFrom::Answer;
     type Args = WaitArgs;
     type Output = Mail;
 
@@ -103,9 +108,21 @@ impl Tool for WaitForMessages {
             )
         })?;
         let check = check(args.limit, args.cursor)?;
-        let waiting = check.clone().wait(Duration::from_millis(wait));
-        let first = caller.client().check(&waiting).await?;
+        let first = waited(caller, &check, Duration::from_millis(wait)).await?;
         unread(caller, &check, first, "No message came in that time.").await
+    }
+}
+
+/// Waits in several questions: whoever goes away in the middle of one leaves it behind, open, for its length.
+async fn waited(caller: &Caller, check: &Check, wait: Duration) -> Result<Messages, ClientError> {
+    let end = Instant::now() + wait;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let asked = check.clone().wait(left.min(ONE_QUESTION));
+        let answer = caller.client().check(&asked).await?;
+        if !answer.messages.is_empty() || answer.stale || Instant::now() >= end {
+            return Ok(answer);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::args;
 use crate::caller::Caller;
-use crate::registry::{Effect, Tool};
+use crate::registry::{Effect, Tool, UnreadFrom};
 use postroad_client::ClientError;
 use postroad_protocol::Refusal;
 use postroad_protocol::command::Marked;
@@ -25,7 +25,7 @@ pub(crate) struct MarkAsRead;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Args {
-    /// receiptId of each message, from check_messages
+    /// receiptId of each message, from `check_messages`
     receipt_ids: Option<Vec<String>>,
     /// Or their messageId
     message_ids: Option<Vec<String>>,
@@ -47,6 +47,7 @@ impl Tool for MarkAsRead {
         check_messages no longer shows them. Their senders see it.";
     const SCOPE: Scope = Scope::Messages;
     const EFFECT: Effect = Effect::Sets;
+    const UNREAD: UnreadFrom = UnreadFrom::Afterwards;
     type Args = Args;
     type Output = Output;
 

@@ -6,7 +6,7 @@ use crate::args;
 use crate::caller::Caller;
 use crate::frame::quoted;
 use crate::messages::{ms, time};
-use crate::registry::{Effect, Tool};
+use crate::registry::{Effect, Tool, UnreadFrom};
 use postroad_client::{ClientError, Page};
 use postroad_protocol::query;
 use postroad_protocol::tenancy::Scope;
@@ -28,7 +28,7 @@ pub(crate) struct PeersArgs {
 /// Its answer.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Peers {
+pub(crate) struct Listed {
     peers: Vec<Peer>,
     truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub(crate) struct Peers {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Peer {
-    /// Its role: a channel for send_message
+    /// Its role: a channel for `send_message`
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_id: Option<String>,
@@ -61,9 +61,9 @@ impl Tool for ListPeers {
     const SCOPE: Scope = Scope::Own;
     const EFFECT: Effect = Effect::Reads;
     type Args = PeersArgs;
-    type Output = Peers;
+    type Output = Listed;
 
-    async fn call(caller: &Caller, args: PeersArgs) -> Result<Answer<Peers>, ClientError> {
+    async fn call(caller: &Caller, args: PeersArgs) -> Result<Answer<Listed>, ClientError> {
         let mut page = Page::default();
         if let Some(cursor) = args.cursor {
             page = page.after(cursor);
@@ -121,7 +121,7 @@ impl Peer {
     }
 }
 
-fn told(answer: query::Peers) -> Answer<Peers> {
+fn told(answer: query::Peers) -> Answer<Listed> {
     let peers: Vec<Peer> = answer.peers.iter().map(Peer::of).collect();
     let mut text = format!("Agents of your tenant: {}", peers.len());
     text.extend(peers.iter().map(Peer::line));
@@ -131,7 +131,7 @@ fn told(answer: query::Peers) -> Answer<Peers> {
     if answer.stale {
         text.push_str(STALE);
     }
-    let output = Peers {
+    let output = Listed {
         peers,
         truncated: answer.next_cursor.is_some(),
         next_cursor: answer.next_cursor,
@@ -164,6 +164,7 @@ impl Tool for Whoami {
         "Your tenant, role, instance and scopes, as your credential has them.";
     const SCOPE: Scope = Scope::Own;
     const EFFECT: Effect = Effect::Reads;
+    const UNREAD: UnreadFrom = UnreadFrom::Answer;
     type Args = WhoamiArgs;
     type Output = Me;
 

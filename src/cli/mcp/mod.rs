@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_millis(300);
 Example, as .mcp.json of Claude Code has it (other clients call the same things much alike):
   {\"mcpServers\": {\"postroad\": {
     \"command\": \"postroad\", \"args\": [\"mcp\"], \"env\": {\"NATS_CREDS\": \"/path/to/agent.creds\"}}}}
-On the machine of a local deployment, without a credential of its own:
+On the machine of a local deployment, without a credential of its own, for up to 12 hours:
   postroad --dir /path/to/.postroad --as acme/tau mcp
 Over HTTP, for clients that send `Authorization: Bearer …`:
   postroad --dir /path/to/.postroad mcp --http 127.0.0.1:8808
