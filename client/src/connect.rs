@@ -286,7 +286,7 @@ impl Client {
         let (tenant, role, instance) = identity.tokens();
         let link = Arc::new(Link::new());
         let mut connects = link.connects();
-        let events = link.clone();
+        let (events, restoring) = (link.clone(), link.clone());
         let wallet = Arc::new(Wallet::new(options.credential));
         let signing_in = Arc::clone(&wallet);
         let sign_in = move |nonce: Vec<u8>| std::future::ready(signing_in.sign_in(&nonce));
@@ -295,6 +295,7 @@ impl Client {
             .custom_inbox_prefix(inbox_prefix(tenant, role, instance))
             .connection_timeout(options.timeout.min(CONNECT_TIMEOUT))
             .subscription_capacity(SUBSCRIPTION_BUFFER)
+            .reconnect_delay_callback(move |attempts| restoring.restore_pause(attempts))
             .event_callback(move |event| {
                 events.note(&event);
                 std::future::ready(())

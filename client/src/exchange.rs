@@ -64,6 +64,7 @@ pub(crate) struct Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.reader.abort();
+        self.link.give_up();
     }
 }
 

@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// How long a credential is refused before whoever asks is told so.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest pause between two attempts to restore a connection.
+const RESTORE_PAUSE_MAX: Duration = Duration::from_secs(4);
 /// Replies that one question keeps. It needs one; a few more arrive when it was asked repeatedly.
 const REPLIES_KEPT: usize = 8;
 
@@ -34,6 +36,7 @@ pub(crate) struct Link {
     /// Since when the credential is refused, if it is.
     refused: watch::Sender<Option<Instant>>,
     closed: AtomicBool,
+    given_up: AtomicBool,
     next_token: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiting>>,
 }
@@ -61,6 +64,7 @@ impl Link {
             connects: watch::Sender::new(0),
             refused: watch::Sender::new(None),
             closed: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             next_token: AtomicU64::new(1),
             waiting: Mutex::default(),
         }
@@ -103,6 +107,28 @@ impl Link {
         }
     }
 
+    /// Has the connection not be restored any more: nobody is left who would use it.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// How long to wait before the next attempt to restore the connection: at once, then a few milliseconds,
+    /// four seconds at most.
+    ///
+    /// Where it was given up this ends the task that restores it, by unwinding it without a word: the library
+    /// (async-nats 0.51) tries for ever and looks at nothing else meanwhile, so a client whose credential was
+    /// revoked could not be closed at all.
+    pub(crate) fn restore_pause(&self, attempts: usize) -> Duration {
+        if self.given_up.load(Ordering::Relaxed) {
+            self.note_closed();
+            std::panic::resume_unwind(Box::new("this connection was given up"));
+        }
+        match attempts {
+            0 | 1 => Duration::ZERO,
+            more => RESTORE_PAUSE_MAX.min(Duration::from_millis(1 << more.min(12))),
+        }
+    }
+
     /// Whether the connection was closed for good.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
@@ -115,12 +141,7 @@ impl Link {
                 self.refused.send_replace(None);
                 self.connects.send_modify(|count| *count += 1);
             }
-            Event::Closed => {
-                self.closed.store(true, Ordering::Relaxed);
-                for question in self.waiting().values() {
-                    question.rung.notify_one();
-                }
-            }
+            Event::Closed => self.note_closed(),
             Event::ServerError(ServerError::AuthorizationViolation) => self.note_refused(),
             Event::ServerError(ServerError::Other(text)) => self.note_server_error(text),
             // A failed reconnect is reported by the text of its kind, which has no other form.
@@ -130,6 +151,13 @@ impl Link {
                 self.note_refused();
             }
             _ => {}
+        }
+    }
+
+    fn note_closed(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        for question in self.waiting().values() {
+            question.rung.notify_one();
         }
     }
 
@@ -294,6 +322,19 @@ mod tests {
         assert!(waits.await.unwrap(), "it is closed");
         assert!(matches!(question.heard().await, Some(Heard::Answer(_))));
         assert!(question.heard().await.is_none(), "no reply is left");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_given_up_is_restored_no_more() {
+        let link = Arc::new(Link::new());
+        let pauses = [0, 1, 2, 3, 12, 13, 1_000].map(|attempts| link.restore_pause(attempts));
+        assert_eq!(
+            pauses.map(|pause| pause.as_millis()),
+            [0, 0, 4, 8, 4_000, 4_000, 4_000]
+        );
+        link.give_up();
+        let restoring = tokio::spawn(async move { link.restore_pause(1) });
+        assert!(restoring.await.unwrap_err().is_panic());
     }
 
     #[test]

@@ -14,6 +14,9 @@
 mod client;
 mod clients;
 mod frames;
+mod http;
+mod http_ends;
+mod http_many;
 mod listing;
 mod long;
 mod malformed;
@@ -23,6 +26,7 @@ mod seeds;
 mod tenants;
 mod tools;
 mod waiting;
+mod web;
 
 #[path = "../it/harness/mod.rs"]
 #[allow(

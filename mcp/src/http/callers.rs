@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// Tokens that are exchanged at once; more wait their turn.
 const EXCHANGES_AT_ONCE: usize = 32;
 /// How long one waits for its turn.
-const TURN_PATIENCE: Duration = Duration::from_secs(5);
+const TURN_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a token that was refused is refused unasked, so that who tries again and again costs nothing.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Refused tokens that are remembered.

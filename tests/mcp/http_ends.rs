@@ -1,0 +1,228 @@
+//! How callers over HTTP end: revoked, expired, idle, vanished, or because the server stops.
+
+use crate::client::OLD;
+use crate::harness::Deployment;
+use crate::web::{Gateway, get, open, read, revoke, send, token};
+use http_body_util::BodyExt as _;
+use hyper::StatusCode;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// Within which a revoked caller has to be gone.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn fast() -> Deployment {
+    Deployment::start_with(&["--durability", "fast"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_out_within_a_second_with_all_its_streams() {
+    let deployment = fast();
+    let gateway = Gateway::start(&deployment, &[]);
+    deployment.tenant("acme").await;
+    let operator = deployment.operator().await;
+    let leaked = token(&operator, "acme", "tau", "mcp", None).await;
+    let other = token(&operator, "acme", "tau", "mcp", None).await;
+    let (caller, stays) = (gateway.caller(&leaked), gateway.caller(&other));
+    let session = gateway.caller(&leaked).with_session(OLD).await;
+    stays.call("whoami", json!({})).await;
+    // A subscription, the stream of a session, and a wait.
+    let subscribing = json!({"notifications": {"resourceSubscriptions": ["inbox://acme/tau/mcp"]}});
+    let mut listening = open(
+        &gateway.address,
+        caller.asking("subscriptions/listen", subscribing),
+    )
+    .await;
+    assert_eq!(listening.status(), StatusCode::OK);
+    assert!(
+        listening.body_mut().frame().await.unwrap().is_ok(),
+        "it is acknowledged"
+    );
+    let mut request = get("/mcp", &gateway.address);
+    for (name, value) in [
+        ("authorization", format!("Bearer {}", session.token)),
+        ("accept", "text/event-stream".to_owned()),
+        ("mcp-session-id", session.session.clone().unwrap()),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    let streaming = open(&gateway.address, request).await;
+    assert_eq!(streaming.status(), StatusCode::OK);
+    let waiting = caller.clone();
+    let waits = tokio::spawn(async move {
+        waiting
+            .try_call("wait_for_messages", &json!({"waitMs": 40_000}))
+            .await
+    });
+    crate::harness::eventually("three are under way", async || {
+        gateway.counts().await.requests == 3
+    })
+    .await;
+
+    revoke(&operator, "acme", &leaked).await;
+    let revoked = Instant::now();
+    let (listened, streamed, waited) = tokio::join!(read(listening), read(streaming), waits);
+    assert!(revoked.elapsed() < AT_ONCE, "{:?}", revoked.elapsed());
+    assert!(!listened.body.contains("error") && streamed.status == StatusCode::OK);
+    assert_eq!(waited.unwrap().status, StatusCode::UNAUTHORIZED);
+    for former in [&caller, &session] {
+        let answer = former.try_call("whoami", &json!({})).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert!(answer.header("www-authenticate").contains("invalid_token"));
+    }
+    assert!(revoked.elapsed() < AT_ONCE, "{:?}", revoked.elapsed());
+    // Another token of the very same agent goes on.
+    assert_eq!(stays.call("whoami", json!({})).await["role"], json!("tau"));
+    crate::harness::eventually("one is left", async || {
+        let counts = gateway.counts().await;
+        (counts.callers, counts.sessions, counts.requests) == (1, 0, 0)
+    })
+    .await;
+    // What nats-server refuses is not tried for ever.
+    let quiet = |text: &str| text.matches("authorization violation").count();
+    let said = gateway.process.said();
+    let before = quiet(&said.text());
+    let start = Instant::now();
+    crate::harness::eventually("some seconds have passed", async || {
+        start.elapsed() > Duration::from_secs(6)
+    })
+    .await;
+    assert_eq!(quiet(&said.text()), before, "it is given up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ends_by_itself_is_out_when_it_ends() {
+    let deployment = fast();
+    let gateway = Gateway::start(&deployment, &[]);
+    deployment.tenant("acme").await;
+    let operator = deployment.operator().await;
+    let brief = token(
+        &operator,
+        "acme",
+        "tau",
+        "mcp",
+        Some(Duration::from_secs(4)),
+    )
+    .await;
+    let issued = Instant::now();
+    let caller = gateway.caller(&brief);
+    caller.call("whoami", json!({})).await;
+    let wait = json!({"waitMs": 40_000});
+    let waited = caller.try_call("wait_for_messages", &wait).await;
+    assert_eq!(waited.status, StatusCode::UNAUTHORIZED, "{waited:?}");
+    let lived = issued.elapsed();
+    assert!(
+        lived > Duration::from_secs(2) && lived < Duration::from_secs(6),
+        "{lived:?}"
+    );
+    let again = caller.try_call("whoami", &json!({})).await;
+    assert_eq!(again.status, StatusCode::UNAUTHORIZED);
+    gateway.expect_nobody().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_serves_the_token_that_opened_it_and_no_other() {
+    let deployment = fast();
+    let gateway = Gateway::start(&deployment, &[]);
+    deployment.tenant("acme").await;
+    deployment.tenant("globex").await;
+    let operator = deployment.operator().await;
+    let own = token(&operator, "acme", "tau", "mcp", None).await;
+    let session = gateway.caller(&own).with_session(OLD).await;
+    // Of the same agent, of another role, and of another tenant.
+    for (tenant, role) in [("acme", "tau"), ("acme", "pi"), ("globex", "tau")] {
+        let token = token(&operator, tenant, role, "mcp", None).await;
+        let mut thief = gateway.caller(&token).with_session(OLD).await;
+        let theirs = thief
+            .session
+            .replace("7f2d0000-0000-4000-8000-00000000beef".to_owned());
+        let unknown = thief.try_call("whoami", &json!({})).await;
+        thief.session.clone_from(&session.session);
+        let stolen = thief.try_call("whoami", &json!({})).await;
+        assert_eq!(stolen.status, StatusCode::NOT_FOUND, "{tenant}/{role}");
+        assert_eq!(stolen.body, unknown.body, "as one that there never was");
+        let mut end = thief.post(&json!({}));
+        *end.method_mut() = hyper::Method::DELETE;
+        send(&gateway.address, end).await;
+        thief.session = theirs;
+        thief.call("whoami", json!({})).await;
+    }
+    assert_eq!(
+        session.call("whoami", json!({})).await["role"],
+        json!("tau")
+    );
+    let mut end = session.post(&json!({}));
+    *end.method_mut() = hyper::Method::DELETE;
+    assert!(send(&gateway.address, end).await.status.is_success());
+    let gone = session.try_call("whoami", &json!({})).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    // Sessions of one token have a bound.
+    let caller = gateway.caller(&own);
+    for _ in 0..64 {
+        caller.clone().with_session(OLD).await;
+    }
+    let hello = json!({
+        "protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}
+    });
+    let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello});
+    let refused = send(&gateway.address, caller.post(&body)).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.json()["code"], json!("quota_exceeded"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_vanishes_leaves_nothing_and_loses_nothing() {
+    let deployment = fast();
+    let gateway = Gateway::start(&deployment, &["--http-idle", "2s"]);
+    deployment.tenant("acme").await;
+    let operator = deployment.operator().await;
+    let tau = gateway.caller(&token(&operator, "acme", "tau", "mcp", None).await);
+    let pi = gateway.caller(&token(&operator, "acme", "pi", "mcp", None).await);
+    let waiting = tau.clone();
+    let waits = tokio::spawn(async move {
+        waiting
+            .try_call("wait_for_messages", &json!({"waitMs": 50_000}))
+            .await
+    });
+    crate::harness::eventually("it waits", async || gateway.counts().await.requests == 1).await;
+    waits.abort();
+    crate::harness::eventually("nobody waits any more", async || {
+        let counts = gateway.counts().await;
+        (counts.requests, counts.connections) == (0, 0)
+    })
+    .await;
+    pi.call(
+        "send_message",
+        json!({"channel": "tau", "content": "still there?"}),
+    )
+    .await;
+    assert_eq!(tau.unread().await, ["still there?"]);
+    gateway.expect_nobody().await;
+    // Who comes back is let in again, with the same mail.
+    assert_eq!(tau.unread().await, ["still there?"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_lets_calls_finish_and_ends_waits() {
+    let deployment = fast();
+    let gateway = Gateway::start(&deployment, &[]);
+    deployment.tenant("acme").await;
+    let operator = deployment.operator().await;
+    let tau = gateway.caller(&token(&operator, "acme", "tau", "mcp", None).await);
+    let waiting = tau.clone();
+    let waits = tokio::spawn(async move {
+        waiting
+            .try_call("wait_for_messages", &json!({"waitMs": 50_000}))
+            .await
+    });
+    crate::harness::eventually("it waits", async || gateway.counts().await.requests == 1).await;
+    let begun = Instant::now();
+    assert_eq!(gateway.process.terminate(), 0);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    let ended = waits.await.unwrap();
+    assert!(ended.json().get("error").is_some(), "{ended:?}");
+}
