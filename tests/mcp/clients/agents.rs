@@ -3,7 +3,7 @@
 
 use super::kit::Kit;
 use super::python::{Pending, Python};
-use super::stage::{Stage, Transport};
+use super::stage::{Stage, Transport, Way};
 use serde_json::{Value, json};
 
 /// The tools that messages need, as the seeds name them.
@@ -47,6 +47,30 @@ fn agents_of_two_tenants_work_over_http_with_handshake() {
 #[test]
 fn agents_of_two_tenants_work_over_http_without_handshake() {
     two_tenants_work(Transport::Http, STATELESS);
+}
+
+#[test]
+fn whoever_shows_no_good_token_is_told_what_to_do() {
+    let stage = Stage::set(Transport::Http);
+    let Way::Endpoint { url, mut token } = stage.issue("acme", "alice", &[]) else {
+        panic!("over HTTP an agent has a token");
+    };
+    let slip = if token.ends_with('a') { "b" } else { "a" };
+    token.replace_range(token.len() - 1.., slip);
+    let mut python = Python::start(&Kit::prepared());
+    for revision in [HANDSHAKE, STATELESS] {
+        for token in [None, Some(token.as_str())] {
+            let request = json!({
+                "do": "connect", "agent": "nobody", "revision": revision,
+                "http": {"url": url, "token": token},
+            });
+            let error = python.ask(request).outcome().expect_err("a refusal");
+            let message = word(&error["message"]);
+            assert!(message.starts_with("unauthenticated: "), "{message}");
+            assert!(message.contains("token"), "{message}");
+        }
+    }
+    python.finish();
 }
 
 fn two_tenants_work(transport: Transport, revision: &'static str) {
