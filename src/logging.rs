@@ -31,13 +31,9 @@ pub(crate) fn start() {
 /// says, of those crates warnings and errors alone are logged.
 fn may_be_logged(event: &Metadata<'_>) -> bool {
     let is_own = event.target().starts_with("postroad");
-    // This one warns of every request that is refused, in the words of whoever made it.
-    let enough = if event.target().starts_with("rmcp") {
-        Level::ERROR
-    } else {
-        Level::WARN
-    };
-    is_own || *event.level() <= enough
+    // This one tells of requests that are refused and of clients that vanish, in the words of whoever made them.
+    let is_of_a_client = event.target().starts_with("rmcp");
+    is_own || (*event.level() <= Level::WARN && !is_of_a_client)
 }
 
 fn tell_panic(panic: &PanicHookInfo<'_>) {
@@ -89,16 +85,12 @@ mod tests {
             tracing::info!(target: "async_nats", "a subject");
             tracing::warn!(target: "async_nats", "trouble");
             tracing::warn!(target: "rmcp::service", "a request");
-            tracing::error!(target: "rmcp::service", "trouble");
+            tracing::error!(target: "rmcp::service", "a client that vanished");
         });
         let lines = lines.lock().unwrap();
         assert_eq!(
             *lines,
-            [
-                "TRACE postroad_projector::check",
-                "WARN async_nats",
-                "ERROR rmcp::service"
-            ]
+            ["TRACE postroad_projector::check", "WARN async_nats"]
         );
     }
 

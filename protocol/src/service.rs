@@ -216,6 +216,9 @@ pub struct Exchange {
     pub public_key: String,
     /// When it was asked.
     pub at: TimeMs,
+    /// How long the JWT is to live, in milliseconds, where that is less than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_ms: Option<u64>,
     /// [`crate::possession::prove_exchange`].
     pub proof: String,
 }

@@ -64,7 +64,10 @@ impl Issuer {
         }
         let found = self.following.ledger().token(key, now);
         let (owner, issued) = found.ok_or_else(unknown)?;
-        let soon = TimeMs(now.0.saturating_add(TOKEN_JWT_MS));
+        let soon = {
+            let life_ms = asked.life_ms.unwrap_or(TOKEN_JWT_MS).min(TOKEN_JWT_MS);
+            TimeMs(now.0.saturating_add(life_ms))
+        };
         let brief = CredentialIssued {
             expires_at: issued.expires_at.min(soon),
             ..issued

@@ -35,13 +35,25 @@ pub enum ExchangeError {
 pub struct Exchanger {
     nats: Client,
     subject: String,
+    life: Option<Duration>,
 }
 
 impl Exchanger {
     /// Asks over a connection with the gateway's own credential, whose inbox prefix is the gateway's.
     pub fn new(nats: Client, subjects: &Subjects) -> Self {
         let subject = subjects.service(Service::Issuer, Owner::System, EXCHANGE_TOKEN);
-        Self { nats, subject }
+        Self {
+            nats,
+            subject,
+            life: None,
+        }
+    }
+
+    /// Has JWTs end sooner than usual.
+    #[must_use]
+    pub fn brief(mut self, life: Duration) -> Self {
+        self.life = Some(life);
+        self
     }
 
     /// A JWT for the key of `token`, which ends within minutes.
@@ -73,6 +85,9 @@ impl Exchanger {
         let asked = Exchange {
             public_key: key.public_key(),
             at,
+            life_ms: self
+                .life
+                .map(|life| u64::try_from(life.as_millis()).unwrap_or(u64::MAX)),
             proof,
         };
         let request = Request::new()

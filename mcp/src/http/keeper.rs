@@ -38,11 +38,16 @@ pub(super) async fn keep(
         }
     };
     tokio::select! {
-        () = kept => ended.cancel(),
-        () = ended.cancelled() => {}
+        () = kept => {
+            ended.cancel();
+            // The connection is cut, and silence says the same.
+            drop(presence);
+        }
+        () = ended.cancelled() => {
+            let _ = tokio::time::timeout(FAREWELL, presence.leave()).await;
+        }
     }
-    // Where the connection was cut, silence says the same, and there is nothing left to close.
-    let _ = tokio::time::timeout(FAREWELL, presence.leave()).await;
+    // Where it is cut there is nothing left to close but the attempts to restore it.
     let _ = client.close().await;
 }
 
