@@ -23,9 +23,9 @@ fn conforms(revision: &str) {
     };
     let expected = expected(revision);
     let relay = Relay::bind();
-    let site = format!("http://{}", relay.address());
+    let origin = format!("http://{}", relay.address());
     // The suite makes sure that a page of the server's own is let in; nobody's is unless it is named.
-    let stage = Stage::set_with(Transport::Http, &["--allow-origin", &site]);
+    let stage = Stage::set_with(Transport::Http, &["--allow-origin", &origin]);
     let Way::Endpoint { token, .. } = stage.issue("acme", "alice", &[]) else {
         panic!("over HTTP an agent has a token");
     };
@@ -34,7 +34,7 @@ fn conforms(revision: &str) {
     let results = tempfile::tempdir().expect("a temporary folder");
     suite
         .args(["server", "--suite", "all", "--spec-version", revision])
-        .args(["--url", &format!("{site}{path}")])
+        .args(["--url", &format!("{origin}{path}")])
         .arg("--expected-failures")
         .arg(&expected)
         .arg("--output-dir")
