@@ -221,11 +221,18 @@ impl ServerHandler for Server {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         // What comes here could not be read as any request that is known: either its method is none, or its
         // parameters are not those of its method.
-        if SERVED.contains(&request.method.as_str()) {
+        let revision = context.meta.protocol_version();
+        let has_handshake =
+            revision.is_none_or(|revision| revision < ProtocolVersion::V_2026_07_28);
+        let is_served = match request.method.as_str() {
+            "initialize" => has_handshake,
+            method => SERVED.contains(&method),
+        };
+        if is_served {
             let message = format!("the parameters of {} are malformed", request.method);
             return Err(ErrorData::invalid_params(message, None));
         }
