@@ -80,9 +80,9 @@ impl Client {
     /// [`ClientError::Closed`] when it was closed before.
     pub async fn close(self) -> Result<(), ClientError> {
         let nats = self.inner.exchange.nats();
+        self.inner.exchange.leave();
         // What is buffered goes out first; a server that is gone must not keep the caller here.
         let _ = tokio::time::timeout(self.inner.timeout, nats.flush()).await;
-        self.inner.exchange.leave();
         nats.drain().await.map_err(|_| ClientError::Closed)
     }
 

@@ -95,6 +95,27 @@ impl Load {
     }
 }
 
+/// The same in several rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    rates: Vec<f64>,
+    /// Of all rounds.
+    pub(crate) latencies: Latencies,
+}
+
+impl Turns {
+    /// One more round.
+    pub(crate) fn add(&mut self, load: &Load) {
+        self.rates.push(load.per_second());
+        self.latencies.extend(&load.latencies);
+    }
+
+    /// Calls in a second, of the round in the middle.
+    pub(crate) fn per_second(&self) -> f64 {
+        median(&self.rates)
+    }
+}
+
 /// Keeps `in_flight` calls of `call` open.
 ///
 /// # Errors
