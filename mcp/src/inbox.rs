@@ -134,7 +134,8 @@ pub(crate) async fn follow(caller: &Caller, sink: &SubscriptionSink) -> Result<(
         .await
         .map_err(|error| failed(&error))?;
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    let mut known = None;
+    // What had come before the bell hung is news, too: it may have come after the subscription began.
+    let mut known = 0;
     loop {
         let rang = tokio::select! {
             () = bell.rung() => true,
@@ -142,9 +143,9 @@ pub(crate) async fn follow(caller: &Caller, sink: &SubscriptionSink) -> Result<(
         };
         // Where nothing can be learnt now, the next look does.
         let who = caller.client().whoami().await.ok();
-        let unread = who.and_then(|who| who.unread_total);
-        let grew = matches!((known, unread), (Some(before), Some(now)) if now > before);
-        known = unread.or(known);
+        let unread = who.and_then(|who| who.unread_total).unwrap_or(known);
+        let grew = unread > known;
+        known = unread;
         if (rang || grew) && sink.notify_resource_updated(address).await.is_err() {
             // Nobody listens any more.
             return Ok(());
