@@ -185,7 +185,8 @@ fn usage_failure(error: &clap::Error) -> Failure {
 /// Does what the arguments say, and ends with the code that tells how it went.
 pub(crate) async fn run(cli: Cli) -> ExitCode {
     let json = cli.global.json;
-    match dispatch(cli).await {
+    // On the heap: the largest command, which carries a whole deployment, is much for a stack.
+    match Box::pin(dispatch(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit(json),
     }
