@@ -5,7 +5,7 @@
 use crate::aggregate::life::Life;
 use crate::aggregate::roster::Roster;
 use crate::error::StartError;
-use postroad_log::{Follower, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent};
+use postroad_log::{Fold, Keyring, Opened, Shard, StoredEvent};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::event::{Event, TenantErased};
 use postroad_protocol::id::TimeMs;
@@ -17,12 +17,9 @@ use postroad_protocol::tenancy::replay::StoredFor;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How long a command waits for the fold to reach what it needs.
 const FOLD_WAIT: Duration = Duration::from_millis(POSITION_WAIT_MS);
-/// Pause after keys could not be loaded.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Rosters of every tenant in every followed shard.
 #[derive(Debug)]
@@ -40,20 +37,6 @@ type Tenants = RwLock<HashMap<TenantScope, Known>>;
 struct Known {
     roster: Roster,
     life: Life,
-}
-
-#[derive(Debug)]
-struct Fold {
-    shard: Shard,
-    /// Last sequence that was folded.
-    folded: watch::Receiver<u64>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Fold {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Directory {
@@ -76,28 +59,10 @@ impl Directory {
         let filter: Vec<String> = ["agent", "tenant", "erased"]
             .map(|aggregate| self.subjects.shard_aggregate(number, aggregate))
             .to_vec();
-        let mut end = 0;
-        for subject in &filter {
-            let last = shard.leader_last_on_subject(subject).await?;
-            end = end.max(last.map_or(0, |event| event.sequence));
-        }
-        let (report, folded) = watch::channel(0);
-        let mut folding = Folding {
-            follower: Follower::filtered(shard.clone(), filter),
-            read: Vec::new(),
-            keyring: self.keyring.clone(),
-            shard: number,
-            tenants: self.tenants.clone(),
-            report,
-        };
-        while *folded.borrow() < end {
-            folding.step().await.map_err(|error| error.at(number))?;
-        }
-        let fold = Fold {
-            shard,
-            folded,
-            task: tokio::spawn(folding.run()),
-        };
+        let (tenants, keyring) = (Arc::clone(&self.tenants), self.keyring.clone());
+        let take = move |events: &[StoredEvent]| take(&tenants, &keyring, number, events);
+        let fold = Fold::follow(shard, filter, self.keyring.clone(), "the directory", take).await;
+        let fold = fold.map_err(|error| StartError::fold(number, error))?;
         let mut folds = self.folds.write().unwrap_or_else(PoisonError::into_inner);
         folds.insert(number, fold);
         Ok(())
@@ -141,7 +106,7 @@ impl Directory {
     pub(crate) fn position(&self, shard: u16) -> Option<Position> {
         let folds = self.folds.read().unwrap_or_else(PoisonError::into_inner);
         let fold = folds.get(&shard)?;
-        Some(fold.shard.position(*fold.folded.borrow()))
+        Some(fold.shard().position(*fold.reached().borrow()))
     }
 
     /// Waits until the event at `position` is folded; it must be one that the fold reads.
@@ -152,11 +117,7 @@ impl Directory {
         let behind = || Refusal::unavailable("the directory is behind the log");
         let mut folded = {
             let folds = self.folds.read().unwrap_or_else(PoisonError::into_inner);
-            folds
-                .get(&position.shard)
-                .ok_or_else(behind)?
-                .folded
-                .clone()
+            folds.get(&position.shard).ok_or_else(behind)?.reached()
         };
         let reached = folded.wait_for(|sequence| *sequence >= position.sequence);
         match tokio::time::timeout(FOLD_WAIT, reached).await {
@@ -191,7 +152,7 @@ impl Directory {
     async fn catch_up_with(&self, shard: u16, subject: &str) -> Result<u64, Refusal> {
         let handle = {
             let folds = self.folds.read().unwrap_or_else(PoisonError::into_inner);
-            folds.get(&shard).map(|fold| fold.shard.clone())
+            folds.get(&shard).map(|fold| fold.shard().clone())
         };
         let unreachable = || Refusal::unavailable(format!("shard {shard} cannot be read now"));
         let handle = handle.ok_or_else(unreachable)?;
@@ -221,105 +182,35 @@ fn destroyed(opened: &Opened) -> Option<&TenantErased> {
     }
 }
 
-/// The fold of one shard.
-struct Folding {
-    follower: Follower,
-    /// Read and not folded yet.
-    read: Vec<StoredEvent>,
-    keyring: Keyring,
-    shard: u16,
-    tenants: Arc<Tenants>,
-    report: watch::Sender<u64>,
-}
-
-/// Why a step of the fold came to nothing.
-#[derive(Debug)]
-enum Stuck {
-    Log(LogError),
-    Keys(KeyringError),
-}
-
-impl Stuck {
-    fn at(self, shard: u16) -> StartError {
-        match self {
-            Self::Log(source) => StartError::Log { shard, source },
-            Self::Keys(error) => StartError::Keys(error),
+/// Takes events of shard `shard`.
+fn take(tenants: &Tenants, keyring: &Keyring, shard: u16, events: &[StoredEvent]) {
+    let opened = events.iter().map(|event| {
+        let opened = keyring.open_event(shard, event);
+        if let Some(erased) = destroyed(&opened) {
+            // What was sealed under its keys and comes behind this opens for nobody.
+            keyring.withdraw(&erased.tenant, erased.generation);
         }
-    }
-}
-
-impl Folding {
-    async fn run(mut self) {
-        loop {
-            match self.step().await {
-                Ok(()) => {}
-                // The follower pauses by itself before it tries again.
-                Err(Stuck::Log(LogError::Unreachable(error))) => {
-                    tracing::debug!(shard = self.shard, %error, "the directory waits for the log");
-                }
-                Err(Stuck::Log(error)) => {
-                    tracing::error!(shard = self.shard, %error, "the directory cannot follow the log");
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(Stuck::Keys(error)) => {
-                    tracing::error!(shard = self.shard, %error, "the directory cannot load data keys");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
+        (event.sequence, opened)
+    });
+    let opened: Vec<(u64, Opened)> = opened.collect();
+    let mut tenants = tenants.write().unwrap_or_else(PoisonError::into_inner);
+    for (sequence, opened) in opened {
+        if let Some(erased) = destroyed(&opened) {
+            tenants.retain(|scope, _| *scope.tenant() != erased.tenant);
         }
-    }
-
-    async fn step(&mut self) -> Result<(), Stuck> {
-        if self.read.is_empty() {
-            self.read = self.follower.next().await.map_err(Stuck::Log)?;
-        }
-        // The follower has moved on, so these events are kept until their keys are there.
-        self.keyring
-            .load_for(&self.read)
-            .await
-            .map_err(Stuck::Keys)?;
-        let events = std::mem::take(&mut self.read);
-        self.fold(&events);
-        Ok(())
-    }
-
-    fn fold(&self, events: &[StoredEvent]) {
-        let opened = events.iter().map(|event| {
-            let opened = self.keyring.open_event(self.shard, event);
-            if let Some(erased) = destroyed(&opened) {
-                // What was sealed under its keys and comes behind this opens for nobody.
-                self.keyring.withdraw(&erased.tenant, erased.generation);
+        match opened {
+            Opened::Event {
+                stored_for: StoredFor::Tenant(scope),
+                record,
+            } => {
+                let known = tenants.entry(scope).or_default();
+                known.roster.apply(sequence, &record);
+                known.life.apply(sequence, &record);
             }
-            (event.sequence, opened)
-        });
-        let opened: Vec<(u64, Opened)> = opened.collect();
-        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-        for (sequence, opened) in opened {
-            if let Some(erased) = destroyed(&opened) {
-                tenants.retain(|scope, _| *scope.tenant() != erased.tenant);
+            Opened::Event { .. } | Opened::Erased => {}
+            Opened::Damaged | Opened::Undecodable { .. } => {
+                tracing::warn!(shard, sequence, "a roster event cannot be read");
             }
-            match opened {
-                Opened::Event {
-                    stored_for: StoredFor::Tenant(scope),
-                    record,
-                } => {
-                    let known = tenants.entry(scope).or_default();
-                    known.roster.apply(sequence, &record);
-                    known.life.apply(sequence, &record);
-                }
-                Opened::Event { .. } | Opened::Erased => {}
-                Opened::Damaged | Opened::Undecodable { .. } => {
-                    tracing::warn!(
-                        shard = self.shard,
-                        sequence,
-                        "a roster event cannot be read"
-                    );
-                }
-            }
-        }
-        drop(tenants);
-        if let Some(last) = events.last() {
-            self.report.send_replace(last.sequence);
         }
     }
 }

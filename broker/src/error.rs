@@ -1,7 +1,7 @@
 //! What can go wrong in a broker: at start, and with one append. Appends know what their caller can
 //! do about it; causes stay in `source` and in the log of the process.
 
-use postroad_log::{Broken, KeyringError, LogError, Unreachable};
+use postroad_log::{Broken, FoldError, KeyringError, LogError, Unreachable};
 use postroad_protocol::error::{ErrorCode, Refusal};
 
 /// Why a broker does not start.
@@ -36,6 +36,17 @@ pub enum StartError {
         #[source]
         source: async_nats::Error,
     },
+}
+
+impl StartError {
+    /// What a fold of `shard` ended with.
+    pub(crate) fn fold(shard: u16, error: FoldError) -> Self {
+        match error {
+            FoldError::Log(LogError::Unreachable(error)) => Self::Unreachable(error),
+            FoldError::Log(source) => Self::Log { shard, source },
+            FoldError::Keys(error) => Self::Keys(error),
+        }
+    }
 }
 
 /// Why an event was not appended, or why that is not known.

@@ -36,7 +36,6 @@ use crate::parts::Parts;
 use crate::push::Push;
 use crate::quota::Quotas;
 use crate::rate::Rates;
-use crate::usage::Usage;
 use async_nats::jetstream::context::Context;
 use postroad_log::Keyring;
 use postroad_protocol::command::Command;
@@ -47,6 +46,7 @@ use postroad_protocol::limits::FRESH_ID_MS;
 use postroad_protocol::position::Position;
 use postroad_protocol::subject::AggregateKey;
 use postroad_protocol::tenancy::{RequestContext, Scope, TenantScope};
+use postroad_protocol::usage::Counts;
 use std::sync::Arc;
 
 /// Attempts to win over others that change the same aggregate.
@@ -72,7 +72,7 @@ pub(crate) struct Handler {
     /// What was stored, where that is limited.
     pub(crate) quotas: Quotas,
     /// Hints that were counted.
-    pub(crate) usage: Usage,
+    pub(crate) counts: Counts,
 }
 
 /// A command as ingress admitted and read it.

@@ -59,7 +59,6 @@ use crate::parts::Parts;
 use crate::push::Push;
 use crate::quota::Quotas;
 use crate::rate::Rates;
-use crate::usage::Usage;
 use async_nats::client::Client;
 use async_nats::connection::State;
 use postroad_gate::Gate;
@@ -68,6 +67,7 @@ use postroad_log::streams::{ensure_keys_stream, ensure_shard, list_shards};
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::subject::{Owner, RequestKind, Service, Subjects};
 use postroad_protocol::tenancy::{Admission, Tagger};
+use postroad_protocol::usage::Counts;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -185,7 +185,7 @@ impl Broker {
             erasing: tokio::sync::Mutex::default(),
             rates: Rates::default(),
             quotas: Quotas::default(),
-            usage: Usage::default(),
+            counts: Counts::default(),
         });
         let ingress = Arc::new(Ingress {
             client: client.clone(),

@@ -4,7 +4,7 @@
 use crate::connect::Identity;
 use crate::error::ClientError;
 use crate::exchange::{Ask, Asking, Exchange};
-use crate::link::Link;
+use crate::link::{Hold, Link};
 use crate::seen::Seen;
 use crate::wallet::Wallet;
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{CommandId, ErrorCode, Position, Reader, Refusal, Subjects, TenantId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) subjects: Subjects,
     pub(crate) timeout: Duration,
     pub(crate) fresh: bool,
+    /// Whether it was woken and has not yet dealt with its mail.
+    pub(crate) owes_confirmation: AtomicBool,
     pub(crate) seen: Seen,
     pub(crate) wallet: Arc<Wallet>,
 }
@@ -77,7 +80,7 @@ impl Client {
     /// [`ClientError::Closed`] when it was closed before.
     pub async fn close(self) -> Result<(), ClientError> {
         let nats = self.inner.exchange.nats();
-        self.link().give_up();
+        self.inner.exchange.leave();
         // What is buffered goes out first; a server that is gone must not keep the caller here.
         let _ = tokio::time::timeout(self.inner.timeout, nats.flush()).await;
         nats.drain().await.map_err(|_| ClientError::Closed)
@@ -120,8 +123,18 @@ impl Client {
         self.inner.exchange.link()
     }
 
+    /// Whether it was woken, and this is the first time that it deals with its mail.
+    pub(crate) fn first_deals_with_mail(&self) -> bool {
+        self.inner.owes_confirmation.swap(false, Ordering::Relaxed)
+    }
+
     pub(crate) fn nats(&self) -> &async_nats::Client {
         self.inner.exchange.nats()
+    }
+
+    /// Keeps the connection for somebody who outlives the client.
+    pub(crate) fn hold(&self) -> Arc<Hold> {
+        self.inner.exchange.hold()
     }
 
     pub(crate) fn subjects(&self) -> &Subjects {

@@ -172,6 +172,7 @@ impl Client {
             all.already_read.extend(marked.already_read);
             all.not_found.extend(marked.not_found);
             all.position = marked.position.or(all.position);
+            self.confirm_wake().await;
         }
         Ok(all)
     }

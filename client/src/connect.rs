@@ -8,6 +8,7 @@ use crate::credential::{Credential, CredentialError, Holder};
 use crate::error::ClientError;
 use crate::exchange::Exchange;
 use crate::link::Link;
+use crate::reconnect;
 use crate::seen::Seen;
 use crate::trust::{Trust, tls_refusal};
 use crate::wallet::Wallet;
@@ -17,6 +18,7 @@ use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{ErrorCode, InstanceId, Reader, Refusal, Subjects, TenantId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long a call goes on by default, retries included.
@@ -38,6 +40,7 @@ pub struct ConnectOptions {
     subjects: Subjects,
     timeout: Duration,
     fresh: bool,
+    woken: bool,
     name: String,
     trust: Trust,
     keeps_itself: bool,
@@ -58,6 +61,7 @@ impl ConnectOptions {
             subjects: Subjects::default(),
             timeout: DEFAULT_TIMEOUT,
             fresh: false,
+            woken: false,
             name: "postroad-client".to_owned(),
             trust: Trust::System,
             keeps_itself: true,
@@ -136,6 +140,14 @@ impl ConnectOptions {
     #[must_use]
     pub fn always_fresh(mut self) -> Self {
         self.fresh = true;
+        self
+    }
+
+    /// Says that this process was started because mail waits ([`Client::keep_watch`]). The first time that it
+    /// checks or marks its mail, that is told, so that others see the wake confirmed.
+    #[must_use]
+    pub fn woken(mut self) -> Self {
+        self.woken = true;
         self
     }
 
@@ -272,7 +284,8 @@ impl Identity {
 }
 
 impl Client {
-    /// Connects. Afterwards the connection restores itself whenever it is lost.
+    /// Connects. Afterwards the connection restores itself whenever it is lost, until the last clone of the
+    /// client is dropped, or the server says that the credential has ended.
     ///
     /// # Errors
     /// [`ClientError::Credential`], [`ClientError::Unreachable`], [`ClientError::Unauthorized`],
@@ -286,7 +299,7 @@ impl Client {
         let (tenant, role, instance) = identity.tokens();
         let link = Arc::new(Link::new());
         let mut connects = link.connects();
-        let (events, restoring) = (link.clone(), link.clone());
+        let events = link.clone();
         let wallet = Arc::new(Wallet::new(options.credential));
         let signing_in = Arc::clone(&wallet);
         let sign_in = move |nonce: Vec<u8>| std::future::ready(signing_in.sign_in(&nonce));
@@ -295,11 +308,11 @@ impl Client {
             .custom_inbox_prefix(inbox_prefix(tenant, role, instance))
             .connection_timeout(options.timeout.min(CONNECT_TIMEOUT))
             .subscription_capacity(SUBSCRIPTION_BUFFER)
-            .reconnect_delay_callback(move |attempts| restoring.restore_pause(attempts))
             .event_callback(move |event| {
                 events.note(&event);
                 std::future::ready(())
             });
+        let nats = reconnect::govern(nats, &link, &wallet, !options.keeps_itself);
         let nats = options.trust.apply(nats, &servers)?;
         // On the heap: it is large, and rare, and callers hold this future inside theirs.
         let nats = Box::pin(nats.connect(addresses))
@@ -314,6 +327,7 @@ impl Client {
             subjects: options.subjects,
             timeout: options.timeout,
             fresh: options.fresh,
+            owes_confirmation: AtomicBool::new(options.woken),
             seen: Seen::default(),
             wallet,
         });

@@ -4,8 +4,9 @@
 //! comes. Never looks into a question.
 
 use crate::error::ClientError;
-use crate::link::{Heard, Link, Question};
+use crate::link::{Heard, Hold, Link, Question};
 use crate::retry::Backoff;
+use crate::trace;
 use crate::wallet::Wallet;
 use async_nats::connection::State;
 use async_nats::{Message, PublishErrorKind, Subscriber};
@@ -59,12 +60,12 @@ pub(crate) struct Exchange {
     wallet: Arc<Wallet>,
     servers: String,
     reader: tokio::task::JoinHandle<()>,
+    hold: Arc<Hold>,
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.reader.abort();
-        self.link.give_up();
     }
 }
 
@@ -76,6 +77,7 @@ impl Exchange {
         wallet: Arc<Wallet>,
         servers: String,
     ) -> Result<Self, ClientError> {
+        let hold = Hold::of(&link);
         // The last token but one is random, so nobody else can guess where answers go.
         let inbox = nats.new_inbox();
         let replies = nats
@@ -90,12 +92,23 @@ impl Exchange {
             wallet,
             servers,
             reader,
+            hold,
         })
     }
 
     /// The connection.
     pub(crate) fn nats(&self) -> &async_nats::Client {
         &self.nats
+    }
+
+    /// Keeps the connection for somebody besides the client.
+    pub(crate) fn hold(&self) -> Arc<Hold> {
+        Arc::clone(&self.hold)
+    }
+
+    /// Gives the connection up, also where it is down just now.
+    pub(crate) fn leave(&self) {
+        self.link.leave();
     }
 
     /// How the connection is doing.
@@ -127,7 +140,10 @@ impl Exchange {
             tokio::select! {
                 biased;
                 heard = question.heard() => {
-                    let taken = trail.take(heard, ask);
+                    let taken = match heard {
+                        Some(heard) => trail.take(heard, ask),
+                        None => Err(self.over()),
+                    };
                     let pause_ms = match taken.map_err(|error| trail.blamed(error, ask))? {
                         Settled::Answer(message) => return decode(&message),
                         Settled::Later(pause_ms) => pause_ms,
@@ -165,16 +181,25 @@ impl Exchange {
         deadline: Instant,
     ) -> Result<bool, ClientError> {
         if self.link.is_closed() {
-            return Err(ClientError::Closed);
+            return Err(self.over());
         }
         if self.nats.connection_state() != State::Connected {
             self.wallet.current().check_alive()?;
             return Ok(false);
         }
         let reply = format!("{}.{}", self.inbox, question.token());
-        let published = self
-            .nats
-            .publish_with_reply(ask.subject.clone(), reply, ask.body.clone());
+        let (subject, body) = (ask.subject.clone(), ask.body.clone());
+        let published = async {
+            match trace::headers() {
+                None => self.nats.publish_with_reply(subject, reply, body).await,
+                Some(headers) => {
+                    let traced = self
+                        .nats
+                        .publish_with_reply_and_headers(subject, reply, headers, body);
+                    traced.await
+                }
+            }
+        };
         match timeout_at(deadline, published).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(error)) => Err(match error.kind() {
@@ -187,6 +212,15 @@ impl Exchange {
             // The queue to the server stayed full until the deadline: nothing was sent.
             Err(_) => Ok(false),
         }
+    }
+
+    /// Why the connection is over.
+    fn over(&self) -> ClientError {
+        if self.link.is_refused() {
+            let (servers, source) = (self.servers.clone(), None);
+            return ClientError::Unauthorized { servers, source };
+        }
+        ClientError::Closed
     }
 
     fn verdict(&self, trail: &Trail, ask: &Ask, waited: Duration) -> ClientError {
@@ -256,23 +290,24 @@ impl Trail {
     /// the connection or the credential has ended since does not say what became of it.
     fn blamed(&self, error: ClientError, ask: &Ask) -> ClientError {
         match error {
-            ClientError::Closed | ClientError::Credential(_) => self.unknown(ask).unwrap_or(error),
+            ClientError::Closed | ClientError::Unauthorized { .. } | ClientError::Credential(_) => {
+                self.unknown(ask).unwrap_or(error)
+            }
             error => error,
         }
     }
 
-    fn take(&mut self, heard: Option<Heard>, ask: &Ask) -> Result<Settled, ClientError> {
+    fn take(&mut self, heard: Heard, ask: &Ask) -> Result<Settled, ClientError> {
         match heard {
-            None => Err(ClientError::Closed),
-            Some(Heard::Denied) => Err(ClientError::Refused(denied())),
-            Some(Heard::NobodyThere) => {
+            Heard::Denied => Err(ClientError::Refused(denied())),
+            Heard::NobodyThere => {
                 let who = match ask.kind {
                     Asking::Command(_) => "no broker is there to take commands",
                     Asking::Query { .. } => "no projector is there to answer questions",
                 };
                 Ok(self.later(Refusal::unavailable(who)))
             }
-            Some(Heard::Answer(message)) => match refusal_of(&message) {
+            Heard::Answer(message) => match refusal_of(&message) {
                 Some(refusal) if refusal.code.is_retryable() => Ok(self.later(refusal)),
                 _ => Ok(Settled::Answer(message)),
             },

@@ -26,10 +26,11 @@
 //! | `credential`, `context` | `.creds` files; files that say where a deployment is |
 //! | `trust` | which nats-server is believed, over TLS |
 //! | `user_key`, `wallet`, `renew` | a key pair; the credential of now, and the next |
-//! | `commands`, `queries`, `roster`, `operator` | what can be asked |
+//! | `commands`, `queries`, `roster`, `operator`, `replay` | what can be asked |
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
 //! | `presence` | heartbeats |
-//! | `exchange`, `link`, `retry`, `seen` | one question, one answer |
+//! | `exchange`, `link`, `retry`, `seen`, `trace` | one question, one answer |
+//! | `reconnect` | whether a lost connection is made again |
 //! | `error` | what went wrong and what to do |
 
 mod bell;
@@ -45,11 +46,14 @@ mod operator;
 mod presence;
 mod private;
 mod queries;
+mod reconnect;
 mod renew;
+mod replay;
 mod retry;
 mod roster;
 mod seen;
 mod subscribe;
+mod trace;
 mod trust;
 mod user_key;
 mod wallet;
@@ -61,11 +65,13 @@ pub use connect::{ConnectOptions, DEFAULT_TIMEOUT, Identity};
 pub use context::{Context, NatsContext};
 pub use credential::{Credential, CredentialError, Holder};
 pub use error::{Advice, ClientError};
-pub use operator::{NewAgent, Operator, Replay, ReplayOf, ReplayRange};
+pub use operator::{NewAgent, Operator};
 pub use presence::Presence;
 pub use queries::{Check, History, Page};
+pub use replay::{Replay, ReplayOf, ReplayRange};
 pub use roster::{Revoke, Roster};
 pub use subscribe::Subscription;
+pub use trace::traced;
 pub use trust::{Trust, tls_refusal};
 pub use user_key::UserKey;
 

@@ -4,7 +4,7 @@
 
 use async_nats::{ClientError, ConnectErrorKind, Event, Message, ServerError, StatusCode};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -12,8 +12,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// How long a credential is refused before whoever asks is told so.
 const REFUSED_PATIENCE: Duration = Duration::from_secs(2);
-/// Longest pause between two attempts to restore a connection.
-const RESTORE_PAUSE_MAX: Duration = Duration::from_secs(4);
 /// Replies that one question keeps. It needs one; a few more arrive when it was asked repeatedly.
 const REPLIES_KEPT: usize = 8;
 
@@ -35,10 +33,34 @@ pub(crate) struct Link {
     connects: watch::Sender<u64>,
     /// Since when the credential is refused, if it is.
     refused: watch::Sender<Option<Instant>>,
+    /// How far it is known that the credential has ended.
+    ended: AtomicU8,
+    /// Whether nobody uses the connection any more.
+    left: watch::Sender<bool>,
     closed: AtomicBool,
-    given_up: AtomicBool,
     next_token: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiting>>,
+}
+
+/// The server has said that the credential has ended.
+const TOLD: u8 = 1;
+/// And refused a connection since: there was no other credential by then.
+const CONFIRMED: u8 = 2;
+
+/// Held by whoever uses the connection; it ends with the last of them.
+#[derive(Debug)]
+pub(crate) struct Hold(Arc<Link>);
+
+impl Hold {
+    pub(crate) fn of(link: &Arc<Link>) -> Arc<Self> {
+        Arc::new(Self(Arc::clone(link)))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 #[derive(Debug)]
@@ -63,8 +85,9 @@ impl Link {
         Self {
             connects: watch::Sender::new(0),
             refused: watch::Sender::new(None),
+            ended: AtomicU8::new(0),
+            left: watch::Sender::new(false),
             closed: AtomicBool::new(false),
-            given_up: AtomicBool::new(false),
             next_token: AtomicU64::new(1),
             waiting: Mutex::default(),
         }
@@ -78,6 +101,27 @@ impl Link {
     /// Whether the last attempt to connect was refused for the credential's sake.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused.borrow().is_some()
+    }
+
+    /// Whether the server has said that the credential has ended, and has not taken another one since.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) == CONFIRMED
+    }
+
+    /// Nobody uses the connection any more.
+    pub(crate) fn leave(&self) {
+        self.left.send_replace(true);
+    }
+
+    /// Whether nobody does.
+    pub(crate) fn is_left(&self) -> bool {
+        *self.left.borrow()
+    }
+
+    /// Waits until nobody does.
+    pub(crate) async fn left(&self) {
+        // The sender lives as long as this.
+        let _ = self.left.subscribe().wait_for(|left| *left).await;
     }
 
     /// Waits until the credential is refused, for whatever time.
@@ -107,28 +151,6 @@ impl Link {
         }
     }
 
-    /// Has the connection not be restored any more: nobody is left who would use it.
-    pub(crate) fn give_up(&self) {
-        self.given_up.store(true, Ordering::Relaxed);
-    }
-
-    /// How long to wait before the next attempt to restore the connection: at once, then a few milliseconds,
-    /// four seconds at most.
-    ///
-    /// Where it was given up this ends the task that restores it, by unwinding it without a word: the library
-    /// (async-nats 0.51) tries for ever and looks at nothing else meanwhile, so a client whose credential was
-    /// revoked could not be closed at all.
-    pub(crate) fn restore_pause(&self, attempts: usize) -> Duration {
-        if self.given_up.load(Ordering::Relaxed) {
-            self.note_closed();
-            std::panic::resume_unwind(Box::new("this connection was given up"));
-        }
-        match attempts {
-            0 | 1 => Duration::ZERO,
-            more => RESTORE_PAUSE_MAX.min(Duration::from_millis(1 << more.min(12))),
-        }
-    }
-
     /// Whether the connection was closed for good.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
@@ -139,22 +161,28 @@ impl Link {
         match event {
             Event::Connected => {
                 self.refused.send_replace(None);
+                self.ended.store(0, Ordering::Relaxed);
                 self.connects.send_modify(|count| *count += 1);
             }
-            Event::Closed => self.note_closed(),
+            Event::Closed => self.end(),
             Event::ServerError(ServerError::AuthorizationViolation) => self.note_refused(),
             Event::ServerError(ServerError::Other(text)) => self.note_server_error(text),
             // A failed reconnect is reported by the text of its kind, which has no other form.
             Event::ClientError(ClientError::Other(text))
                 if *text == ConnectErrorKind::AuthorizationViolation.to_string() =>
             {
+                // Only the callback of events changes this.
+                if self.ended.load(Ordering::Relaxed) == TOLD {
+                    self.ended.store(CONFIRMED, Ordering::Relaxed);
+                }
                 self.note_refused();
             }
             _ => {}
         }
     }
 
-    fn note_closed(&self) {
+    /// The connection is over: nobody's question is answered any more.
+    pub(crate) fn end(&self) {
         self.closed.store(true, Ordering::Relaxed);
         for question in self.waiting().values() {
             question.rung.notify_one();
@@ -180,6 +208,7 @@ impl Link {
         }
         let text = text.to_ascii_lowercase();
         if text.contains("authentication revoked") || text.contains("authentication expired") {
+            self.ended.store(TOLD, Ordering::Relaxed);
             self.note_refused();
         }
     }
@@ -324,19 +353,6 @@ mod tests {
         assert!(question.heard().await.is_none(), "no reply is left");
     }
 
-    #[tokio::test]
-    async fn a_connection_that_was_given_up_is_restored_no_more() {
-        let link = Arc::new(Link::new());
-        let pauses = [0, 1, 2, 3, 12, 13, 1_000].map(|attempts| link.restore_pause(attempts));
-        assert_eq!(
-            pauses.map(|pause| pause.as_millis()),
-            [0, 0, 4, 8, 4_000, 4_000, 4_000]
-        );
-        link.give_up();
-        let restoring = tokio::spawn(async move { link.restore_pause(1) });
-        assert!(restoring.await.unwrap_err().is_panic());
-    }
-
     #[test]
     fn questions_are_forgotten_when_nobody_waits() {
         let link = Arc::new(Link::new());
@@ -353,9 +369,33 @@ mod tests {
             link.note(&Event::Connected);
             assert!(!link.is_refused());
         }
-        link.note(&Event::ClientError(ClientError::Other(
-            ConnectErrorKind::AuthorizationViolation.to_string(),
-        )));
+        link.note(&violation());
         assert!(link.is_refused());
+    }
+
+    fn violation() -> Event {
+        let text = ConnectErrorKind::AuthorizationViolation.to_string();
+        Event::ClientError(ClientError::Other(text))
+    }
+
+    #[test]
+    fn a_credential_has_ended_when_the_server_said_so_and_takes_no_other() {
+        let link = Link::new();
+        let told = ServerError::Other("User Authentication Revoked".to_owned());
+        // Between two credentials, or after a server came back without its accounts.
+        for events in [&[Event::ServerError(told.clone())][..], &[violation()]] {
+            for event in events {
+                link.note(event);
+            }
+            assert!(!link.is_ended());
+            link.note(&Event::Connected);
+        }
+        link.note(&violation());
+        link.note(&Event::ServerError(told));
+        assert!(!link.is_ended());
+        link.note(&violation());
+        assert!(link.is_ended());
+        link.note(&Event::Connected);
+        assert!(!link.is_ended());
     }
 }

@@ -3,10 +3,11 @@
 use crate::client::Client;
 use crate::error::ClientError;
 use bytes::Bytes;
+use postroad_protocol::TimeMs;
 use postroad_protocol::limits::PRESENCE_EVERY_MS;
 use postroad_protocol::push::Heartbeat;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -20,7 +21,8 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[must_use = "presence ends when this is dropped"]
 pub struct Presence {
-    stay: Option<oneshot::Sender<()>>,
+    /// What every heartbeat says. It goes out at once when it changes, and dropping it is leaving.
+    stay: Option<watch::Sender<Heartbeat>>,
     beating: Option<JoinHandle<()>>,
 }
 
@@ -31,19 +33,77 @@ impl Client {
     /// # Errors
     /// `permission_denied` for an operator, who has no presence.
     pub fn keep_present(&self) -> Result<Presence, ClientError> {
-        let (tenant, reader) = self.agent()?;
-        let subject = self.subjects().presence(tenant, reader);
-        let nats = self.nats().clone();
-        let (stay, left) = oneshot::channel();
-        let beating = tokio::spawn(beat(nats, subject, left));
+        self.beat(Heartbeat::default())
+    }
+
+    /// The same, for a program that starts the agent when mail waits: `list_peers` and `whoami` then show that
+    /// it is there, and what it says of the wakes.
+    ///
+    /// # Errors
+    /// `permission_denied` for an operator, who has no presence.
+    pub fn keep_watch(&self) -> Result<Presence, ClientError> {
+        self.beat(Heartbeat {
+            watching: true,
+            ..Heartbeat::default()
+        })
+    }
+
+    fn beat(&self, heartbeat: Heartbeat) -> Result<Presence, ClientError> {
+        let subject = self.presence()?;
+        let (nats, hold) = (self.nats().clone(), self.hold());
+        let (stay, said) = watch::channel(heartbeat);
+        let beating = tokio::spawn(async move {
+            beat(nats, subject, said).await;
+            drop(hold);
+        });
         Ok(Presence {
             stay: Some(stay),
             beating: Some(beating),
         })
     }
+
+    /// Tells that a woken agent deals with its mail, the first time that it does. A hint like every
+    /// heartbeat: one that is lost changes nothing but what `list_peers` shows.
+    pub(crate) async fn confirm_wake(&self) {
+        if !self.first_deals_with_mail() {
+            return;
+        }
+        let Ok(subject) = self.presence() else { return };
+        let confirmed = Heartbeat {
+            wake_confirmed_at: Some(TimeMs::now()),
+            ..Heartbeat::default()
+        };
+        let tell = async {
+            let _ = self.nats().publish(subject, body(confirmed)).await;
+            // A process that only checks ends right after this.
+            let _ = self.nats().flush().await;
+        };
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, tell).await;
+    }
+
+    fn presence(&self) -> Result<String, ClientError> {
+        let (tenant, reader) = self.agent()?;
+        Ok(self.subjects().presence(tenant, reader))
+    }
 }
 
 impl Presence {
+    /// Says that the agent was started now, because mail waits.
+    pub fn wake_asked(&self) {
+        self.say(|heartbeat| heartbeat.wake_asked_at = Some(TimeMs::now()));
+    }
+
+    /// Says that the agent, started so, has dealt with mail.
+    pub fn wake_confirmed(&self) {
+        self.say(|heartbeat| heartbeat.wake_confirmed_at = Some(TimeMs::now()));
+    }
+
+    fn say(&self, change: impl FnOnce(&mut Heartbeat)) {
+        if let Some(stay) = &self.stay {
+            stay.send_modify(change);
+        }
+    }
+
     /// Says that the agent leaves, and waits until that has gone out.
     pub async fn leave(mut self) {
         drop(self.stay.take());
@@ -54,31 +114,42 @@ impl Presence {
     }
 }
 
-async fn beat(nats: async_nats::Client, subject: String, mut left: oneshot::Receiver<()>) {
+async fn beat(nats: async_nats::Client, subject: String, mut said: watch::Receiver<Heartbeat>) {
     let mut beats = tokio::time::interval(Duration::from_millis(PRESENCE_EVERY_MS));
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
-            // The sender never sends: it is dropped when the agent leaves.
-            _ = &mut left => break,
-            _ = beats.tick() => {
-                if nats.publish(subject.clone(), heartbeat(false)).await.is_err() {
-                    return;
+            changed = said.changed() => {
+                if changed.is_err() {
+                    break;
                 }
             }
+            _ = beats.tick() => {}
+        }
+        let heartbeat = *said.borrow_and_update();
+        if nats
+            .publish(subject.clone(), body(heartbeat))
+            .await
+            .is_err()
+        {
+            return;
         }
     }
+    let leaving = Heartbeat {
+        leaving: true,
+        ..*said.borrow()
+    };
     let goodbye = async {
         // A farewell that is lost is made up for by silence.
-        let _ = nats.publish(subject, heartbeat(true)).await;
+        let _ = nats.publish(subject, body(leaving)).await;
         let _ = nats.flush().await;
     };
     let _ = tokio::time::timeout(LEAVE_TIMEOUT, goodbye).await;
 }
 
-fn heartbeat(leaving: bool) -> Bytes {
-    let body = serde_json::to_vec(&Heartbeat { leaving });
+fn body(heartbeat: Heartbeat) -> Bytes {
+    let body = serde_json::to_vec(&heartbeat);
     // An empty body counts as a heartbeat, too.
     Bytes::from(body.unwrap_or_default())
 }

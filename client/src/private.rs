@@ -14,7 +14,19 @@ pub(crate) fn replace(target: &Path, content: &[u8]) -> io::Result<()> {
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    written
+    written.and_then(|()| sync_name(target))
+}
+
+/// Waits until the name is on disk, too: what the file replaces may be of no use any more.
+fn sync_name(target: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty());
+        fs::File::open(dir.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    #[cfg(not(unix))]
+    let _ = target;
+    Ok(())
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -164,7 +164,7 @@ impl Client {
         let wait = wait.min(Duration::from_millis(WAIT_MAX_MS));
         // Rounded up, so that what is left of a millisecond does not become a busy loop.
         let wait_ms = i64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(0);
-        self.query(verb, wait, |reading| wire::CheckMessages {
+        let asked = self.query(verb, wait, |reading| wire::CheckMessages {
             limit: check.limit.map(i64::from),
             cursor: check.cursor.clone(),
             wait_ms: (wait_ms > 0).then_some(wait_ms),
@@ -173,8 +173,10 @@ impl Client {
                 Some(known) => (!known).then_some(true),
                 None => reading.fresh,
             },
-        })
-        .await
+        });
+        let answer = asked.await?;
+        self.confirm_wake().await;
+        Ok(answer)
     }
 
     /// Who has got and who has read a message that this agent sent.

@@ -9,7 +9,7 @@ use crate::presence::Presence;
 use crate::rows::{Seen, read_rows};
 use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
-use crate::usage::Usage;
+use crate::usage::count_query;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::catalogue::Verb;
@@ -22,6 +22,7 @@ use postroad_protocol::query::{self, ListMessages, Page, Query, TenantState, wir
 use postroad_protocol::service::Observation;
 use postroad_protocol::subject::{RequestKind, Subjects};
 use postroad_protocol::tenancy::{Principal, RequestContext, Scope, TenantScope};
+use postroad_protocol::usage::Counts;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +44,7 @@ pub struct Answerer {
     /// Longest body that NATS carries for an answer, in bytes.
     pub max_body: usize,
     /// Queries that were counted.
-    pub usage: Arc<Usage>,
+    pub counts: Arc<Counts>,
     /// What the operator asks of this process.
     pub operations: crate::operate::Operations,
 }
@@ -170,7 +171,7 @@ impl Answerer {
         let (scope, reader) = (context.scope()?, context.reader()?);
         let (home, host) = self.hosts.of(scope).await?;
         self.presence
-            .heard(scope.tenant().clone(), reader.clone(), TimeMs::now(), false);
+            .heard(scope.tenant().clone(), reader.clone(), TimeMs::now());
         catch_up(&host, &reading, ticket).await?;
         let call = Call {
             scope,
@@ -180,7 +181,7 @@ impl Answerer {
             encoding,
         };
         self.let_in(&call, asked.scope, ticket).await?;
-        self.usage.queried(scope);
+        count_query(&self.counts, scope);
         match query {
             Query::CheckMessages {
                 limit,
@@ -261,6 +262,7 @@ impl Answerer {
     async fn who_am_i(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let reader = call.reader.clone();
         let (unread, seen) = call.rows(move |rows, _| rows.unread(&reader)).await?;
+        let known = self.presence.of(call.scope, call.reader, TimeMs::now());
         Ok(call.answer(&query::WhoAmI {
             tenant_id: Some(call.scope.tenant().to_string()),
             role: call.reader.role.to_string(),
@@ -268,6 +270,9 @@ impl Answerer {
             unread_total: Some(unread.total()),
             highest_priority: unread.highest(),
             position: Some(seen.position),
+            watching: known.is_some_and(|known| known.watching),
+            wake_asked_at: known.and_then(|known| known.wake_asked_at),
+            wake_confirmed_at: known.and_then(|known| known.wake_confirmed_at),
         }))
     }
 
@@ -304,9 +309,12 @@ impl Answerer {
                 role: peer.id.clone(),
                 instance: instance.clone(),
             };
-            if let Some((at, online)) = self.presence.of(scope, &who, now) {
-                peer.last_seen = peer.last_seen.max(Some(at));
-                peer.online = online;
+            if let Some(known) = self.presence.of(scope, &who, now) {
+                peer.last_seen = peer.last_seen.max(Some(known.at));
+                peer.online = known.online;
+                peer.watching = known.watching;
+                peer.wake_asked_at = known.wake_asked_at;
+                peer.wake_confirmed_at = known.wake_confirmed_at;
             }
         }
     }

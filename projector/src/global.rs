@@ -255,15 +255,13 @@ impl Answerer {
         if let Some(scope) = named {
             return Ok(vec![scope.tenant().clone()]);
         }
-        let keyring = self.hosts.keyring();
-        let refreshed = keyring.refresh().await;
-        refreshed.map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+        let register = self.register().await?;
         let start = tour.start.as_ref();
         let start = start.map_or(Bound::Unbounded, |place| match place.inside {
             Some(_) => Bound::Included(&place.tenant),
             None => Bound::Excluded(&place.tenant),
         });
-        Ok(keyring.tenants_from(start, TENANTS_PER_PAGE + 1))
+        Ok(register.tenants_from(start, TENANTS_PER_PAGE + 1))
     }
 
     /// Where a tenant is read; nothing for one that is passed over: it is gone meanwhile, or its key does

@@ -14,13 +14,14 @@
 //! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
 //! | [`announce`], [`membership`] | whether queries come here, or to a healthier projector |
 //! | [`turns`] | whose query is worked on next |
-//! | [`usage`] | what tenants use |
+//! | `usage` | what tenants use |
 //! | [`life`] | which tenants are suspended, for the operator |
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
 //! | [`forget`], [`purge`] | a tenant that is erased leaves nothing here |
 //! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
 
+pub mod ahead;
 pub mod announce;
 pub mod answer;
 pub mod apply;
@@ -50,7 +51,7 @@ pub mod rows;
 mod start;
 pub mod store;
 pub mod turns;
-pub mod usage;
+mod usage;
 pub mod writer;
 
 pub use start::{Projector, ProjectorConfig, StartError};

@@ -21,11 +21,11 @@ impl Answerer {
     pub(crate) async fn entries(
         &self,
         context: &RequestContext,
-        homes: &[(TenantId, Home, Stage)],
+        homes: &[(TenantId, (Home, Stage))],
     ) -> Result<Vec<TenantEntry>, Refusal> {
         let mut by_shard: BTreeMap<u16, OfShard> = BTreeMap::new();
         let mut entries = Vec::with_capacity(homes.len());
-        for (place, (tenant, home, stage)) in homes.iter().enumerate() {
+        for (place, (tenant, (home, stage))) in homes.iter().enumerate() {
             let (scopes, places) = by_shard.entry(home.shard).or_default();
             scopes.push(context.operator_scope(tenant)?);
             places.push(place);

@@ -11,9 +11,9 @@ use crate::rows::read_rows;
 use crate::store::{PageOf, Quarantined, StoreError};
 use crate::turns::Ticket;
 use postroad_gate::Gate;
-use postroad_log::Home;
+use postroad_log::{Home, Keyring};
 use postroad_protocol::error::{ErrorCode, Refusal};
-use postroad_protocol::id::InstanceId;
+use postroad_protocol::id::{InstanceId, TenantId};
 use postroad_protocol::limits::{QUARANTINE_NAMED, QUARANTINE_REASON_MAX_CHARS};
 use postroad_protocol::query::{self, Page, Query, wire};
 use postroad_protocol::service::Observation;
@@ -129,34 +129,54 @@ impl Answerer {
         operator: &InstanceId,
         page: &Page,
     ) -> Result<query::Tenants, Refusal> {
-        self.hosts
-            .keyring()
-            .refresh()
-            .await
-            .map_err(|_| Refusal::unavailable("the log is not reachable"))?;
-        let cursor = page
-            .cursor
-            .as_deref()
-            .map(|text| Cursor::decode_for_operator(text, Kind::Tenants, 0, None, operator));
-        let cursor = cursor.transpose()?;
-        let after = cursor.as_ref().map(Cursor::place);
-        let homes = self.hosts.keyring().tenants();
-        let behind = |name: &str| after.is_none_or(|after| name.as_bytes() > after);
-        let mut shown: Vec<_> = homes
-            .into_iter()
-            .filter(|(name, ..)| behind(name.as_str()))
-            .take(page.limit + 1)
-            .collect();
-        let more = shown.len() > page.limit;
-        shown.truncate(page.limit);
+        let tenants = |keyring: &Keyring| {
+            let tenants = keyring.tenants().into_iter();
+            tenants
+                .map(|(name, home, stage)| (name, (home, stage)))
+                .collect()
+        };
+        let cursor = page.cursor.as_deref();
+        let (shown, next_cursor) = self
+            .register_page(operator, Kind::Tenants, cursor, page.limit, tenants)
+            .await?;
         let tenants = self.entries(context, &shown).await?;
-        let next_cursor = tenants.last().filter(|_| more).map(|last| {
-            Cursor::at(Kind::Tenants, 0, last.tenant.as_bytes()).encode_for_operator(None, operator)
-        });
         Ok(query::Tenants {
             tenants,
             next_cursor,
         })
+    }
+
+    /// The keyring with every tenant that there is.
+    pub(crate) async fn register(&self) -> Result<&Keyring, Refusal> {
+        let keyring = self.hosts.keyring();
+        let refreshed = keyring.refresh().await;
+        refreshed.map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+        Ok(keyring)
+    }
+
+    /// The next tenants in order of name of those that `of` gives, and where the page behind them begins.
+    pub(crate) async fn register_page<T>(
+        &self,
+        operator: &InstanceId,
+        kind: Kind,
+        cursor: Option<&str>,
+        limit: usize,
+        of: impl FnOnce(&Keyring) -> Vec<(TenantId, T)>,
+    ) -> Result<(Vec<(TenantId, T)>, Option<String>), Refusal> {
+        let register = self.register().await?;
+        let cursor = cursor.map(|text| Cursor::decode_for_operator(text, kind, 0, None, operator));
+        let cursor = cursor.transpose()?;
+        let after = cursor.as_ref().map(Cursor::place);
+        let behind = |name: &TenantId| after.is_none_or(|after| name.as_str().as_bytes() > after);
+        let named = of(register).into_iter();
+        let named = named.filter(|(name, _)| behind(name));
+        let mut shown: Vec<_> = named.take(limit + 1).collect();
+        let more = shown.len() > limit;
+        shown.truncate(limit);
+        let next = shown.last().filter(|_| more).map(|(last, _)| {
+            Cursor::at(kind, 0, last.as_str().as_bytes()).encode_for_operator(None, operator)
+        });
+        Ok((shown, next))
     }
 
     async fn get_tenant(&self, scope: &TenantScope) -> Result<query::Tenant, Refusal> {
@@ -319,6 +339,9 @@ fn who_am_i(context: &RequestContext, operator: &InstanceId) -> query::WhoAmI {
         unread_total: None,
         highest_priority: None,
         position: None,
+        watching: false,
+        wake_asked_at: None,
+        wake_confirmed_at: None,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::presence::Presence;
 use crate::progress::{Progress, State};
 use crate::rebuild::{beside, remove_if_there};
 use crate::store::{Store, StoreError};
-use crate::usage::Usage;
+use crate::usage;
 use postroad_gate::{Gate, GateError, Ground, Subscription};
 use postroad_log::{Anchor, Keyring, KeyringError, Shard, Unreachable, streams};
 use postroad_protocol::id::{CommandId, TimeMs};
@@ -25,6 +25,7 @@ use postroad_protocol::seal::MasterKey;
 use postroad_protocol::service::Announcement;
 use postroad_protocol::subject::{RequestKind, Service, Subjects};
 use postroad_protocol::tenancy::Admission;
+use postroad_protocol::usage::Counts;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +109,7 @@ pub struct Projector {
     stop: CancellationToken,
     queries: TaskTracker,
     pipelines: TaskTracker,
-    usage: Arc<Usage>,
+    counts: Arc<Counts>,
 }
 
 impl Projector {
@@ -155,7 +156,7 @@ impl Projector {
             stop,
             queries: TaskTracker::new(),
             pipelines,
-            usage: Arc::default(),
+            counts: Arc::default(),
         };
         projector.serve(config, bells, cache_bytes).await?;
         Ok(projector)
@@ -190,7 +191,8 @@ impl Projector {
         let report = Arc::clone(&answerer.deliveries)
             .report(answerer.brokers.clone(), Arc::clone(&self.hosts));
         self.until_stopped(report);
-        self.until_leaving(Arc::clone(&self.usage).keep(answerer.brokers.clone()));
+        let counts = Arc::clone(&self.counts);
+        self.until_leaving(usage::keep(counts, answerer.brokers.clone()));
         self.until_leaving(announcer.run(announcements));
         let forgetting = Forgetting {
             client: client.clone(),
@@ -272,7 +274,7 @@ impl Projector {
             brokers: Brokers::new(client.clone(), subjects.clone()),
             deliveries: Arc::new(Deliveries::default()),
             subjects: subjects.clone(),
-            usage: Arc::clone(&self.usage),
+            counts: Arc::clone(&self.counts),
             operations: Operations {
                 dropped: Arc::default(),
                 gate: gate.clone(),
@@ -308,7 +310,7 @@ impl Projector {
     /// Has what it counted until now stored; for when the brokers are about to end.
     pub async fn report_usage(&self) {
         let brokers = Brokers::new(self.client.clone(), self.subjects.clone());
-        let report = self.usage.report(&brokers);
+        let report = usage::report(&self.counts, &brokers);
         if tokio::time::timeout(REPORT, report).await.is_err() {
             tracing::warn!("the last queries were not counted: no broker took the count in time");
         }
@@ -452,7 +454,7 @@ async fn hear(mut heartbeats: Subscription, presence: Arc<Presence>, subjects: S
             continue;
         }
         let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
-        presence.heard(tenant, reader, TimeMs::now(), heartbeat.leaving);
+        presence.beat(tenant, reader, TimeMs::now(), heartbeat);
     }
 }
 

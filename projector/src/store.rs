@@ -22,7 +22,7 @@ pub use crate::read_model::table::{Listed, PageOf, TenantReader};
 pub use crate::read_model::{history::HistoryPage, status::StatusPage};
 
 /// Version of the rows' layout. Rows of another version are not read but folded anew.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 pub(crate) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 

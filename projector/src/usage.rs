@@ -1,81 +1,50 @@
-//! What tenants use: counting queries and having the counts stored, and answering `usage`. A crash
+//! What tenants use: having queries counted and stored, and answering `usage`. A crash
 //! loses the queries that were counted since the last report, about a minute's.
 
 use crate::answer::{Answer, Answerer, Asked, Call};
-use crate::cursor::{Cursor, Kind};
+use crate::cursor::Kind;
 use crate::observe::Brokers;
 use crate::rows::read_rows;
 use futures_util::StreamExt as _;
+use postroad_log::Keyring;
 use postroad_protocol::error::Refusal;
-use postroad_protocol::id::{CommandId, InstanceId, TimeMs};
+use postroad_protocol::id::{InstanceId, TimeMs};
 use postroad_protocol::limits::USAGE_EVERY_MS;
 use postroad_protocol::query::{self, UsageAsked, UsageDay};
-use postroad_protocol::service::Observation;
 use postroad_protocol::tenancy::TenantScope;
-use postroad_protocol::usage::{Counted, Day, Tally};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use postroad_protocol::usage::{Counted, Counts, Day};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Operators' reads that are stored side by side, and reports likewise.
 const AT_ONCE: usize = 16;
 
-/// What one projector has counted.
-#[derive(Debug)]
-pub struct Usage {
-    tally: Mutex<Tally>,
-    /// Which process: made at random when it starts.
-    instance: CommandId,
+/// Counts a query of an agent that is served.
+pub(crate) fn count_query(counts: &Counts, scope: &TenantScope) {
+    let counted = Counted {
+        queries: 1,
+        pushes: 0,
+    };
+    counts.count(scope, counted);
 }
 
-impl Default for Usage {
-    fn default() -> Self {
-        Self {
-            tally: Mutex::default(),
-            instance: CommandId::generate(),
-        }
+/// Reports what was counted, for ever.
+pub(crate) async fn keep(counts: Arc<Counts>, brokers: Brokers) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(USAGE_EVERY_MS)).await;
+        report(&counts, &brokers).await;
     }
 }
 
-impl Usage {
-    /// Counts a query of an agent that is served.
-    pub(crate) fn queried(&self, scope: &TenantScope) {
-        let counted = Counted {
-            queries: 1,
-            pushes: 0,
-        };
-        self.tally().count(scope, Day::of(TimeMs::now()), counted);
-    }
-
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reports what was counted, for ever.
-    pub(crate) async fn keep(self: Arc<Self>, brokers: Brokers) {
-        loop {
-            tokio::time::sleep(Duration::from_millis(USAGE_EVERY_MS)).await;
-            self.report(&brokers).await;
-        }
-    }
-
-    /// Reports what was counted until now. What fails is tried again with the next.
-    pub(crate) async fn report(&self, brokers: &Brokers) {
-        let due = self.tally().due();
-        let report = async |(scope, report)| {
-            let observation = Observation::Usage {
-                report,
-                by: self.instance,
-            };
-            let stored = brokers.observe(&scope, &observation).await;
-            if stored.is_err_and(|refusal| refusal.code.is_retryable()) {
-                return;
-            }
-            self.tally().settle(&scope, &report);
-        };
-        futures_util::stream::iter(due)
-            .for_each_concurrent(AT_ONCE, report)
-            .await;
-    }
+/// Reports what was counted until now. What fails is tried again with the next.
+pub(crate) async fn report(counts: &Counts, brokers: &Brokers) {
+    let report = async |(scope, report)| {
+        let stored = brokers.observe(&scope, &counts.observation(&report)).await;
+        counts.settle(&scope, &report, &stored);
+    };
+    futures_util::stream::iter(counts.due())
+        .for_each_concurrent(AT_ONCE, report)
+        .await;
 }
 
 /// The first day that is asked for.
@@ -148,26 +117,13 @@ impl Answerer {
         operator: &InstanceId,
         wanted: &UsageAsked,
     ) -> Result<(Vec<TenantScope>, Option<String>), Refusal> {
-        let refreshed = self.hosts.keyring().refresh().await;
-        refreshed.map_err(|_| Refusal::unavailable("the log is not reachable"))?;
+        let homes = |keyring: &Keyring| keyring.homes();
         let cursor = wanted.cursor.as_deref();
-        let cursor =
-            cursor.map(|text| Cursor::decode_for_operator(text, Kind::Usage, 0, None, operator));
-        let cursor = cursor.transpose()?;
-        let after = cursor.as_ref().map(Cursor::place);
-        let homes = self.hosts.keyring().homes();
-        let names = homes.iter().map(|(name, _)| name);
-        let mut shown: Vec<_> = names
-            .filter(|name| after.is_none_or(|after| name.as_str().as_bytes() > after))
-            .take(wanted.limit + 1)
-            .collect();
-        let more = shown.len() > wanted.limit;
-        shown.truncate(wanted.limit);
-        let next = shown.last().filter(|_| more).map(|last| {
-            Cursor::at(Kind::Usage, 0, last.as_str().as_bytes()).encode_for_operator(None, operator)
-        });
+        let (shown, next) = self
+            .register_page(operator, Kind::Usage, cursor, wanted.limit, homes)
+            .await?;
         let scopes = shown.into_iter();
-        let scopes = scopes.map(|tenant| asked.context.operator_scope(tenant));
+        let scopes = scopes.map(|(tenant, _)| asked.context.operator_scope(&tenant));
         Ok((scopes.collect::<Result<_, _>>()?, next))
     }
 }

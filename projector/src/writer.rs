@@ -1,6 +1,8 @@
-//! The one writer of a shard's rows: a thread that opens seals and applies batches, since both
-//! hold a core. Makes commits visible at once and durable every so often; a crash replays the tail.
+//! The one writer of a shard's rows: a thread that applies batches, since that holds a core. Seals of a
+//! large batch are opened ahead of it, on another. Makes commits visible at once and durable every so
+//! often; a crash replays the tail.
 
+use crate::ahead::prepared;
 use crate::apply::{self, Applied, ApplyError, Durability, Incoming, Outcome};
 use crate::checkpoint::Checkpoint;
 use crate::store::Store;
@@ -148,36 +150,34 @@ fn write(
     job: &Job,
     durability: Durability,
 ) -> Result<Written, ApplyError> {
-    let last = Cell::new(None);
-    let damaged = Cell::new(None);
-    let opened = job.events.iter().map_while(|event| {
-        let outcome = open(shard, keyring, event, &job.given_up);
-        match &outcome {
-            Some(_) => last.set(Some(event)),
-            None => damaged.set(Some(event.sequence)),
-        }
-        Some(Incoming {
-            sequence: event.sequence,
-            outcome: outcome?,
-        })
-    });
-    // Known when the last event was taken, and a digest to make.
+    let events = job.events.as_slice();
+    // Of every event is something made, up to one that is not what was written there.
+    let taken = Cell::new(0);
+    let opened = |event: &StoredEvent| {
+        let outcome = open(shard, keyring, event, &job.given_up)?;
+        let sequence = event.sequence;
+        Some(Incoming { sequence, outcome })
+    };
+    // Asked for when the last event was taken, and a digest to make.
     let anchor = OnceCell::new();
     let reached = || {
+        let last = || events[..taken.get()].last();
         let after = |event| Anchor::after(job.after.epoch, event);
-        *anchor.get_or_init(|| last.get().map_or(job.after, after))
+        *anchor.get_or_init(|| last().map_or(job.after, after))
     };
-    let applied = apply::apply_each(
-        &job.store,
-        job.after.epoch,
-        opened,
-        || Checkpoint::from(reached()),
-        durability,
-    )?;
+    let applied = prepared(events, opened, |opened| {
+        apply::apply_each(
+            &job.store,
+            job.after.epoch,
+            opened.inspect(|_| taken.set(taken.get() + 1)),
+            || Checkpoint::from(reached()),
+            durability,
+        )
+    })?;
     Ok(Written {
         applied,
         anchor: reached(),
-        damaged: damaged.get(),
+        damaged: events.get(taken.get()).map(|event| event.sequence),
     })
 }
 

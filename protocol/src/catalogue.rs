@@ -171,7 +171,7 @@ pub const VERBS: &[Verb] = &[
         "whoami",
         Who::Both,
         "",
-        "tenantId, role, instanceId, unreadTotal?, highestPriority?, position?",
+        "tenantId, role, instanceId, unreadTotal?, highestPriority?, position?, watching?, wakeAskedAt?, wakeConfirmedAt?",
     ),
     query(
         Scope::Admin,

@@ -64,4 +64,13 @@ impl Hint {
 pub struct Heartbeat {
     /// The agent is going: it counts as offline from now on.
     pub leaving: bool,
+    /// It comes from a program that starts the agent when mail waits.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub watching: bool,
+    /// When that program last started the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_asked_at: Option<TimeMs>,
+    /// When the agent, started so, was first seen to deal with its mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_confirmed_at: Option<TimeMs>,
 }

@@ -1,10 +1,13 @@
-//! What is counted and is no event by itself: queries and pushes, by tenant and day. Pure and bounded;
-//! whoever counts has it stored now and then, as an observation.
+//! What is counted and is no event by itself: queries and pushes, by tenant and day. Bounded; whoever counts
+//! has it stored now and then, as an observation.
 
-use crate::id::TimeMs;
+use crate::error::Refusal;
+use crate::id::{CommandId, TimeMs};
+use crate::service::Observation;
 use crate::tenancy::TenantScope;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
@@ -117,9 +120,58 @@ impl Tally {
     }
 }
 
+/// What one process counts, and under whose name it has that stored.
+#[derive(Debug)]
+pub struct Counts {
+    tally: Mutex<Tally>,
+    /// Which process: made at random when it starts.
+    by: CommandId,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            tally: Mutex::default(),
+            by: CommandId::generate(),
+        }
+    }
+}
+
+impl Counts {
+    /// Counts something of the tenant in `scope`, today.
+    pub fn count(&self, scope: &TenantScope, more: Counted) {
+        self.tally().count(scope, Day::of(TimeMs::now()), more);
+    }
+
+    /// What is to be stored now; each is settled afterwards.
+    pub fn due(&self) -> Vec<(TenantScope, Report)> {
+        self.tally().due()
+    }
+
+    /// How a report is stored.
+    pub fn observation(&self, report: &Report) -> Observation {
+        Observation::Usage {
+            report: *report,
+            by: self.by,
+        }
+    }
+
+    /// Notes what became of a report. One that may yet be stored is due again.
+    pub fn settle<T>(&self, scope: &TenantScope, report: &Report, stored: &Result<T, Refusal>) {
+        if !matches!(stored, Err(refusal) if refusal.code.is_retryable()) {
+            self.tally().settle(scope, report);
+        }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorCode;
     use crate::subject::{RequestKind, Subjects};
     use crate::tenancy::Admission;
 
@@ -176,5 +228,24 @@ mod tests {
         tally.settle(&acme, &late[0].1);
         assert!(tally.due().is_empty());
         assert!(tally.counting.is_empty() && tally.reported.is_empty());
+    }
+
+    #[test]
+    fn a_report_that_may_yet_be_stored_is_due_again_and_one_that_never_will_be_is_not() {
+        let (counts, acme) = (Counts::default(), scope("acme"));
+        counts.count(&acme, QUERY);
+        let due = counts.due();
+        let report = due[0].1;
+        let refused = |code| Err::<(), _>(Refusal::new(code, "m", "r"));
+        for code in [ErrorCode::Unavailable, ErrorCode::OutcomeUnknown] {
+            counts.settle(&acme, &report, &refused(code));
+            assert_eq!(counts.due(), due, "{code}");
+        }
+        counts.settle(&acme, &report, &refused(ErrorCode::InvalidArgument));
+        assert!(counts.due().is_empty());
+        counts.count(&acme, QUERY);
+        let report = counts.due()[0].1;
+        counts.settle(&acme, &report, &Ok(()));
+        assert!(counts.due().is_empty());
     }
 }

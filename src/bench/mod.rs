@@ -5,7 +5,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`plan`] | how much is measured |
-//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`], [`walls`] | one group of figures each |
+//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`], [`walls`], [`mcp`] | one group of figures each |
 //! | [`backlog`] | the deployment in which much lies unread |
 //! | [`plain`], [`rows`] | the ceilings: nats-server and redb without Postroad |
 //! | [`samples`] | many calls, and numbers out of them |
@@ -16,6 +16,7 @@
 mod backlog;
 mod checks;
 mod figure;
+mod mcp;
 mod neighbours;
 mod plain;
 mod plan;
@@ -83,6 +84,8 @@ enum Group {
     Neighbours,
     /// Revocation, sealing, and what one tenant can tell of another.
     Walls,
+    /// Tools over stdio and over HTTP.
+    Mcp,
 }
 
 /// A run: where it measures, how much, and what it has found.
@@ -172,6 +175,9 @@ async fn measure(bench: &mut Bench, only: &[Group]) -> anyhow::Result<()> {
     }
     if is_wanted(Group::Walls) {
         walls::measure(bench).await?;
+    }
+    if is_wanted(Group::Mcp) {
+        mcp::measure(bench).await?;
     }
     Ok(())
 }

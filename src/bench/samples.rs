@@ -50,6 +50,12 @@ pub(crate) fn median(rounds: &[f64]) -> f64 {
     }
 }
 
+/// The least of some rounds; 0 without rounds. For work that only a processor does: what else the machine
+/// does meanwhile can but add to it.
+pub(crate) fn least(rounds: &[f64]) -> f64 {
+    rounds.iter().copied().reduce(f64::min).unwrap_or(0.0)
+}
+
 /// When to stop asking. What is open then is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Until {
@@ -86,6 +92,27 @@ impl Load {
         self.took = self.took.max(other.took);
         self.latencies.extend(&other.latencies);
         self
+    }
+}
+
+/// The same in several rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    rates: Vec<f64>,
+    /// Of all rounds.
+    pub(crate) latencies: Latencies,
+}
+
+impl Turns {
+    /// One more round.
+    pub(crate) fn add(&mut self, load: &Load) {
+        self.rates.push(load.per_second());
+        self.latencies.extend(&load.latencies);
+    }
+
+    /// Calls in a second, of the round in the middle.
+    pub(crate) fn per_second(&self) -> f64 {
+        median(&self.rates)
     }
 }
 
@@ -161,6 +188,7 @@ mod tests {
         assert!((median(&[9.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(&[9.0, 1.0, 2.0, 4.0]) - 3.0).abs() < 1e-9);
         assert!(median(&[]).abs() < f64::EPSILON);
+        assert!((least(&[9.0, 1.0, 2.0]) - 1.0).abs() < 1e-9);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use super::Bench;
 use super::figure::{Figure, Must};
 use super::plan::{CONTENT_BYTES, IN_FLIGHT, SENDERS};
-use super::samples::{Latencies, Load, Until, keep_in_flight, median, together};
+use super::samples::{Load, Turns, Until, keep_in_flight, together};
 use super::stage::{Agent, Deployment};
 use crate::deployment::nats_config::Durability;
 use clap::ValueEnum as _;
@@ -75,24 +75,6 @@ async fn under(bench: &mut Bench, durability: Durability) -> anyhow::Result<()> 
     }
     deployment.stop().await?;
     nats.stop().await
-}
-
-/// The same in several rounds.
-#[derive(Debug, Default)]
-struct Turns {
-    rates: Vec<f64>,
-    latencies: Latencies,
-}
-
-impl Turns {
-    fn add(&mut self, load: &Load) {
-        self.rates.push(load.per_second());
-        self.latencies.extend(&load.latencies);
-    }
-
-    fn per_second(&self) -> f64 {
-        median(&self.rates)
-    }
 }
 
 /// The name of a durability, as `up` takes it.

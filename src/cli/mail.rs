@@ -6,6 +6,7 @@ use super::session::Session;
 use super::shown;
 use super::text::one_line;
 use super::time;
+use super::wake;
 use crate::stop::StopSignal;
 use clap::Args;
 use futures_util::StreamExt as _;
@@ -14,6 +15,7 @@ use postroad_protocol::command::Marked;
 use postroad_protocol::query::Message;
 use postroad_protocol::{ErrorCode, TimeMs};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::time::Duration;
 
 /// Show what is unread, oldest first.
@@ -61,15 +63,40 @@ pub(crate) struct ReadArgs {
 ///
 /// Messages come in order, each once, over crashes and reconnects. What is not marked as read comes
 /// again to the next watch. While it runs, `peers` shows this agent as online.
+///
+/// With --exec nothing is shown: a command is started when mail waits, one at a time, for an agent that is
+/// not running. It finds POSTROAD_UNREAD, POSTROAD_HIGHEST_PRIORITY and POSTROAD_MESSAGE_IDS (the oldest hundred,
+/// separated by commas) in its environment, and reads the messages itself. When it ends and has read something
+/// it is started again for what is left; when it has read nothing, after a pause that doubles up to ten
+/// minutes. Where the watch is ended, so is the command with all that it started.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   postroad watch
-  postroad watch --ack --json | while read -r message; do …; done")]
+  postroad watch --ack --json | while read -r message; do …; done
+  postroad --creds bob.creds watch --exec claude -p 'You have mail: use check_messages.'
+  postroad --creds bob.creds watch --exec sh -c 'echo \"$POSTROAD_UNREAD unread\" | wall'")]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these sentences are what --help prints"
+)]
 pub(crate) struct WatchArgs {
     /// Mark each message as read after it was printed
     #[arg(long)]
     ack: bool,
+    /// Start this command when mail waits; the last option, since all that follows is the command's. No
+    /// shell reads it
+    #[arg(
+        long,
+        value_name = "CMD",
+        num_args = 1..,
+        allow_hyphen_values = true,
+        conflicts_with = "ack"
+    )]
+    exec: Vec<OsString>,
+    /// How long a command that read nothing is not started again, at first
+    #[arg(long, value_name = "DURATION", default_value = "5s", requires = "exec", value_parser = time::timeout)]
+    pause: Duration,
 }
 
 /// Messages that are marked together where many are there at once.
@@ -169,6 +196,9 @@ pub(crate) async fn watch(session: &Session, args: WatchArgs) -> Result<(), Fail
     // Installed first: a signal while connecting must end the command as well.
     let mut stop = StopSignal::listen()?;
     let client = session.agent().await?;
+    if !args.exec.is_empty() {
+        return wake::watch(session, &client, &args.exec, args.pause, &mut stop).await;
+    }
     let presence = client.keep_present()?;
     let mail = client.subscribe().await?;
     session.out.note("watching; ctrl-c ends it");

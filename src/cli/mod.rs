@@ -5,16 +5,17 @@
 //! | file | commands |
 //! |---|---|
 //! | `send` | `send` |
-//! | `mail` | `check`, `read`, `watch` |
+//! | `mail`, `wake` | `check`, `read`, `watch`, `watch --exec` |
 //! | `message` | `message status`, `message get`, `message list` |
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `erase`, `agent`, `token` | `tenant …`, `agent …`, `token …` |
 //! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
 //! | `life`, `limits` | `tenant suspend`, `tenant resume`, `tenant limits` |
 //! | `replay`, `usage` | `replay`, `usage` |
+//! | `hook` | `hook` |
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
-//! | `upkeep` | `status`, `rebuild`, `shard accept-damage` |
-//! | `mcp` | `mcp` |
+//! | `upkeep`, `own_status` | `status`, `rebuild`, `shard accept-damage` |
+//! | `mcp`, `mcp_install` | `mcp`, `mcp install` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
 //! `failure` (exit codes), `time` and `text`.
@@ -22,13 +23,16 @@
 mod agent;
 mod erase;
 mod failure;
+mod hook;
 pub(crate) mod instance;
 mod life;
 mod limits;
 mod mail;
 mod mcp;
+mod mcp_install;
 mod message;
 pub(crate) mod output;
+mod own_status;
 mod people;
 mod replay;
 mod send;
@@ -45,6 +49,7 @@ pub(crate) use self::time::timeout as duration;
 mod token;
 mod upkeep;
 mod usage;
+mod wake;
 
 use self::failure::{EXIT_CODES, Failure};
 use self::people::WhoamiArgs;
@@ -139,6 +144,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Token(token::TokenCommand),
     Mcp(mcp::McpArgs),
+    Hook(hook::HookArgs),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -165,12 +171,26 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
-    if wants_json && !is_help {
-        return Err(usage_failure(&error).exit(true));
+    let code = if wants_json && !is_help {
+        usage_failure(&error).exit(true)
+    } else {
+        // Nobody is left to tell where this fails.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    };
+    // A client takes a 2 of its hook for a refusal of what its user typed.
+    if !is_help && is_hook(std::env::args().skip(1)) {
+        return Err(ExitCode::FAILURE);
     }
-    // Nobody is left to tell where this fails.
-    let _ = error.print();
-    Err(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)))
+    Err(code)
+}
+
+/// Whether the first word that names a command names `hook`.
+fn is_hook(arguments: impl IntoIterator<Item = String>) -> bool {
+    let cli = Cli::command();
+    let mut words = arguments.into_iter();
+    let command = words.find(|word| cli.find_subcommand(word).is_some());
+    command.is_some_and(|command| command == "hook")
 }
 
 /// What clap says in several lines, as one refusal.
@@ -185,7 +205,7 @@ fn usage_failure(error: &clap::Error) -> Failure {
 /// Does what the arguments say, and ends with the code that tells how it went.
 pub(crate) async fn run(cli: Cli) -> ExitCode {
     let json = cli.global.json;
-    // On the heap: the largest command, which carries a whole deployment, is much for a stack.
+    // On the heap: it holds whatever the largest command needs.
     match Box::pin(dispatch(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit(json),
@@ -220,6 +240,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::usage(&session, &args).await,
         Command::Token(command) => token::run(&session, command).await,
         Command::Mcp(args) => mcp::mcp(&session, args, &global).await,
+        Command::Hook(args) => hook::hook(&session, &args).await,
     }
 }
 

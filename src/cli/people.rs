@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::mail::STALE;
 use super::output::{Style, table};
+use super::own_status::Wake;
 use super::session::{PAGE_LIMIT, Session, TenantsArg};
 use super::shown;
 use super::text::{one_line, relative};
@@ -96,7 +97,7 @@ fn peers_table(style: Style, peers: &[Peer], now: TimeMs) -> String {
     };
     let header = ["ROLE", "INSTANCE", "ONLINE", "LAST SEEN", "SUMMARY"];
     if !has_tenant {
-        return table(style, header, peers.iter().map(row));
+        return table(style, header, peers.iter().map(row)) + &wakes(peers, now);
     }
     let tenant = |peer: &Peer| peer.tenant_id.as_ref().map(ToString::to_string);
     let with_tenant = |peer: &Peer| {
@@ -112,7 +113,32 @@ fn peers_table(style: Style, peers: &[Peer], now: TimeMs) -> String {
         "LAST SEEN",
         "SUMMARY",
     ];
-    table(style, header, peers.iter().map(with_tenant))
+    table(style, header, peers.iter().map(with_tenant)) + &wakes(peers, now)
+}
+
+/// How peers are woken, a line each, below the table: most are not.
+fn wakes(peers: &[Peer], now: TimeMs) -> String {
+    let mut lines = String::new();
+    for peer in peers {
+        let wake = Wake {
+            watching: peer.watching,
+            asked: peer.wake_asked_at,
+            confirmed: peer.wake_confirmed_at,
+        };
+        let Some(told) = wake.told(now) else { continue };
+        let instance = peer.instance_id.as_ref().map(ToString::to_string);
+        let tenant = peer.tenant_id.as_ref().map(|tenant| format!("{tenant}: "));
+        lines.push_str(&format!(
+            "\n{}{}/{}: {told}",
+            tenant.unwrap_or_default(),
+            peer.id,
+            instance.unwrap_or_default()
+        ));
+    }
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("\n{lines}")
 }
 
 pub(crate) async fn summary(session: &Session, args: SummaryArgs) -> Result<(), Failure> {
@@ -156,8 +182,11 @@ mod tests {
             summary: summary.map(str::to_owned),
             last_seen: instance.map(|_| TimeMs(1_711_670_400_000)),
             online: instance.is_some(),
+            watching: false,
+            wake_asked_at: None,
+            wake_confirmed_at: None,
         };
-        let peers = [
+        let mut peers = [
             peer("alice", Some("tau-main"), Some("Migrating\u{1b}[2J")),
             peer("bob", None, None),
         ];
@@ -167,6 +196,8 @@ mod tests {
         alice  tau-main  yes     1m ago     Migrating\x1b[2J
         bob    –         no      –
         ");
+        peers[0].watching = true;
+        peers[0].wake_asked_at = Some(TimeMs(1_711_670_340_000));
         let of_acme = peers.map(|peer| Peer {
             tenant_id: Some("acme".parse().unwrap()),
             ..peer
@@ -176,6 +207,8 @@ mod tests {
         TENANT  ROLE   INSTANCE  ONLINE  LAST SEEN  SUMMARY
         acme    alice  tau-main  yes     1m ago     Migrating\x1b[2J
         acme    bob    –         no      –
+
+        acme: alice/tau-main: watched; woken 2m ago, not confirmed yet
         ");
     }
 
@@ -188,6 +221,9 @@ mod tests {
             unread_total: unread,
             highest_priority,
             position: None,
+            watching: false,
+            wake_asked_at: None,
+            wake_confirmed_at: None,
         };
         let told = identity(
             Style::PLAIN,

@@ -17,7 +17,7 @@ use postroad_client::{Client, ClientError, ConnectOptions, Context, Credential, 
 use postroad_protocol::limits::PAGE_MAX;
 use postroad_protocol::query::{Agent, AgentKind};
 use postroad_protocol::{ErrorCode, InstanceId, Refusal, TenantId};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Names that a "not found" shows at most.
@@ -44,6 +44,14 @@ impl TenantsArg {
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
         self.tenant.as_ref()
     }
+}
+
+/// Where an agent's programs remember something between runs.
+pub(crate) struct Memory {
+    /// The folder.
+    pub(crate) folder: PathBuf,
+    /// The address of the deployment that it is about.
+    pub(crate) deployment: String,
 }
 
 /// What every command works with.
@@ -105,6 +113,67 @@ impl Session {
         }
     }
 
+    /// The same, for what must answer soon: it is tried for `at_most` so long.
+    pub(crate) fn within(&self, at_most: Duration) -> Self {
+        let mut hasty = self.clone();
+        hasty.global.timeout = self.global.timeout.min(at_most);
+        hasty
+    }
+
+    /// Where what an agent's programs remember between runs is kept; none without a home directory.
+    pub(crate) fn memory(&self) -> Result<Option<Memory>, Failure> {
+        let settings = Settings::resolve(&self.global, &self.environment)?;
+        let folder = match (&settings.speaker, &settings.layout) {
+            (Speaker::Agent(_), Some(layout)) => Some(layout.root().join("state")),
+            _ => user_state(),
+        };
+        Ok(folder.map(|folder| Memory {
+            folder,
+            deployment: settings.place.url,
+        }))
+    }
+
+    /// The options that say as whom and where, for a command that another program is to run from anywhere;
+    /// none where the environment says it.
+    pub(crate) fn speaker_words(&self) -> Result<Vec<String>, Failure> {
+        let absolute = |path: &Path| -> Result<String, Failure> {
+            let absolute = std::path::absolute(path);
+            let remedy = "name the file by its whole path";
+            let absolute = absolute.map_err(|error| Failure::file("find", path, &error, remedy))?;
+            Ok(absolute.display().to_string())
+        };
+        let mut words = Vec::new();
+        let mut say = |option: &str, value: String| words.extend([option.to_owned(), value]);
+        if let Some(creds) = &self.global.creds {
+            let credential = Credential::from_file(creds).map_err(ClientError::from)?;
+            if credential.is_operator() {
+                return Err(operator_is_no_agent(false));
+            }
+            say("--creds", absolute(creds)?);
+        }
+        if let Some(AgentName {
+            tenant,
+            role,
+            instance,
+        }) = &self.global.r#as
+        {
+            let settings = Settings::resolve(&self.global, &self.environment)?;
+            if let Some(layout) = &settings.layout {
+                say("--dir", absolute(layout.root())?);
+            }
+            let instance = instance.as_ref().map(|name| format!("/{name}"));
+            let instance = instance.unwrap_or_default();
+            say("--as", format!("{tenant}/{role}{instance}"));
+        }
+        if let Some(server) = &self.global.server {
+            say("--server", server.clone());
+        }
+        if let Some(context) = &self.global.context {
+            say("--context", context.clone());
+        }
+        Ok(words)
+    }
+
     /// Puts a `context.json` beside a new credential, so that whoever is given the folder finds the
     /// deployment. One that is there stays, and where it leads elsewhere, that is said.
     pub(crate) fn place_context(&self, creds: &Path) -> Result<(), Failure> {
@@ -148,7 +217,13 @@ impl Session {
     }
 
     fn options(&self, settings: &Settings, credential: &Credential) -> ConnectOptions {
-        ConnectOptions::new(&settings.place.url, credential.clone())
+        let options = ConnectOptions::new(&settings.place.url, credential.clone());
+        let options = if self.environment.woken {
+            options.woken()
+        } else {
+            options
+        };
+        options
             .name("postroad-cli")
             .trust(settings.place.trust())
             .subjects(self.global.root.clone())

@@ -32,6 +32,8 @@ pub(crate) struct Environment {
     pub(crate) dir: Option<PathBuf>,
     /// `POSTROAD_INSTANCE`.
     pub(crate) instance: Option<String>,
+    /// Whether `watch --exec` started this process, or one that started it (`POSTROAD_WAKE`).
+    pub(crate) woken: bool,
     /// Folder of the `nats` CLI's contexts.
     pub(crate) nats_config: Option<PathBuf>,
     /// Where the search for a DIR begins.
@@ -49,6 +51,7 @@ impl Environment {
             context: text("NATS_CONTEXT"),
             dir: path("POSTROAD_DIR").map(PathBuf::from),
             instance: text("POSTROAD_INSTANCE"),
+            woken: path(super::wake::WAKE).is_some(),
             nats_config: NatsContext::default_dir(),
             current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         }

@@ -334,3 +334,12 @@ fn postroad_dir_above(dir: &Path) -> bool {
     dir.ancestors()
         .any(|above| above.join(".postroad").is_dir())
 }
+
+#[test]
+fn a_hook_that_cannot_be_read_is_told_from_other_commands() {
+    let is_hook = |line: &str| super::is_hook(line.split(' ').map(str::to_owned));
+    assert!(is_hook("hook --clent codex"));
+    assert!(is_hook("--creds bob.creds --json hook"));
+    assert!(!is_hook("send hook --bad"));
+    assert!(!is_hook("--bad"));
+}

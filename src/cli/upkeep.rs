@@ -2,16 +2,23 @@
 
 use super::failure::Failure;
 use super::output::{Style, table};
+use super::own_status;
 use super::session::Session;
 use super::text::{count, one_line};
 use clap::{Args, Subcommand};
+use postroad_client::Identity;
 use postroad_protocol::query::{ShardStatus, Status};
 
-/// Show how every shard is doing: how far its rows are behind the log, and whether it is damaged.
+/// Show how every shard is doing; for an agent, how it is doing itself.
+///
+/// The operator sees how far the rows of each shard are behind the log, and whether it is damaged. An agent
+/// sees how much mail is unread, whether a `watch --exec` is there that wakes it, when that last started
+/// it, and whether it was then seen to deal with its mail.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Example:\n  postroad status --json | jq '.shards[] | select(.state != \"following\")'"
-)]
+#[command(after_help = "\
+Examples:
+  postroad status --json | jq '.shards[] | select(.state != \"following\")'
+  postroad status --creds bob.creds")]
 pub(crate) struct StatusArgs {}
 
 /// Fold every row anew from the log, beside the old rows, and then swap them.
@@ -48,7 +55,10 @@ pub(crate) struct AcceptArgs {
 }
 
 pub(crate) async fn status(session: &Session) -> Result<(), Failure> {
-    let client = session.operator().await?;
+    let client = session.anyone().await?;
+    if matches!(client.identity(), Identity::Agent { .. }) {
+        return own_status::show(session, &client).await;
+    }
     let status = client.operator()?.status().await?;
     session.out.show(&status, |style| described(style, &status))
 }

@@ -103,14 +103,10 @@ async fn a_tenants_administrator_rules_its_own_roster_only(road: Road) {
         "agent", "issue", "--tenant", "default", "--role", "plain", "--out", &plain,
     ];
     road.run(&args).expect(0);
-    let as_boss = |args: &[&str]| {
-        road.run(&[&["--creds", &boss, "--server", road.url(), "--json"], args].concat())
-    };
+    let as_boss = |args: &[&str]| road.run_as(&boss, args);
     let fresh = out("newcomer.creds");
     as_boss(&["agent", "issue", "--role", "newcomer", "--out", &fresh]).expect(0);
-    let as_newcomer = |args: &[&str]| {
-        road.run(&[&["--creds", &fresh, "--server", road.url(), "--json"], args].concat())
-    };
+    let as_newcomer = |args: &[&str]| road.run_as(&fresh, args);
     as_newcomer(&["send", "boss", "hello"]).expect(0);
     let listed = as_boss(&["agent", "list"]).expect(0);
     assert!(listed.stdout.contains("newcomer") && listed.stdout.contains("plain"));
@@ -130,8 +126,7 @@ async fn a_tenants_administrator_rules_its_own_roster_only(road: Road) {
     as_boss(&["tenant", "create", "mine"]).expect(4);
     as_boss(&["replay", "--tenant", "default"]).expect(4);
     // Who lacks the scope is refused before NATS, by NATS, and behind it.
-    let args = ["--creds", &plain, "--server", road.url(), "agent", "list"];
-    road.run(&args).expect(4);
+    road.run_as(&plain, &["agent", "list"]).expect(4);
     road.run(&["--as", "default/plain", "agent", "list"])
         .expect(4);
     as_boss(&["agent", "revoke", "--role", "newcomer"]).expect(0);
@@ -208,9 +203,7 @@ async fn a_key_may_stay_with_its_agent_and_be_exchanged() {
         "agent", "creds", "--seed", &seed, "--jwt", &jwt, "--out", &creds,
     ];
     road.run(&assemble).expect(0);
-    let with = |creds: &str, args: &[&str]| {
-        road.run(&[&["--creds", creds, "--server", road.url(), "--json"], args].concat())
-    };
+    let with = |creds: &str, args: &[&str]| road.run_as(creds, args);
     assert_eq!(with(&creds, &["whoami"]).expect(0).json()["role"], "tau");
     // The JWT of another key makes no credential.
     let other = at("other.nk");
@@ -292,5 +285,28 @@ async fn a_credential_reaches_its_scopes_and_no_further() {
         refused.stderr.contains("scope `messages`"),
         "{}",
         refused.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_client_whose_credential_was_revoked_tries_no_more_and_says_why() {
+    let road = Road::one_process();
+    let operator = road.operator().await;
+    let tenant = TenantId::parse("default").unwrap();
+    let roster = operator.roster(Some(&tenant)).unwrap();
+    let (key, creds) = issue(&road, new("tau").instance("pi".parse().unwrap())).await;
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = tasks();
+    let client = Client::connect(options(road.url(), &creds)).await.unwrap();
+    roster.revoke(&Revoke::Key(key)).await.unwrap();
+    eventually("its connection has ended", async || tasks() <= before).await;
+    let refused = client.check(&Check::default()).await.unwrap_err();
+    assert!(
+        matches!(refused, ClientError::Unauthorized { .. }),
+        "{refused:?}"
     );
 }

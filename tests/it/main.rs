@@ -42,3 +42,4 @@ mod tour;
 mod up;
 mod up_options;
 mod usage;
+mod waking;

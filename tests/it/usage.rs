@@ -149,8 +149,7 @@ fn bad_questions_are_refused_and_an_agent_asks_for_itself() {
     deployment
         .run(&[&issue[..], &["--out", &creds]].concat())
         .expect(0);
-    let agent =
-        |args: &[&str]| deployment.run(&[&["--json", "--creds", &creds, "usage"], args].concat());
+    let agent = |args: &[&str]| deployment.run_as(&creds, &[&["usage"], args].concat());
     let own = agent(&[]).expect(0).json();
     assert_eq!(own["days"][0]["tenant"], json!("default"), "{own}");
     agent(&["--tenant", "default"]).expect(0);

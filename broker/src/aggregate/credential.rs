@@ -165,7 +165,8 @@ pub(crate) fn revoke(
 /// holds the seed was proved.
 ///
 /// # Errors
-/// `not_found` where it has no such credential that stands, else as [`issue`].
+/// `not_found` where it has no such credential that stands, `conflict` for a bearer token, whose end was set when
+/// it was issued, else as [`issue`].
 pub(crate) fn renew(
     roster: &Roster,
     reader: &Reader,
@@ -182,6 +183,14 @@ pub(crate) fn renew(
                 .is_none_or(|only| *only == reader.instance)
         })
         .ok_or_else(no_such_credential)?;
+    if held.token {
+        return Err(Refusal::new(
+            ErrorCode::Conflict,
+            "a bearer token is not renewed",
+            "have another one issued: `postroad token issue`",
+        )
+        .at("publicKey"));
+    }
     let longest = held.life_ms;
     let life_ms = command
         .ttl_s
@@ -192,7 +201,7 @@ pub(crate) fn renew(
         public_key: command.new_public_key.as_ref().unwrap_or(key).clone(),
         scopes: held.scopes.clone(),
         ttl_s: 0,
-        token: held.token,
+        token: false,
     };
     let issued = issue(roster, wish, now)?;
     Ok(CredentialIssued {
@@ -225,6 +234,7 @@ mod tests {
     use super::super::roster::given::*;
     use super::*;
     use postroad_protocol::command::Possessed;
+    use postroad_protocol::event::Event;
     use postroad_protocol::tenancy::Scope;
 
     fn wish(name: &str, only: Option<&str>, key: &str) -> IssueCredential {
@@ -369,6 +379,25 @@ mod tests {
             revoke(&after, &of(None), TimeMs(5)).is_ok(),
             "a retry succeeds"
         );
+    }
+
+    #[test]
+    fn a_token_ends_when_it_was_issued_to_end() {
+        let mut token = issued("tau", Some("mcp"), "T");
+        let Event::CredentialIssued(data) = &mut token else {
+            panic!("an event of another type");
+        };
+        data.token = true;
+        let ask = RenewCredential {
+            held: Possessed {
+                public_key: "T".into(),
+                proof: String::new(),
+            },
+            new_public_key: None,
+            ttl_s: None,
+        };
+        let refusal = renew(&roster(&[token]), &reader("tau", "mcp"), &ask, TimeMs(5)).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::Conflict);
     }
 
     #[test]

@@ -310,7 +310,7 @@ impl Handler {
                 // What was on its way when the tenant was suspended is stored, and waits silently.
                 if self.expect_active(&scope).is_ok() {
                     let hints = self.push.stored(scope.tenant(), id, &appended).await;
-                    self.usage.pushed(&scope, hints);
+                    self.count_hints(&scope, hints);
                 }
                 Answer::Sent(Sent {
                     message_id: id,

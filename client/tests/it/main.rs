@@ -7,6 +7,7 @@
 )]
 
 mod asking;
+mod leaving;
 mod mailing;
 mod service;
 mod world;

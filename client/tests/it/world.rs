@@ -9,10 +9,19 @@ use postroad_client::{Client, ConnectOptions, Credential, UserKey};
 use postroad_protocol::permission::{PermissionTemplate, agent};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(crate) const TENANT: &str = "acme";
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waits until `condition` holds; panics with `what` at the deadline.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "did not come to pass: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 /// A nats-server that trusts one operator, and the account that signs everybody here.
 pub(crate) struct World {
@@ -54,6 +63,11 @@ impl World {
         }
     }
 
+    /// Where its server listens, or did.
+    pub(crate) fn address(&self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
@@ -76,18 +90,28 @@ impl World {
 
     /// The credential of an agent's instance with these scopes, as the issuer would sign it.
     pub(crate) fn agent_creds(&self, role: &str, instance: &str, scopes: &[&str]) -> String {
-        let mut tags = vec![
-            format!("tenant:{TENANT}"),
-            format!("role:{role}"),
-            format!("instance:{instance}"),
-        ];
-        tags.extend(scopes.iter().map(|scope| format!("scope:{scope}")));
-        self.creds(&tags, &filled(agent("postroad"), role, instance, scopes))
+        let may = filled(agent("postroad"), role, instance, scopes);
+        self.creds(&tags(role, instance, scopes), &may)
+    }
+
+    /// One that ends after `life`.
+    pub(crate) fn creds_for(&self, role: &str, instance: &str, life: Duration) -> String {
+        let scopes = ["self", "messages"];
+        let may = filled(agent("postroad"), role, instance, &scopes);
+        let ends = SystemTime::now() + life;
+        let ends = ends.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let ends = i64::try_from(ends).unwrap();
+        self.signed(&tags(role, instance, &scopes), &may, Some(ends))
     }
 
     pub(crate) fn creds(&self, tags: &[String], may: &PermissionTemplate) -> String {
+        self.signed(tags, may, None)
+    }
+
+    fn signed(&self, tags: &[String], may: &PermissionTemplate, ends: Option<i64>) -> String {
         let key = UserKey::generate();
         let mut claims = User::new_claims("tester".to_owned(), key.public_key());
+        claims.exp = ends;
         let permissions = &mut claims.nats.permissions.permissions;
         permissions.publish = Permission {
             allow: may.publish_allow.clone(),
@@ -110,6 +134,16 @@ impl World {
         let creds = self.agent_creds(role, instance, &["self", "messages"]);
         Client::connect(self.options(&creds)).await.unwrap()
     }
+}
+
+fn tags(role: &str, instance: &str, scopes: &[&str]) -> Vec<String> {
+    let mut tags = vec![
+        format!("tenant:{TENANT}"),
+        format!("role:{role}"),
+        format!("instance:{instance}"),
+    ];
+    tags.extend(scopes.iter().map(|scope| format!("scope:{scope}")));
+    tags
 }
 
 /// The template with the tags in their places, as nats-server fills it in.

@@ -91,5 +91,8 @@ fn peer(id: Role, row: &ReaderRow, instance_id: Option<postroad_protocol::id::In
         summary: (!row.summary.is_empty()).then(|| row.summary.clone()),
         last_seen: row.last_active,
         online: false,
+        watching: false,
+        wake_asked_at: None,
+        wake_confirmed_at: None,
     }
 }

@@ -231,3 +231,38 @@ async fn an_event_that_was_moved_or_never_sealed_stops_its_shard_wherever_it_is_
     assert_eq!(pi.check().await, (Vec::new(), false));
     projector.drain().await;
 }
+
+/// Seals of a long log are opened ahead of the rows: nothing behind the damage may get there all the same.
+#[tokio::test]
+async fn a_long_log_is_applied_up_to_what_is_damaged_in_it_and_behind_it_once_that_was_given_up() {
+    let town = Town::with_acme().await;
+    for number in 0..400 {
+        town.say("acme", &format!("before {number}")).await;
+    }
+    let damaged = town.damage("acme").await;
+    let mut end = damaged;
+    for number in 0..400 {
+        end = town.say("acme", &format!("behind {number}")).await;
+    }
+    let projector = town.projector("rows").await;
+    let host = host(&projector);
+    let told = damage(&host).expect("the shard stopped");
+    assert_eq!((told.from, told.to), (damaged, damaged));
+    assert_eq!(host.progress().sequence, damaged - 1);
+    let pi = town.agent("tau/pi").await;
+    let question = json!({"limit": 1});
+    let answer = pi.ask("messages.check_messages", &question).await.unwrap();
+    assert_eq!(answer["unreadTotal"], json!(400));
+
+    let accepted = DamageAccepted {
+        ranges: vec![(damaged, damaged)],
+    };
+    end = end.max(town.append(Owner::System, &Actor::System, accepted).await);
+    eventually("the shard goes on", async || {
+        host.progress().sequence >= end
+    })
+    .await;
+    let answer = pi.ask("messages.check_messages", &question).await.unwrap();
+    assert_eq!(answer["unreadTotal"], json!(800));
+    projector.drain().await;
+}

@@ -135,6 +135,15 @@ pub struct Peer {
     pub last_seen: Option<TimeMs>,
     /// Whether that was just now.
     pub online: bool,
+    /// Whether a program is there that starts it when mail waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watching: bool,
+    /// When such a program last started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_asked_at: Option<TimeMs>,
+    /// When, after such a start, it was first seen to deal with its mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_confirmed_at: Option<TimeMs>,
 }
 
 /// Answer of `list_peers`.
@@ -172,6 +181,15 @@ pub struct WhoAmI {
     /// How far the answer has read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
+    /// Whether a program is there that starts it when mail waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watching: bool,
+    /// When such a program last started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_asked_at: Option<TimeMs>,
+    /// When, after such a start, it was first seen to deal with its mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_confirmed_at: Option<TimeMs>,
 }
 
 /// One tenant, as the operator sees it.

@@ -56,6 +56,14 @@ impl Deployment {
         })
     }
 
+    /// What `up` says next.
+    ///
+    /// # Errors
+    /// When it says nothing.
+    pub(crate) async fn line(&mut self) -> anyhow::Result<String> {
+        self.up.line().await
+    }
+
     /// DIR.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir

@@ -6,9 +6,10 @@ mod http;
 
 use super::Global;
 use super::failure::Failure;
+use super::mcp_install::{self, InstallArgs};
 use super::session::Session;
 use crate::stop::StopSignal;
-use clap::Args;
+use clap::{Args, Subcommand};
 use postroad_mcp::{Caller, stdio};
 use postroad_protocol::{ErrorCode, Refusal};
 use std::sync::Arc;
@@ -22,13 +23,15 @@ const FAREWELL: Duration = Duration::from_millis(300);
 /// An MCP client starts it by itself: put the example below into its configuration, with a credential
 /// that `postroad agent issue` wrote. The credential says which agent of which tenant the client is,
 /// and which tools it is shown; nothing that its model writes can name another. It ends when the client
-/// does.
+/// does. `postroad mcp install` writes that configuration.
 ///
 /// With --http it serves whoever presents a token of `postroad token issue`, each as the agent that its token
 /// was issued to, and finds its deployment as `postroad broker` does: it needs the keys in DIR or gateway.creds,
 /// which `postroad init` makes, and no agent's credential. SIGTERM drains.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Example, as .mcp.json of Claude Code has it (other clients call the same things much alike):
   {\"mcpServers\": {\"postroad\": {
     \"command\": \"postroad\", \"args\": [\"mcp\"], \"env\": {\"NATS_CREDS\": \"/path/to/agent.creds\"}}}}
@@ -36,7 +39,8 @@ On the machine of a local deployment, without a credential of its own, for up to
   postroad --dir /path/to/.postroad --as acme/tau mcp
 Over HTTP, for clients that send `Authorization: Bearer …`:
   postroad --dir /path/to/.postroad mcp --http 127.0.0.1:8808
-  postroad mcp --http 0.0.0.0:8808 --http-cert cert.pem --http-key key.pem --allow-host road.example.com")]
+  postroad mcp --http 0.0.0.0:8808 --http-cert cert.pem --http-key key.pem --allow-host road.example.com"
+)]
 pub(crate) struct McpArgs {
     /// Push news of mail into a running Claude Code session: sender, priority and id, never what it says.
     /// Claude Code wants --dangerously-load-development-channels for servers that it does not know
@@ -44,9 +48,21 @@ pub(crate) struct McpArgs {
     channel: bool,
     #[command(flatten)]
     over_http: http::Args,
+    /// Something else than serving
+    #[command(subcommand)]
+    command: Option<McpCommand>,
+}
+
+/// What else `mcp` does.
+#[derive(Debug, Subcommand)]
+enum McpCommand {
+    Install(InstallArgs),
 }
 
 pub(crate) async fn mcp(session: &Session, args: McpArgs, global: &Global) -> Result<(), Failure> {
+    if let Some(McpCommand::Install(args)) = &args.command {
+        return mcp_install::install(session, args);
+    }
     if let Some(prepared) = args.over_http.http.prepare()? {
         return http::serve(prepared, &args.over_http, global).await;
     }

@@ -32,6 +32,11 @@ impl Deployment {
         self.run_with_input(args, "")
     }
 
+    /// The same, as whoever holds the credential in this file; answered in JSON.
+    pub fn run_as(&self, creds: &str, args: &[&str]) -> Ran {
+        run_as(&self.path(), &self.url, creds, args)
+    }
+
     /// The same, with `input` on stdin.
     pub fn run_with_input(&self, args: &[&str], input: &str) -> Ran {
         run_in(&self.path(), args, input)
@@ -43,6 +48,12 @@ pub fn run_in(dir: &Path, args: &[&str], input: &str) -> Ran {
     let mut command = Command::new(binary());
     command.arg("--dir").arg(dir).args(args);
     run(command, input)
+}
+
+/// Runs `postroad` with `args` as whoever holds the credential in this file; answered in JSON.
+pub fn run_as(dir: &Path, url: &str, creds: &str, args: &[&str]) -> Ran {
+    let who = ["--creds", creds, "--server", url, "--json"];
+    run_in(dir, &[&who[..], args].concat(), "")
 }
 
 /// Runs a prepared command to its end.

@@ -72,6 +72,11 @@ impl Road {
         cli::run_in(&self.path(), args, "")
     }
 
+    /// The same, as whoever holds the credential in this file; answered in JSON.
+    pub fn run_as(&self, creds: &str, args: &[&str]) -> Ran {
+        cli::run_as(&self.path(), self.url(), creds, args)
+    }
+
     /// The operator's client.
     pub async fn operator(&self) -> Client {
         let creds = std::fs::read_to_string(self.path().join("operator.creds"));

@@ -21,6 +21,7 @@ pub(super) async fn case(name: &str, stage: &Stage) {
                 (&json!("acme-two"), &json!("tau"))
             );
             highest_priority(stage, "self", name).await;
+            wakes(stage, name).await;
         }
         "issue_credential" | "retire_agent" | "list_agents" | "revoke_credential" => {
             credentials::of_the_roster(stage, name).await;
@@ -164,7 +165,28 @@ async fn summaries(stage: &Stage, set: bool) {
         "{foreign}"
     );
     if !set {
+        wakes(stage, "list_peers").await;
         operator_sees(stage, "list_peers", &["peers"]);
+    }
+}
+
+/// How the owner is woken is shown in its tenant, and not where another tenant has an agent of its name.
+async fn wakes(stage: &Stage, verb: &str) {
+    let beat = json!({"leaving":false,"watching":true,"wakeAskedAt":11,"wakeConfirmedAt":12});
+    let subject = "postroad.acme.presence.tau.i1";
+    let owner = &stage.owner.watched.client;
+    let sent = owner.publish(subject, beat.to_string().into()).await;
+    sent.expect("the heartbeat is sent");
+    let ask = json!({"fresh":true});
+    eventually("the wake is shown to its tenant", async || {
+        let told = stage.owner.call("qry", "self", verb, ask.clone()).await;
+        told.to_string()
+            .contains(r#""wakeAskedAt":11,"wakeConfirmedAt":12,"watching":true"#)
+    })
+    .await;
+    let foreign = stage.stranger.call("qry", "self", verb, ask).await;
+    for field in ["watching", "wakeAskedAt", "wakeConfirmedAt"] {
+        assert!(!foreign.to_string().contains(field), "{foreign}");
     }
 }
 

@@ -24,7 +24,7 @@ use postroad_protocol::subject::{
 use postroad_protocol::tenancy::replay::StoredFor;
 use postroad_protocol::tenancy::{Admission, Tagger};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A public user nkey, well formed and nobody's.
 pub(crate) fn public_key() -> String {
@@ -195,14 +195,15 @@ impl Caller {
 
     /// Sends a message until it is told that it is stored, as a client does; says where.
     pub(crate) async fn insist(&self, id: CommandId, channel: &str, content: &str) -> u64 {
-        for _ in 0..100 {
+        let started = Instant::now();
+        loop {
             match self.send(id, channel, content).await {
                 Ok(answer) => return sequence(&answer),
                 Err(refusal) => assert!(refusal.code.is_retryable(), "{refusal:?}"),
             }
+            assert!(started.elapsed() < Duration::from_mins(1), "never stored");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("never stored");
     }
 
     /// Sends messages under `ids` one behind the other without waiting; their answers, in that order.
