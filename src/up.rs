@@ -203,8 +203,7 @@ async fn start(
                 subjects,
                 ..
             } = &shared;
-            // On the heap: it is large, and begins once.
-            Some(Box::pin(gateway::start(prepared, url, trust, subjects, &creds)).await?)
+            Some(gateway::start(prepared, url, trust, subjects, &creds).await?)
         }
         None => None,
     };

@@ -64,8 +64,7 @@ pub(crate) async fn mcp(session: &Session, args: McpArgs, global: &Global) -> Re
         return mcp_install::install(session, args);
     }
     if let Some(prepared) = args.over_http.http.prepare()? {
-        // On the heap: it is large, and begins once.
-        return Box::pin(http::serve(prepared, &args.over_http, global)).await;
+        return http::serve(prepared, &args.over_http, global).await;
     }
     // Installed first: a signal while connecting must end the command as well.
     let mut stop = StopSignal::listen()?;
