@@ -69,6 +69,8 @@ impl HttpClient {
             Some(connection) => connection,
             None => self.connect().await?,
         };
+        // The answer before may still be on its way out of the connection's task.
+        connection.ready().await?;
         let answer = connection.send_request(request).await?;
         let (status, body) = (answer.status(), answer.into_body().collect().await?);
         let body = body.to_bytes();
