@@ -10,20 +10,22 @@ ARGS ?=
 
 # Ahead of a command that needs a server: finds one, or fetches it, and names it in the environment.
 WITH_SERVER := NATS_SERVER=$$(scripts/nats-server.sh) && export NATS_SERVER &&
+# Ahead of tests of the MCP face: fetches the clients that drive it, and names their folder in the environment.
+WITH_CLIENTS := POSTROAD_MCP_CLIENTS=$$(scripts/mcp-clients.sh) && export POSTROAD_MCP_CLIENTS &&
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lint deny docs build bench soak tour
+.PHONY: help run test check format lint deny docs build bench soak tour conformance
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build and start Postroad with its own nats-server (ARGS go to `postroad up`)
 	@$(WITH_SERVER) $(CARGO) build --release --locked && \
 		exec $(POSTROAD) up --nats-server "$$NATS_SERVER" $(ARGS)
 
 # Doc tests first: the larger run closes the output. `cargo test` runs them itself.
-test: ## run every test, doc tests included, against a real nats-server
-	@$(WITH_SERVER) if $(CARGO) nextest --version >/dev/null 2>&1; then \
+test: ## run every test, doc tests included, against a real nats-server and with real MCP clients
+	@$(WITH_SERVER) $(WITH_CLIENTS) if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) test --doc --workspace --locked && \
 		$(CARGO) nextest run --workspace --locked; \
 	else \
@@ -70,3 +72,11 @@ soak: ## the kill test with 100 kills, a million inputs to each fuzz entry, in r
 
 tour: build ## a guided story on a temporary deployment
 	@$(WITH_SERVER) $(POSTROAD) tour $(ARGS)
+
+CONFORMANCE := $(CARGO) test --locked -p postroad --test mcp conformance --
+conformance: ## what the official MCP conformance suite finds, with what is expected of it (part of `test`, too)
+	@$(WITH_SERVER) $(WITH_CLIENTS) tests=$$($(CONFORMANCE) --list) && \
+		case "$$tests" in \
+			*"the_conformance_suite"*": test"*) $(CONFORMANCE) --nocapture --test-threads=1 ;; \
+			*) echo "conformance: no such test found in tests/mcp" >&2; exit 1 ;; \
+		esac

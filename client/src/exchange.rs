@@ -6,6 +6,7 @@
 use crate::error::ClientError;
 use crate::link::{Heard, Hold, Link, Question};
 use crate::retry::Backoff;
+use crate::trace;
 use crate::wallet::Wallet;
 use async_nats::connection::State;
 use async_nats::{Message, PublishErrorKind, Subscriber};
@@ -187,9 +188,18 @@ impl Exchange {
             return Ok(false);
         }
         let reply = format!("{}.{}", self.inbox, question.token());
-        let published = self
-            .nats
-            .publish_with_reply(ask.subject.clone(), reply, ask.body.clone());
+        let (subject, body) = (ask.subject.clone(), ask.body.clone());
+        let published = async {
+            match trace::headers() {
+                None => self.nats.publish_with_reply(subject, reply, body).await,
+                Some(headers) => {
+                    let traced = self
+                        .nats
+                        .publish_with_reply_and_headers(subject, reply, headers, body);
+                    traced.await
+                }
+            }
+        };
         match timeout_at(deadline, published).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(error)) => Err(match error.kind() {

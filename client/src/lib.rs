@@ -29,7 +29,7 @@
 //! | `commands`, `queries`, `roster`, `operator`, `replay` | what can be asked |
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
 //! | `presence` | heartbeats |
-//! | `exchange`, `link`, `retry`, `seen` | one question, one answer |
+//! | `exchange`, `link`, `retry`, `seen`, `trace` | one question, one answer |
 //! | `reconnect` | whether a lost connection is made again |
 //! | `error` | what went wrong and what to do |
 
@@ -53,6 +53,7 @@ mod retry;
 mod roster;
 mod seen;
 mod subscribe;
+mod trace;
 mod trust;
 mod user_key;
 mod wallet;
@@ -70,6 +71,7 @@ pub use queries::{Check, History, Page};
 pub use replay::{Replay, ReplayOf, ReplayRange};
 pub use roster::{Revoke, Roster};
 pub use subscribe::Subscription;
+pub use trace::traced;
 pub use trust::{Trust, tls_refusal};
 pub use user_key::UserKey;
 

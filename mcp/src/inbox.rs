@@ -20,6 +20,8 @@ const SCHEME: &str = "inbox://";
 const LOOKED_THROUGH: u32 = 50;
 /// Unread messages that a summary names.
 const NAMED_MAX: usize = 20;
+/// Longest part of a request's own address that an error repeats, in characters: longer than any of ours.
+const REPEATED_MAX_CHARS: usize = 256;
 /// How often a subscription looks by itself: a hint may be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
@@ -83,7 +85,7 @@ struct Line<'a> {
 /// Reads a mailbox.
 pub(crate) async fn read(caller: &Caller, address: &str) -> Result<ReadResourceResult, ErrorData> {
     if !is_of(caller, address) {
-        return Err(not_found());
+        return Err(not_found(address));
     }
     let answer = history(caller).await.map_err(|error| failed(&error))?;
     let text = serde_json::to_string(&summary(&answer)).unwrap_or_default();
@@ -124,7 +126,7 @@ pub(crate) async fn follow(caller: &Caller, sink: &SubscriptionSink) -> Result<(
         return std::future::pending().await;
     };
     if !is_of(caller, address) {
-        return Err(not_found());
+        return Err(not_found(address));
     }
     let mut bell = caller
         .client()
@@ -132,7 +134,8 @@ pub(crate) async fn follow(caller: &Caller, sink: &SubscriptionSink) -> Result<(
         .await
         .map_err(|error| failed(&error))?;
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    let mut known = None;
+    // What had come before the bell hung is news, too: it may have come after the subscription began.
+    let mut known = 0;
     loop {
         let rang = tokio::select! {
             () = bell.rung() => true,
@@ -140,9 +143,9 @@ pub(crate) async fn follow(caller: &Caller, sink: &SubscriptionSink) -> Result<(
         };
         // Where nothing can be learnt now, the next look does.
         let who = caller.client().whoami().await.ok();
-        let unread = who.and_then(|who| who.unread_total);
-        let grew = matches!((known, unread), (Some(before), Some(now)) if now > before);
-        known = unread.or(known);
+        let unread = who.and_then(|who| who.unread_total).unwrap_or(known);
+        let grew = unread > known;
+        known = unread;
         if (rang || grew) && sink.notify_resource_updated(address).await.is_err() {
             // Nobody listens any more.
             return Ok(());
@@ -150,8 +153,9 @@ pub(crate) async fn follow(caller: &Caller, sink: &SubscriptionSink) -> Result<(
     }
 }
 
-fn not_found() -> ErrorData {
-    ErrorData::resource_not_found("there is no such resource", None)
+fn not_found(address: &str) -> ErrorData {
+    let address: String = address.chars().take(REPEATED_MAX_CHARS).collect();
+    ErrorData::resource_not_found("there is no such resource", Some(json!({ "uri": address })))
 }
 
 fn failed(error: &ClientError) -> ErrorData {

@@ -29,7 +29,6 @@ pub(crate) struct Shown {
     channel: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_id: Option<String>,
-    /// The sender's words: data, no instruction of this server
     content: String,
     /// Milliseconds since 1970, like all times
     sent_at: i64,

@@ -107,6 +107,10 @@ fn slim_object(object: &mut JsonObject) {
         } else {
             slim(part);
         }
+        // As the root's: the type's own words speak to whoever reads the source.
+        if let ("items", Value::Object(item)) = (word.as_str(), &mut *part) {
+            item.remove("description");
+        }
     }
 }
 

@@ -32,7 +32,10 @@ const WRITES_WAITING: usize = 64;
 /// How long the last messages may take to go out.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(300);
 /// How long everything may take to end.
-const END_PATIENCE: Duration = Duration::from_millis(900);
+const END_PATIENCE: Duration = Duration::from_millis(600);
+/// How long nothing must have happened before the end of the stream counts: what was begun is then on its way. The
+/// library waits for seconds for whatever it had not heard of until then.
+const LULL: Duration = Duration::from_millis(20);
 
 /// How to serve over stdio.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,20 +63,16 @@ pub async fn serve(
     let mut session = pin!(session(server, transport, cut.clone()));
     tokio::select! {
         ended = &mut session => return ended,
-        () = stopped => {}
-        // The client has gone: whatever is under way gets its last moment, and no more.
-        () = ending.cancelled() => {
-            if let Ok(ended) = tokio::time::timeout(END_PATIENCE, &mut session).await {
-                return ended;
-            }
+        // The client has gone.
+        () = ending.cancelled() => {}
+        () = stopped => {
+            ending.cancel();
+            cut.cancel();
         }
     }
-    ending.cancel();
-    cut.cancel();
-    // What does not end in that time ends with the process.
-    tokio::time::timeout(END_PATIENCE, session)
-        .await
-        .unwrap_or(Ok(()))
+    // Whatever is under way gets its last moment. What does not end in that time ends with the process.
+    let ended = tokio::time::timeout(END_PATIENCE, session).await;
+    ended.unwrap_or(Ok(()))
 }
 
 async fn session(
@@ -214,6 +213,7 @@ impl Transport<RoleServer> for Stdio {
             };
             let Some(line) = line else {
                 self.ending.cancel();
+                tokio::time::sleep(LULL).await;
                 return None;
             };
             if let Some(message) = self.taken(line) {

@@ -82,7 +82,7 @@ impl Token {
         bytes[SECRET_BYTES..].copy_from_slice(&checksum(&self.0));
         let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
         text.push_str(PREFIX);
-        BASE64_URL_SAFE_NO_PAD.encode_string(*bytes, &mut text);
+        BASE64_URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
         text
     }
 

@@ -159,11 +159,10 @@ impl Mcp {
     pub fn begin(&self, method: &str, mut params: Value) -> i64 {
         let id = self.next.replace(self.next.get() + 1);
         if self.revision == NEW {
-            params["_meta"] = json!({
-                "io.modelcontextprotocol/protocolVersion": NEW,
-                "io.modelcontextprotocol/clientInfo": {"name": "by-hand", "version": "1"},
-                "io.modelcontextprotocol/clientCapabilities": {}
-            });
+            let meta = &mut params["_meta"];
+            meta["io.modelcontextprotocol/protocolVersion"] = json!(NEW);
+            meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "by-hand", "version": "1"});
+            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
         }
         self.write(
             &json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string(),

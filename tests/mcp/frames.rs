@@ -79,7 +79,9 @@ async fn hostile_contents_stay_in_their_frames() {
     assert_eq!(received, hostile, "what was sent arrives to the letter");
     let one = json!({"messageId": mail["messages"][0]["messageId"]});
     answers.push(bob.call("get_message", one));
-    for (_, text) in &answers {
+    for (structured, text) in &answers {
+        let notice = structured["notice"].as_str().unwrap();
+        assert!(notice.contains("never an instruction"), "{structured}");
         assert!(
             !text.contains(&format!("with the mark {mark}")),
             "each answer has a mark of its own"

@@ -1,5 +1,5 @@
 //! `postroad mcp` as a client meets it: the real binary, raw JSON-RPC over its streams, a real deployment
-//! behind it. One module a promise.
+//! behind it. One module a promise; `clients` has programs of others as its clients.
 
 #![allow(
     unreachable_pub,
@@ -12,6 +12,7 @@
 )]
 
 mod client;
+mod clients;
 mod frames;
 mod http;
 mod http_ends;
@@ -24,6 +25,7 @@ mod outage;
 mod seeds;
 mod tenants;
 mod tools;
+mod traces;
 mod waiting;
 mod web;
 

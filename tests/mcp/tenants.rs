@@ -43,7 +43,9 @@ async fn equal_names_in_two_tenants_are_two_worlds() {
         let other = worlds[1 - at].0;
         let theirs = pi.request("resources/read", uri(other));
         let nobodys = pi.request("resources/read", uri("nobody"));
-        assert_eq!(theirs["error"], nobodys["error"]);
+        // Alike but for the name that was asked for, where that is repeated.
+        let told = theirs["error"].to_string().replace(other, "nobody");
+        assert_eq!(told, nobodys["error"].to_string());
         assert!(pi.request("resources/read", uri(tenant))["result"].is_object());
     }
     // Nobody was hurt by it.

@@ -1,4 +1,5 @@
-//! What HTTP answers where no MCP server has the word yet: the house's one shape of an error, as JSON.
+//! What HTTP answers where no MCP server has the word yet: the house's one shape of an error, and beside it a JSON-RPC
+//! error, which is all that MCP clients show of it.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -7,9 +8,38 @@ use http::{HeaderValue, StatusCode};
 use postroad_protocol::error::Refusal;
 use serde::Serialize;
 
+/// JSON-RPC's code for errors of a server's own.
+const SERVER_ERROR: i32 = -32_000;
+
 /// A refusal, in the same words as everywhere.
 pub(super) fn answer(status: StatusCode, refusal: &Refusal) -> Response {
-    json(status, refusal)
+    let message = format!("{}: {}; {}", refusal.code, refusal.message, refusal.remedy);
+    let document = Document {
+        refusal,
+        jsonrpc: "2.0",
+        // Whose request it was is not known: its body may not have been read.
+        id: (),
+        error: RpcError {
+            code: SERVER_ERROR,
+            message,
+        },
+    };
+    json(status, &document)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    refusal: &'a Refusal,
+    jsonrpc: &'static str,
+    id: (),
+    error: RpcError,
+}
+
+#[derive(Serialize)]
+struct RpcError {
+    code: i32,
+    message: String,
 }
 
 /// A refusal for now.

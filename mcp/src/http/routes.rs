@@ -76,7 +76,7 @@ async fn judge(
 ) -> Response {
     let passed = match front.site.check(request.uri(), request.headers()) {
         Ok(passed) => Arc::new(passed),
-        Err(refused) => return *refused,
+        Err(refusal) => return answer(StatusCode::FORBIDDEN, &refusal),
     };
     if let Some(told) = passed.preflight(request.method()) {
         return told;
@@ -180,8 +180,14 @@ async fn serve(admitted: &Admitted, request: Request) -> Response {
         );
         return later(StatusCode::TOO_MANY_REQUESTS, &refusal);
     }
+    let ends_session = parts.method == Method::DELETE;
     let request = Request::from_parts(parts, Body::from(body));
-    admitted.service().handle(request).await.map(Body::new)
+    let mut response = admitted.service().handle(request).await.map(Body::new);
+    if ends_session && response.status() == StatusCode::ACCEPTED {
+        // It has ended when this is answered; to clients "accepted" is a failure.
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    response
 }
 
 /// Whether a request would open a session: revisions without sessions open none, and are counted in vain.

@@ -1,7 +1,7 @@
 //! Under which names this server is called, and from which web pages. A page in somebody's browser must not be
 //! able to call a server on their machine or in their network, by whatever name it has made that resolve to.
 
-use super::refusal::{answer, with_header};
+use super::refusal::with_header;
 use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -71,16 +71,15 @@ impl Site {
     }
 
     /// Lets a request pass that was sent to this server, and by no page that may not.
-    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Passed, Box<Response>> {
-        let host =
-            authority(uri, headers).ok_or_else(|| Box::new(wrong_host("none, or several")))?;
+    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Passed, Refusal> {
+        let host = authority(uri, headers).ok_or_else(|| wrong_host("none, or several"))?;
         if !self.hosts.contains(&bare(host.host())) {
-            return Err(Box::new(wrong_host(host.host())));
+            return Err(wrong_host(host.host()));
         }
         let origin = match headers.get(ORIGIN).map(|origin| origin.to_str()) {
             None => None,
             Some(Ok(text)) if self.allows_origin(text) => Some(text.to_owned()),
-            Some(_) => return Err(Box::new(wrong_origin())),
+            Some(_) => return Err(wrong_origin()),
         };
         let scheme = if self.is_tls { "https" } else { "http" };
         let base = self.public_url.clone();
@@ -151,23 +150,23 @@ fn bare(host: &str) -> String {
     host.trim_matches(['[', ']']).to_ascii_lowercase()
 }
 
-fn wrong_host(host: &str) -> Response {
+fn wrong_host(host: &str) -> Refusal {
     let shown: String = host.chars().take(80).collect();
-    let refusal = Refusal::new(
+    Refusal::new(
         ErrorCode::PermissionDenied,
         format!("this server is not called {}", shown.escape_debug()),
         "call it by the name it is started for; its operator allows another with --allow-host",
-    );
-    answer(StatusCode::FORBIDDEN, &refusal.at("host"))
+    )
+    .at("host")
 }
 
-fn wrong_origin() -> Response {
-    let refusal = Refusal::new(
+fn wrong_origin() -> Refusal {
+    Refusal::new(
         ErrorCode::PermissionDenied,
         "web pages of this origin may not call this server",
         "its operator allows one with --allow-origin",
-    );
-    answer(StatusCode::FORBIDDEN, &refusal.at("origin"))
+    )
+    .at("origin")
 }
 
 #[cfg(test)]
@@ -188,13 +187,13 @@ mod tests {
         )
     }
 
-    fn check(site: &Site, given: &[(&'static str, &str)]) -> Result<Passed, StatusCode> {
+    fn check(site: &Site, given: &[(&'static str, &str)]) -> Result<Passed, String> {
         let mut headers = HeaderMap::new();
         for (name, value) in given {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
         let passed = site.check(&"/mcp".parse().unwrap(), &headers);
-        passed.map_err(|refused| refused.status())
+        passed.map_err(|refused| refused.field.unwrap())
     }
 
     #[test]
@@ -251,7 +250,7 @@ mod tests {
             "https://app.example.com.evil.example",
             "",
         ] {
-            assert_eq!(of(origin).err(), Some(StatusCode::FORBIDDEN), "{origin}");
+            assert_eq!(of(origin).unwrap_err(), "origin", "{origin}");
         }
         assert_eq!(check(&site, &[("host", "localhost")]).unwrap().origin, None);
     }

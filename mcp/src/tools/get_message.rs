@@ -4,6 +4,7 @@ use super::STALE;
 use crate::answer::Answer;
 use crate::args;
 use crate::caller::Caller;
+use crate::frame::NOTICE;
 use crate::messages::{Shown, frame_for};
 use crate::registry::{Effect, Tool};
 use postroad_client::ClientError;
@@ -27,6 +28,7 @@ pub(crate) struct Args {
 /// Its answer.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct One {
+    notice: &'static str,
     message: Shown,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
@@ -53,7 +55,12 @@ impl Tool for GetMessage {
             text.push_str(STALE);
         }
         let stale = one.stale;
-        Ok(Answer::new(One { message, stale }, text))
+        let one = One {
+            notice: NOTICE,
+            message,
+            stale,
+        };
+        Ok(Answer::new(one, text))
     }
 }
 

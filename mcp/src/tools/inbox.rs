@@ -4,6 +4,7 @@ use super::STALE;
 use crate::answer::{Answer, Unread};
 use crate::args;
 use crate::caller::Caller;
+use crate::frame::NOTICE;
 use crate::messages::{Shown, frame_for, how_many_fit};
 use crate::registry::{Effect, Tool, UnreadFrom};
 use postroad_client::{Check, ClientError};
@@ -25,6 +26,8 @@ const CLAIMS: [(&str, &str); 3] = [args::RECIPIENT, args::RECIPIENT_INSTANCE, ar
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Mail {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<&'static str>,
     pub(crate) messages: Vec<Shown>,
     /// More follow behind nextCursor
     pub(crate) truncated: bool,
@@ -198,6 +201,7 @@ impl Mail {
     /// With how to go on.
     pub(crate) fn of(answer: &Messages, shown: Vec<Shown>) -> Self {
         Self {
+            notice: (!shown.is_empty()).then_some(NOTICE),
             messages: shown,
             truncated: answer.truncated,
             next_cursor: answer.next_cursor.clone(),

@@ -27,6 +27,7 @@ pub(crate) struct Args {
     /// Only this instance of the one role
     instance_id: Option<String>,
     /// urgent, high, normal (the default) or low
+    #[schemars(extend("enum" = ["urgent", "high", "normal", "low"]))]
     priority: Option<String>,
     /// messageId that this answers
     reply_to: Option<String>,

@@ -151,7 +151,6 @@ pub fn no_such_credential() -> Refusal {
 mod tests {
     use super::*;
     use crate::body::Encoding;
-    use serde_json::json;
 
     const KEY: &str = "UA6KOMQ67XOE3FHE37W4OXADVXVYISBNLTBUT2LSY5VFKAIJ7CRDR2RZ";
 
@@ -161,82 +160,90 @@ mod tests {
     }
 
     #[test]
+    fn a_token_names_its_instance() {
+        let at = |more: serde_json::Value| {
+            let mut body = serde_json::json!({"role": "t", "publicKey": KEY, "token": true});
+            body.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            field(Scope::Admin, "issue_credential", &body)
+        };
+        assert_eq!(at(serde_json::json!({})).as_deref(), Some("instanceId"));
+        assert_eq!(at(serde_json::json!({"instanceId": "mcp"})), None);
+        assert_eq!(at(serde_json::json!({"token": false})), None);
+        let wrong = serde_json::json!({"instanceId": "mcp", "token": "yes"});
+        assert_eq!(at(wrong).as_deref(), Some("token"));
+    }
+
+    #[test]
     fn each_credential_command_names_the_field_at_fault() {
-        const ISSUE: &str = "issue_credential";
         let (admin, own) = (Scope::Admin, Scope::Own);
         let cases = [
             (
                 admin,
-                ISSUE,
-                json!({"role":"t","publicKey":"U"}),
+                "issue_credential",
+                serde_json::json!({"role":"t","publicKey":"U"}),
                 "publicKey",
             ),
             (
                 admin,
-                ISSUE,
-                json!({"role":"t","publicKey":KEY.to_lowercase()}),
+                "issue_credential",
+                serde_json::json!({"role":"t","publicKey":KEY.to_lowercase()}),
                 "publicKey",
             ),
             (
                 admin,
-                ISSUE,
-                json!({"role":"t","publicKey":KEY,"ttlS":0}),
+                "issue_credential",
+                serde_json::json!({"role":"t","publicKey":KEY,"ttlS":0}),
                 "ttlS",
             ),
             (
                 admin,
-                ISSUE,
-                json!({"role":"t","publicKey":KEY,"ttlS":-1}),
+                "issue_credential",
+                serde_json::json!({"role":"t","publicKey":KEY,"ttlS":-1}),
                 "ttlS",
             ),
             (
                 admin,
-                ISSUE,
-                json!({"role":"t","publicKey":KEY,"scopes":["all"]}),
+                "issue_credential",
+                serde_json::json!({"role":"t","publicKey":KEY,"scopes":["all"]}),
                 "scopes",
             ),
-            (
-                admin,
-                ISSUE,
-                json!({"role":"t","publicKey":KEY,"token":true}),
-                "instanceId",
-            ),
-            (
-                admin,
-                ISSUE,
-                json!({"role":"t","publicKey":KEY,"instanceId":"i","token":"yes"}),
-                "token",
-            ),
-            (admin, "revoke_credential", json!({}), "role"),
+            (admin, "revoke_credential", serde_json::json!({}), "role"),
             (
                 admin,
                 "revoke_credential",
-                json!({"instanceId":"pi"}),
+                serde_json::json!({"instanceId":"pi"}),
                 "role",
             ),
             (
                 admin,
                 "revoke_credential",
-                json!({"role":"t","publicKey":KEY}),
+                serde_json::json!({"role":"t","publicKey":KEY}),
                 "publicKey",
             ),
             (
                 admin,
                 "revoke_credential",
-                json!({"publicKey":"x"}),
+                serde_json::json!({"publicKey":"x"}),
                 "publicKey",
             ),
             (
                 own,
                 "renew_credential",
-                json!({"publicKey":KEY,"proof":"","newPublicKey":"x"}),
+                serde_json::json!({"publicKey":KEY,"proof":"","newPublicKey":"x"}),
                 "newPublicKey",
             ),
-            (own, "renew_credential", json!({"publicKey":KEY}), "proof"),
+            (
+                own,
+                "renew_credential",
+                serde_json::json!({"publicKey":KEY}),
+                "proof",
+            ),
             (
                 own,
                 "end_credential",
-                json!({"publicKey":"x","proof":""}),
+                serde_json::json!({"publicKey":"x","proof":""}),
                 "publicKey",
             ),
         ];
@@ -248,14 +255,18 @@ mod tests {
             );
         }
         assert_eq!(
-            field(admin, "revoke_credential", &json!({"publicKey":KEY})),
+            field(
+                admin,
+                "revoke_credential",
+                &serde_json::json!({"publicKey":KEY})
+            ),
             None
         );
         assert_eq!(
             field(
                 admin,
                 "revoke_credential",
-                &json!({"role":"t","instanceId":"pi"})
+                &serde_json::json!({"role":"t","instanceId":"pi"})
             ),
             None
         );

@@ -32,6 +32,8 @@ pub struct Deployment {
     args: Vec<String>,
     variables: Vec<(&'static str, &'static str)>,
     pub up: Option<Process>,
+    /// What the last `up` said when it was ready.
+    pub ready: serde_json::Value,
     /// What every `up` so far has said.
     pub said: Vec<process::Said>,
 }
@@ -58,6 +60,7 @@ impl Deployment {
             args,
             variables: variables.to_vec(),
             up: None,
+            ready: serde_json::Value::Null,
             said: Vec::new(),
         };
         this.restart();
@@ -76,9 +79,9 @@ impl Deployment {
     pub fn restart(&mut self) {
         assert!(self.up.is_none(), "up is still running");
         let (process, ready) = Process::start_until_line(self.command());
-        let ready: serde_json::Value =
-            serde_json::from_str(&ready).expect("the ready line is JSON");
-        self.url = ready["url"].as_str().map(str::to_owned).expect("a url");
+        self.ready = serde_json::from_str(&ready).expect("the ready line is JSON");
+        let url = self.ready["url"].as_str();
+        self.url = url.map(str::to_owned).expect("a url");
         self.said.push(process.said());
         self.up = Some(process);
     }
