@@ -5,6 +5,7 @@ use crate::harness::Deployment;
 use crate::web::{Gateway, get, open, read, revoke, send, token};
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
+use postroad_protocol::token::Token;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -227,4 +228,41 @@ async fn a_server_that_stops_lets_calls_finish_and_ends_waits() {
     );
     let ended = waits.await.unwrap();
     assert!(ended.json().get("error").is_some(), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_somebody_made_up_takes_no_callers_room() {
+    let deployment = fast();
+    let gateway = Gateway::start(&deployment, &["--http-callers", "1"]);
+    deployment.tenant("acme").await;
+    let operator = deployment.operator().await;
+    let tau = token(&operator, "acme", "tau", "mcp", None).await;
+    let session = gateway.caller(&tau).with_session(OLD).await;
+    for _ in 0..3 {
+        let nobodys = gateway.caller(&Token::generate());
+        let refused = nobodys.try_call("whoami", &json!({})).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    }
+    session.call("whoami", json!({})).await;
+    // Somebody who is known does, where nothing of the other is under way.
+    let pi = token(&operator, "acme", "pi", "mcp", None).await;
+    gateway.caller(&pi).call("whoami", json!({})).await;
+    let gone = session.try_call("whoami", &json!({})).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_vanishes_before_its_token_was_looked_at_leaves_nothing() {
+    let deployment = fast();
+    let gateway = Gateway::start(&deployment, &[]);
+    // Nobody says whether a token is good, so that trying takes its time.
+    let up = deployment.up.as_ref().unwrap();
+    up.freeze();
+    let nobodys = gateway.caller(&Token::generate());
+    let trying = tokio::spawn(async move { nobodys.try_call("whoami", &json!({})).await });
+    crate::harness::eventually("it is tried", async || gateway.counts().await.callers == 1).await;
+    trying.abort();
+    gateway.expect_nobody().await;
+    let up = nix::unistd::Pid::from_raw(up.pid());
+    nix::sys::signal::kill(up, nix::sys::signal::Signal::SIGCONT).unwrap();
 }

@@ -5,6 +5,7 @@ use super::seat::Place;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use http::StatusCode;
+use http_body_util::LengthLimitError;
 use hyper::body::{Frame, SizeHint};
 use postroad_protocol::error::{ErrorCode, Refusal};
 use std::pin::Pin;
@@ -30,13 +31,30 @@ pub(super) async fn read(body: Body) -> Result<Bytes, Response> {
     }
     match tokio::time::timeout(BODY_PATIENCE, axum::body::to_bytes(body, BODY_MAX_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(too_large()),
+        Ok(Err(error)) if is_limit(&error) => Err(too_large()),
+        Ok(Err(_)) => {
+            let message = "the request ended before its body did, or its chunks are malformed";
+            let refusal = Refusal::invalid("body", message, "send it again, whole");
+            Err(answer(StatusCode::BAD_REQUEST, &refusal))
+        }
         Err(_) => {
             let message = "the request took too long to be sent";
             let refusal = Refusal::unavailable(message);
             Err(answer(StatusCode::REQUEST_TIMEOUT, &refusal))
         }
     }
+}
+
+/// Whether a body was given up because it is too long.
+fn is_limit(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What an answer that is still being sent counts for: its place at the caller, and among all requests.
@@ -86,5 +104,28 @@ impl HttpBody for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[tokio::test]
+    async fn a_body_that_is_cut_off_is_not_called_too_large() {
+        let cut = [
+            Ok(Bytes::from_static(b"{")),
+            Err(Error::from(ErrorKind::UnexpectedEof)),
+        ];
+        let cut = Body::from_stream(futures_util::stream::iter(cut));
+        let status = |refused: Response| refused.status();
+        let refused = read(cut).await.map_err(status);
+        assert_eq!(refused, Err(StatusCode::BAD_REQUEST));
+        let piece = Bytes::from(vec![b' '; BODY_MAX_BYTES / 2 + 1]);
+        let long = [Ok::<_, Error>(piece.clone()), Ok(piece)];
+        let long = Body::from_stream(futures_util::stream::iter(long));
+        let refused = read(long).await.map_err(status);
+        assert_eq!(refused, Err(StatusCode::PAYLOAD_TOO_LARGE));
     }
 }

@@ -15,6 +15,7 @@ use postroad_protocol::token::Token;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore};
@@ -78,6 +79,8 @@ pub(super) struct Callers {
 /// The place of one token, whether or not it is let in yet.
 struct Slot {
     seat: Arc<Seat>,
+    /// Whether its token was found good. Until then it takes nobody's room: anybody can make tokens up.
+    is_good: AtomicBool,
     caller: OnceCell<Caller>,
 }
 
@@ -91,6 +94,38 @@ struct Caller {
 pub(super) struct Admitted {
     slot: Arc<Slot>,
     place: Place,
+}
+
+/// A try to let somebody in. Whoever goes away meanwhile, and is the last to try it, leaves no slot behind.
+struct Trying<'a> {
+    callers: &'a Callers,
+    mark: blake3::Hash,
+    slot: &'a Arc<Slot>,
+    place: Option<Place>,
+}
+
+impl Trying<'_> {
+    /// The place, once it is known how the try ended.
+    fn ended(mut self) -> Place {
+        let place = self.place.take();
+        place.expect("the place is taken once")
+    }
+}
+
+impl Drop for Trying<'_> {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        let mut slots = self.callers.slots();
+        drop(place);
+        let is_same = |slot: &Arc<Slot>| Arc::ptr_eq(slot, self.slot);
+        let is_left = self.slot.caller.get().is_none() && self.slot.seat.is_free();
+        if is_left && slots.get(&self.mark).is_some_and(is_same) {
+            slots.remove(&self.mark);
+            self.slot.seat.end();
+        }
+    }
 }
 
 impl Admitted {
@@ -152,10 +187,17 @@ impl Callers {
             return Err(Denied::Unknown);
         }
         let (slot, place) = self.slot(mark)?;
+        let trying = Trying {
+            callers: self,
+            mark,
+            slot: &slot,
+            place: Some(place),
+        };
         let connected = slot
             .caller
-            .get_or_try_init(|| self.connect(mark, token, &slot.seat))
+            .get_or_try_init(|| self.connect(mark, token, &slot))
             .await;
+        let place = trying.ended();
         if let Err(denied) = connected {
             drop(place);
             self.forget(mark, &slot.seat);
@@ -184,8 +226,8 @@ impl Callers {
         count
     }
 
-    /// The slot of a token, and a place in it; a new one where there is room, or where somebody idle makes
-    /// room. The list stays locked meanwhile, so that nobody lets go of it in between.
+    /// The slot of a token, and a place in it. The list stays locked meanwhile, so that nobody lets go of it in
+    /// between. What is not let in yet is bounded as requests are.
     fn slot(&self, mark: blake3::Hash) -> Result<(Arc<Slot>, Place), Denied> {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(&mark)
@@ -194,8 +236,24 @@ impl Callers {
             let place = slot.seat.take_place().ok_or(Denied::Busy)?;
             return Ok((Arc::clone(slot), place));
         }
-        if slots.len() >= self.road.callers_max {
-            let idle = slots.iter().filter(|(_, slot)| slot.seat.is_free());
+        let slot = Arc::new(Slot {
+            seat: Seat::new(self.road.requests_per_caller, &self.ending),
+            is_good: AtomicBool::new(false),
+            caller: OnceCell::new(),
+        });
+        let place = slot.seat.take_place().ok_or(Denied::Busy)?;
+        slots.insert(mark, Arc::clone(&slot));
+        Ok((slot, place))
+    }
+
+    /// Room for the caller of a good token, where there is some, or where somebody idle makes some.
+    fn take_room(&self, slot: &Slot) -> Result<(), Denied> {
+        let mut slots = self.slots();
+        let is_good = |slot: &Slot| slot.is_good.load(Ordering::Relaxed);
+        if slots.values().filter(|slot| is_good(slot)).count() >= self.road.callers_max {
+            let idle = slots
+                .iter()
+                .filter(|(_, slot)| is_good(slot) && slot.seat.is_free());
             let longest = idle.min_by_key(|(_, slot)| slot.seat.last_used());
             let Some(mark) = longest.map(|(mark, _)| *mark) else {
                 let message = "as many callers are active as this server takes";
@@ -205,13 +263,8 @@ impl Callers {
                 gone.seat.end();
             }
         }
-        let slot = Arc::new(Slot {
-            seat: Seat::new(self.road.requests_per_caller, &self.ending),
-            caller: OnceCell::new(),
-        });
-        let place = slot.seat.take_place().ok_or(Denied::Busy)?;
-        slots.insert(mark, Arc::clone(&slot));
-        Ok((slot, place))
+        slot.is_good.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Takes a token that has no place any more out of the list, unless it has a new one.
@@ -230,14 +283,16 @@ impl Callers {
         self: &Arc<Self>,
         mark: blake3::Hash,
         token: Token,
-        seat: &Arc<Seat>,
+        slot: &Slot,
     ) -> Result<Caller, Denied> {
+        let seat = &slot.seat;
         let jwt = {
             let turn = tokio::time::timeout(TURN_PATIENCE, self.exchanges.acquire()).await;
             let busy = || Refusal::unavailable("too many tokens are presented at once");
             let _turn = turn.map_err(|_| Denied::Unavailable(busy()))?;
             self.exchanger.exchange(&token).await?
         };
+        self.take_room(slot)?;
         let text = UserKey::from(token.key()).creds(&jwt);
         let credential = Credential::parse(&text).map_err(|_| Denied::Unknown)?;
         let options = ConnectOptions::new(&self.road.servers, credential)

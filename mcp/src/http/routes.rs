@@ -193,12 +193,12 @@ async fn serve(admitted: &Admitted, request: Request) -> Response {
 /// Whether a request would open a session: revisions without sessions open none, and are counted in vain.
 fn opens_session(headers: &HeaderMap, body: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Asked<'a> {
-        method: Option<&'a str>,
+    struct Asked {
+        // Not borrowed: a name may be written with escapes.
+        method: String,
     }
-    let asked = || serde_json::from_slice::<Asked<'_>>(body).ok();
-    !headers.contains_key(SESSION_ID)
-        && asked().is_some_and(|asked| asked.method == Some("initialize"))
+    let asked = || serde_json::from_slice::<Asked>(body).ok();
+    !headers.contains_key(SESSION_ID) && asked().is_some_and(|asked| asked.method == "initialize")
 }
 
 #[cfg(test)]
@@ -210,6 +210,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let body = br#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
         assert!(opens_session(&headers, body));
+        assert!(opens_session(&headers, br#"{"method":"\u0069nitialize"}"#));
         assert!(!opens_session(&headers, br#"{"method":"tools/list"}"#));
         assert!(!opens_session(&headers, b"["));
         headers.insert(SESSION_ID, http::HeaderValue::from_static("x"));

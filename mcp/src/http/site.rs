@@ -138,11 +138,13 @@ impl Passed {
 /// The one authority that a request names.
 fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     let mut named = headers.get_all(HOST).iter();
-    match (named.next(), named.next()) {
+    let authority: Option<Authority> = match (named.next(), named.next()) {
         (Some(host), None) => host.to_str().ok()?.parse().ok(),
         (None, _) => uri.authority().cloned(),
         _ => None,
-    }
+    };
+    // No user stands in a host. It would stand in the URLs that are told of this server.
+    authority.filter(|authority| !authority.as_str().contains('@'))
 }
 
 /// A host without the brackets of an IPv6 address.
@@ -214,6 +216,7 @@ mod tests {
             "road.example.com.evil.example",
             "localhost.evil",
             "0.0.0.0",
+            "evil.example@localhost",
             "",
         ] {
             assert!(check(&site, &[("host", host)]).is_err(), "{host}");

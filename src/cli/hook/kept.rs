@@ -52,6 +52,10 @@ impl Kept {
 
     /// What is remembered; nothing where there is none, or where it cannot be read.
     pub(super) fn read(&self) -> Ledger {
+        // Opening a pipe would wait for whoever writes to it.
+        if fs::metadata(&self.path).is_ok_and(|metadata| !metadata.is_file()) {
+            return forgotten("it is no file");
+        }
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ledger::default(),
@@ -106,6 +110,11 @@ mod tests {
         let phi = Kept::open(folder.path(), &names("phi")).await.unwrap();
         assert_eq!(phi.read(), Ledger::default());
         fs::write(&tau.path, b"{\"shown\": 5").unwrap();
+        assert_eq!(tau.read(), Ledger::default());
+        tau.write(&ledger).unwrap();
+        assert_eq!(tau.read(), ledger);
+        fs::remove_file(&tau.path).unwrap();
+        nix::unistd::mkfifo(&tau.path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(tau.read(), Ledger::default());
         tau.write(&ledger).unwrap();
         assert_eq!(tau.read(), ledger);

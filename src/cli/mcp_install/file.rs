@@ -35,33 +35,37 @@ pub(super) fn replace(
     let replaced = || -> io::Result<()> {
         let folder = target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        if let Some(backup) = &backup {
-            fs::copy(&target, backup)?;
+        if let (Some(backup), Some(before)) = (&backup, before) {
+            put(backup, &target, before)?;
         }
-        let temporary = beside(&target, &format!("{}.tmp", std::process::id()));
-        let written = write(&temporary, &target, after);
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written?;
+        put(&target, &target, after)?;
         sync_dir(folder)
     };
     replaced().map_err(|error| Failure::file("write", path, &error, REMEDY))?;
     Ok(backup)
 }
 
-/// Writes a file of its own first, as open to others as the one that it replaces.
-fn write(temporary: &Path, target: &Path, text: &str) -> io::Result<()> {
+/// Writes a file of its own first, as open to others as `like`, and moves it to `path`. What lies there is
+/// replaced and never written to: in a project of somebody else's it may be a link to a file of the user's.
+fn put(path: &Path, like: &Path, text: &str) -> io::Result<()> {
+    let temporary = beside(path, &format!("{}.tmp", std::process::id()));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        .open(temporary)?;
-    file.write_all(text.as_bytes())?;
-    if let Ok(metadata) = fs::metadata(target) {
-        file.set_permissions(metadata.permissions())?;
+        .open(&temporary)?;
+    let mut moved = || -> io::Result<()> {
+        file.write_all(text.as_bytes())?;
+        if let Ok(metadata) = fs::metadata(like) {
+            file.set_permissions(metadata.permissions())?;
+        }
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    let moved = moved();
+    if moved.is_err() {
+        let _ = fs::remove_file(&temporary);
     }
-    file.sync_all()?;
-    fs::rename(temporary, target)
+    moved
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

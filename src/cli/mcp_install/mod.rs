@@ -14,6 +14,8 @@ use super::failure::Failure;
 use super::session::Session;
 use super::text::one_line;
 use clap::Args;
+use http::Uri;
+use postroad_protocol::token;
 use serde::Serialize;
 use std::fmt::Display;
 use std::path::Path;
@@ -51,7 +53,7 @@ pub(crate) struct InstallArgs {
     #[arg(long)]
     user: bool,
     /// Where an MCP server of the deployment listens, instead of starting one
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     url: Option<String>,
     /// Variable in which the client finds the bearer token for --url
     #[arg(long, value_name = "NAME", default_value = "POSTROAD_TOKEN", requires = "url", value_parser = variable)]
@@ -199,10 +201,28 @@ fn variable(name: &str) -> Result<String, String> {
     if !name.is_empty()
         && name.chars().all(is_word)
         && !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.starts_with(token::PREFIX)
     {
         return Ok(name.to_owned());
     }
     Err("name a variable, as in POSTROAD_TOKEN; the token itself is never written".to_owned())
+}
+
+/// A URL that holds no secret.
+fn address(url: &str) -> Result<String, String> {
+    let parsed = url.parse::<Uri>().ok();
+    let is_web = |uri: &Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some_and(|at| !at.as_str().contains('@'))
+    };
+    if parsed.as_ref().is_some_and(is_web) && !url.contains(token::PREFIX) {
+        return Ok(url.to_owned());
+    }
+    Err(
+        "name a server as in https://road.example.org/mcp, without a user or a token; the client \
+         sends the token that it finds in a variable"
+            .to_owned(),
+    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What stands in each client's files afterwards: new, beside what is there, repeated, and broken.
 
 use super::plan::{Client, Edit, Part, Places, Scope, Wanted, parts};
-use super::{variable, written};
+use super::{address, variable, written};
 use clap::ValueEnum as _;
 use std::fs;
 use std::path::Path;
@@ -78,8 +78,23 @@ fn over_http_a_token_is_named_and_never_written() {
         of(Client::Codex, Scope::User, &both, Path::new("/")).len(),
         2
     );
-    for bad in ["", "ey.J0", "7X", "A B", "${X}"] {
+    let token = postroad_protocol::token::Token::generate();
+    for bad in ["", "ey.J0", "7X", "A B", "${X}", "pr_x", &token.text()] {
         assert!(variable(bad).is_err(), "{bad}");
+    }
+    let with_token = format!("https://h/mcp?token={}", token.text().as_str());
+    for bad in [
+        "",
+        "h/mcp",
+        "javascript:x",
+        "https://user:secret@h/mcp",
+        "https://h/\n",
+        &with_token,
+    ] {
+        assert!(address(bad).is_err(), "{bad}");
+    }
+    for good in ["https://h/mcp", "http://[::1]:8808/mcp"] {
+        assert_eq!(address(good).as_deref(), Ok(good));
     }
 }
 
@@ -400,4 +415,21 @@ fn a_file_is_replaced_whole_and_kept_beside_as_it_was() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(left.len(), 3, "project, the file and its backup: {left:?}");
+}
+
+#[test]
+fn what_is_kept_is_not_written_through_a_link_that_a_project_brings() {
+    use std::os::unix::fs::symlink;
+    let root = tempfile::tempdir().unwrap();
+    let precious = root.path().join("precious");
+    fs::write(&precious, "mine").unwrap();
+    let parts = of(Client::Cursor, Scope::Project, &wanted(&[]), root.path());
+    let path = &parts[0].path;
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, "/* evil */ {}").unwrap();
+    symlink(&precious, path.with_extension("json.postroad.bak")).unwrap();
+    let files = written(&parts).unwrap();
+    let backup = files[0].backup.as_ref().unwrap();
+    assert_eq!(fs::read_to_string(backup).unwrap(), "/* evil */ {}");
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
 }

@@ -12,6 +12,9 @@ use tokio::process::Command;
 /// How long a command may take to end by itself once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How often its group is looked at once the command itself has ended.
+const GONE_AGAIN: Duration = Duration::from_millis(20);
+
 /// A running command.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -62,14 +65,18 @@ impl Child {
         self.process.wait().await
     }
 
-    /// Asks its group to end, and ends it where that takes too long.
+    /// Asks its group to end, and ends it where that takes too long: the command may have ended before what it
+    /// started.
     pub(super) async fn stop(mut self) {
         // What has ended meanwhile cannot be asked, and need not.
         let _ = killpg(self.group, Signal::SIGTERM);
-        if tokio::time::timeout(GRACE, self.process.wait())
-            .await
-            .is_err()
-        {
+        let gone = async {
+            let _ = self.process.wait().await;
+            while killpg(self.group, None).is_ok() {
+                tokio::time::sleep(GONE_AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(GRACE, gone).await.is_err() {
             let _ = killpg(self.group, Signal::SIGKILL);
             let _ = self.process.wait().await;
         }

@@ -171,3 +171,19 @@ async fn a_command_that_cannot_be_started_ends_the_watch() {
         run_with(desk.command(args), "", &[]).expect(2);
     }
 }
+
+#[tokio::test]
+async fn where_the_watch_ends_so_does_what_the_command_started_and_would_not() {
+    let desk = Desk::set().await;
+    desk.send("hello").await;
+    // The command obeys; what it started does not.
+    let script = "(trap '' TERM; echo started; exec sleep 600) & echo $!; wait";
+    let (process, stdout) = Process::start(desk.command(&["watch", "--exec", "sh", "-c", script]));
+    let lines = Lines::of(stdout);
+    let mut told = [lines.next(), lines.next()];
+    // The number is before the word.
+    told.sort();
+    assert_eq!(told[1], "started");
+    assert_eq!(process.interrupt(), 0);
+    wait_until_gone(told[0].parse().unwrap());
+}
