@@ -15,6 +15,7 @@ use postroad_protocol::token::Token;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore};
@@ -24,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 const EXCHANGES_AT_ONCE: usize = 32;
 /// How long one waits for its turn.
 const TURN_PATIENCE: Duration = Duration::from_secs(15);
+/// Tokens that may be presented at once, and of which it is not known yet whether they are good.
+const KNOCKING_MAX: usize = 8_192;
 /// How long a token that was refused is refused unasked, so that who tries again and again costs nothing.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Refused tokens that are remembered.
@@ -78,7 +81,15 @@ pub(super) struct Callers {
 /// The place of one token, whether or not it is let in yet.
 struct Slot {
     seat: Arc<Seat>,
+    /// Whether the issuer knows the token. Until then its slot neither counts as a caller nor makes one go.
+    is_known: AtomicBool,
     caller: OnceCell<Caller>,
+}
+
+impl Slot {
+    fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
+    }
 }
 
 /// Somebody who was let in.
@@ -154,7 +165,7 @@ impl Callers {
         let (slot, place) = self.slot(mark)?;
         let connected = slot
             .caller
-            .get_or_try_init(|| self.connect(mark, token, &slot.seat))
+            .get_or_try_init(|| self.connect(mark, token, &slot))
             .await;
         if let Err(denied) = connected {
             drop(place);
@@ -184,8 +195,8 @@ impl Callers {
         count
     }
 
-    /// The slot of a token, and a place in it; a new one where there is room, or where somebody idle makes
-    /// room. The list stays locked meanwhile, so that nobody lets go of it in between.
+    /// The slot of a token, and a place in it. The list stays locked meanwhile, so that nobody lets go of it in
+    /// between.
     fn slot(&self, mark: blake3::Hash) -> Result<(Arc<Slot>, Place), Denied> {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(&mark)
@@ -194,8 +205,29 @@ impl Callers {
             let place = slot.seat.take_place().ok_or(Denied::Busy)?;
             return Ok((Arc::clone(slot), place));
         }
-        if slots.len() >= self.road.callers_max {
-            let idle = slots.iter().filter(|(_, slot)| slot.seat.is_free());
+        if slots.len() >= self.road.callers_max.saturating_add(KNOCKING_MAX) {
+            return Err(too_many_tokens());
+        }
+        let slot = Arc::new(Slot {
+            seat: Seat::new(self.road.requests_per_caller, &self.ending),
+            is_known: AtomicBool::new(false),
+            caller: OnceCell::new(),
+        });
+        let place = slot.seat.take_place().ok_or(Denied::Busy)?;
+        slots.insert(mark, Arc::clone(&slot));
+        Ok((slot, place))
+    }
+
+    /// Counts a slot whose token is known, where there is room, or where somebody idle makes room.
+    fn take_in(&self, slot: &Slot) -> Result<(), Denied> {
+        let mut slots = self.slots();
+        if slot.is_known() {
+            // Whoever came first has gone before it was connected.
+            return Ok(());
+        }
+        let known = || slots.iter().filter(|(_, slot)| slot.is_known());
+        if known().count() >= self.road.callers_max {
+            let idle = known().filter(|(_, slot)| slot.seat.is_free());
             let longest = idle.min_by_key(|(_, slot)| slot.seat.last_used());
             let Some(mark) = longest.map(|(mark, _)| *mark) else {
                 let message = "as many callers are active as this server takes";
@@ -205,13 +237,8 @@ impl Callers {
                 gone.seat.end();
             }
         }
-        let slot = Arc::new(Slot {
-            seat: Seat::new(self.road.requests_per_caller, &self.ending),
-            caller: OnceCell::new(),
-        });
-        let place = slot.seat.take_place().ok_or(Denied::Busy)?;
-        slots.insert(mark, Arc::clone(&slot));
-        Ok((slot, place))
+        slot.is_known.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Takes a token that has no place any more out of the list, unless it has a new one.
@@ -230,14 +257,15 @@ impl Callers {
         self: &Arc<Self>,
         mark: blake3::Hash,
         token: Token,
-        seat: &Arc<Seat>,
+        slot: &Slot,
     ) -> Result<Caller, Denied> {
+        let seat = &slot.seat;
         let jwt = {
             let turn = tokio::time::timeout(TURN_PATIENCE, self.exchanges.acquire()).await;
-            let busy = || Refusal::unavailable("too many tokens are presented at once");
-            let _turn = turn.map_err(|_| Denied::Unavailable(busy()))?;
+            let _turn = turn.map_err(|_| too_many_tokens())?;
             self.exchanger.exchange(&token).await?
         };
+        self.take_in(slot)?;
         let text = UserKey::from(token.key()).creds(&jwt);
         let credential = Credential::parse(&text).map_err(|_| Denied::Unknown)?;
         let options = ConnectOptions::new(&self.road.servers, credential)
@@ -290,7 +318,13 @@ impl Callers {
 
     fn sweep(&self) {
         self.slots().retain(|_, slot| {
-            let stays = !slot.seat.is_idle_for(self.road.idle);
+            // Where the token is not known yet, those who presented it have gone.
+            let idle = if slot.is_known() {
+                self.road.idle
+            } else {
+                Duration::ZERO
+            };
+            let stays = !slot.seat.is_idle_for(idle);
             if !stays {
                 slot.seat.end();
             }
@@ -306,6 +340,12 @@ impl Callers {
     fn refused(&self) -> MutexGuard<'_, HashMap<blake3::Hash, Instant>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn too_many_tokens() -> Denied {
+    Denied::Unavailable(Refusal::unavailable(
+        "too many tokens are presented at once",
+    ))
 }
 
 /// Lets go of whoever has been idle for too long, until nobody holds the list.
