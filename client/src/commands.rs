@@ -54,13 +54,7 @@ impl Draft {
     /// How urgent it is; normal by default.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
-        let name = match priority {
-            Priority::Urgent => "urgent",
-            Priority::High => "high",
-            Priority::Normal => "normal",
-            Priority::Low => "low",
-        };
-        self.body.priority = Some(name.to_owned());
+        self.body.priority = Some(priority.word().to_owned());
         self
     }
 

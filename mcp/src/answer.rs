@@ -82,22 +82,12 @@ impl Unread {
     fn line(self) -> String {
         let most = self
             .highest_priority
-            .map(|priority| format!(", highest priority {}", word_of(priority)))
+            .map(|priority| format!(", highest priority {}", priority.word()))
             .unwrap_or_default();
         match self.count {
             0 => "Unread: 0".to_owned(),
             count => format!("Unread: {count}{most} (check_messages shows them)"),
         }
-    }
-}
-
-/// The word for a priority.
-pub(crate) const fn word_of(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Urgent => "urgent",
-        Priority::High => "high",
-        Priority::Normal => "normal",
-        Priority::Low => "low",
     }
 }
 

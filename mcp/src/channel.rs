@@ -1,7 +1,6 @@
 //! Pushing news of mail into a running session, where the client has that: one notification for what has
 //! come, with sender, priority and id. Never a content: what nobody has asked for is not put before a model.
 
-use crate::answer::word_of;
 use crate::caller::Caller;
 use futures_util::StreamExt as _;
 use postroad_protocol::query::Message;
@@ -101,7 +100,7 @@ fn news(messages: &[Message]) -> Value {
     let highest = messages.iter().map(|message| message.priority).min();
     let mut meta = json!({
         "count": messages.len().to_string(),
-        "priority": highest.map_or("normal", word_of),
+        "priority": highest.unwrap_or_default().word(),
     });
     if let [one] = messages {
         meta["sender"] = json!(format!("{}/{}", one.from, one.from_instance_id));
@@ -115,7 +114,7 @@ fn line(message: &Message) -> String {
         "from {}/{}, priority {}, messageId {}",
         message.from,
         message.from_instance_id,
-        word_of(message.priority),
+        message.priority.word(),
         message.message_id
     )
 }

@@ -13,7 +13,8 @@
 //! | `args` | reading arguments, and saying what is wrong with them |
 //! | `schema` | schemas of arguments and answers, kept small |
 //! | `answer` | results: text beside structure, errors, unread mail, and how long they may be |
-//! | `messages`, `frame` | messages as a model is shown them: data of a named sender |
+//! | `messages` | messages as a model is shown them, as much as one answer holds |
+//! | [`frame`] | words of others, set apart from ours |
 //! | `inbox` | the mailbox as a resource, and news of it |
 //! | `channel` | pushing into a running session, where a client has that |
 //! | [`stdio`] | JSON-RPC over this process's own streams |
@@ -23,7 +24,7 @@ mod answer;
 mod args;
 pub mod caller;
 mod channel;
-mod frame;
+pub mod frame;
 pub mod http;
 mod inbox;
 mod messages;

@@ -3,7 +3,7 @@
 //! Owns the form of a message in answers, and what is left out of one that is too long. Never asks for
 //! any.
 
-use crate::answer::{ROWS_MAX_BYTES, fitting, json_len, json_len_of, word_of};
+use crate::answer::{ROWS_MAX_BYTES, fitting, json_len, json_len_of};
 use crate::frame::{Frame, quoted};
 use postroad_protocol::TimeMs;
 use postroad_protocol::query::Message;
@@ -70,7 +70,7 @@ impl Shown {
             delivered_at: message.delivered_at.map(ms),
             read_at: message.read_at.map(ms),
             reply_to: message.reply_to.as_ref().map(ToString::to_string),
-            priority: word_of(message.priority),
+            priority: message.priority.word(),
             metadata: message.metadata.clone(),
             metadata_truncated: false,
             content_truncated: false,

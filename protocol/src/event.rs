@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
+pub use crate::priority::Priority;
+
 /// What names an event inside its tenant: a hash of who caused it and the command id, so that two
 /// agents that choose the same id never touch each other. Sixteen bytes, hexadecimal in text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,23 +124,6 @@ impl Actor {
             Self::System => (SYSTEM, ""),
         }
     }
-}
-
-/// How urgent a message is to its sender.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// Now.
-    Urgent,
-    /// Soon.
-    High,
-    /// The default.
-    #[default]
-    Normal,
-    /// Whenever.
-    Low,
 }
 
 /// A tenant came to be.

@@ -14,6 +14,7 @@
 //! | [`event`] | what happened, with stored names and versions |
 //! | [`envelope`], [`seal`] | an event as it lies in the log |
 //! | [`position`] | where an append landed |
+//! | [`priority`] | how urgent a message is |
 //! | [`portable`] | a tenant's history as lines that another deployment takes in |
 //! | [`quota`] | limits that the operator sets for a tenant |
 //! | [`push`] | hints and heartbeats |
@@ -37,6 +38,7 @@ pub mod permission;
 pub mod portable;
 pub mod position;
 pub mod possession;
+pub mod priority;
 pub mod push;
 pub mod query;
 pub mod quota;

@@ -3,7 +3,14 @@
 //! Owns generation, crash-safe storage and the check that all are there and of their kind.
 //! Never shows a secret in `Debug`, never replaces a key, never says what a key may be used for.
 
-use super::layout::{Layout, LayoutError, at, create_private, make_private_dir, sync_dir};
+mod files;
+
+pub(crate) use self::files::seed_of;
+use self::files::{
+    ACCOUNT_FILE, MASTER_KEY_FILE, OPERATOR_FILE, SYSTEM_ACCOUNT_FILE, SYSTEM_USER_FILE,
+    file_names, read_master, read_seed, signing_file, write_secret_line,
+};
+use super::layout::{Layout, LayoutError, at, make_private_dir, sync_dir};
 use super::lock::DirLock;
 use super::master_key::MasterKey;
 use nkeys::{KeyPair, KeyPairType};
@@ -12,9 +19,6 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
-
-const MASTER_KEY_FILE: &str = "master.key";
 
 /// Why a deployment's keys cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -281,29 +285,6 @@ impl DeploymentKeys {
     }
 }
 
-const OPERATOR_FILE: &str = "operator.nk";
-const SYSTEM_ACCOUNT_FILE: &str = "system_account.nk";
-const SYSTEM_USER_FILE: &str = "system_user.nk";
-const ACCOUNT_FILE: &str = "account.nk";
-
-fn signing_file(kind: CredentialKind) -> String {
-    format!("signing_{}.nk", kind.name())
-}
-
-fn file_names() -> Vec<String> {
-    let fixed = [
-        OPERATOR_FILE,
-        SYSTEM_ACCOUNT_FILE,
-        SYSTEM_USER_FILE,
-        ACCOUNT_FILE,
-    ];
-    fixed
-        .into_iter()
-        .map(str::to_owned)
-        .chain(CredentialKind::ALL.map(signing_file))
-        .collect()
-}
-
 /// Makes the keys of kinds that there were none of when the deployment was made. Nothing was ever signed with
 /// them, so making them loses nothing; of several processes that make one, the first has made it.
 fn make_later(layout: &Layout, dir: &Path) -> Result<(), KeysError> {
@@ -324,49 +305,6 @@ fn make_later(layout: &Layout, dir: &Path) -> Result<(), KeysError> {
         }
     }
     Ok(())
-}
-
-/// The seed of a key that was generated here or loaded from a seed.
-pub(crate) fn seed_of(key: &KeyPair) -> Zeroizing<String> {
-    Zeroizing::new(key.seed().expect("a deployment's keys are made from seeds"))
-}
-
-fn write_secret_line(path: &Path, secret: &Zeroizing<String>) -> Result<(), LayoutError> {
-    let mut line = Zeroizing::new(String::with_capacity(secret.len() + 1));
-    line.push_str(secret);
-    line.push('\n');
-    create_private(path, line.as_bytes()).map_err(at("write", path))
-}
-
-fn read_secret(path: &Path) -> Result<Zeroizing<String>, LayoutError> {
-    fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(at("read", path))
-}
-
-fn read_seed(dir: &Path, name: &str, kind: &KeyPairType) -> Result<KeyPair, KeysError> {
-    let path = dir.join(name);
-    let text = read_secret(&path)?;
-    match KeyPair::from_seed(text.trim()) {
-        Ok(key) if key.key_pair_type() == *kind => Ok(key),
-        _ => Err(KeysError::Malformed {
-            path,
-            expected: "the nkey seed that its name says",
-        }),
-    }
-}
-
-fn read_master(dir: &Path) -> Result<Option<MasterKey>, KeysError> {
-    let path = dir.join(MASTER_KEY_FILE);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = read_secret(&path)?;
-    let key = MasterKey::from_hex(text.trim()).ok_or(KeysError::Malformed {
-        path,
-        expected: "32 bytes in hexadecimal",
-    })?;
-    Ok(Some(key))
 }
 
 /// Whatever in DIR could only be there because keys were, once.

@@ -1,7 +1,7 @@
 //! How callers over HTTP end: revoked, expired, idle, vanished, or because the server stops.
 
 use crate::client::OLD;
-use crate::harness::Deployment;
+use crate::harness::{Deployment, eventually};
 use crate::web::{Gateway, get, open, read, revoke, send, token};
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
@@ -265,4 +265,44 @@ async fn who_vanishes_before_its_token_was_looked_at_leaves_nothing() {
     gateway.expect_nobody().await;
     let up = nix::unistd::Pid::from_raw(up.pid());
     nix::sys::signal::kill(up, nix::sys::signal::Signal::SIGCONT).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_makes_an_idle_caller_go_only_when_it_is_known() {
+    let deployment = fast();
+    let gateway = Gateway::start(&deployment, &["--http-callers", "1"]);
+    deployment.tenant("acme").await;
+    let operator = deployment.operator().await;
+    let own = token(&operator, "acme", "tau", "mcp", None).await;
+    let session = gateway.caller(&own).with_session(OLD).await;
+    let stranger = gateway.caller(&Token::generate());
+    let refused = stranger.try_call("whoami", &json!({})).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
+    session.call("whoami", json!({})).await;
+    // Nobody goes who is active, and strangers hear the same as ever.
+    let other = gateway.caller(&token(&operator, "acme", "pi", "mcp", None).await);
+    let waiting = session.clone();
+    let waiting = tokio::spawn(async move {
+        let wait = json!({"waitMs": 40_000});
+        waiting.try_call("wait_for_messages", &wait).await
+    });
+    eventually("the wait is under way", async || {
+        gateway.counts().await.requests == 1
+    })
+    .await;
+    let full = other.try_call("whoami", &json!({})).await;
+    assert_eq!(full.status, StatusCode::SERVICE_UNAVAILABLE, "{full:?}");
+    let stranger = gateway.caller(&Token::generate());
+    let refused = stranger.try_call("whoami", &json!({})).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
+    waiting.abort();
+    let _ = waiting.await;
+    // Whoever is idle does, with its sessions.
+    other.call("whoami", json!({})).await;
+    assert_eq!(gateway.counts().await.callers, 1);
+    eventually("its session is gone", async || {
+        let gone = session.try_call("whoami", &json!({})).await;
+        gone.status == StatusCode::NOT_FOUND
+    })
+    .await;
 }

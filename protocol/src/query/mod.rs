@@ -9,13 +9,16 @@ use crate::limits;
 use crate::tenancy::Scope;
 
 mod answer;
+mod operator;
 pub mod wire;
 
 pub use answer::{
-    Agent, AgentKind, Agents, Damage, ERASED, Message, MessageStatus, Messages, OneMessage, Peer,
-    Peers, QuarantinedEvent, Rebuilding, Receipt, Replayed, ReplayedEvent, ShardStatus, Status,
-    Tenant, TenantEntry, TenantMessages, TenantPeers, TenantState, Tenants, Usage, UsageDay,
-    WhoAmI,
+    Agent, AgentKind, Agents, Message, MessageStatus, Messages, OneMessage, Peer, Peers, Receipt,
+    Usage, UsageDay, WhoAmI,
+};
+pub use operator::{
+    Damage, ERASED, QuarantinedEvent, Rebuilding, Replayed, ReplayedEvent, ShardStatus, Status,
+    Tenant, TenantEntry, TenantMessages, TenantPeers, TenantState, Tenants,
 };
 
 /// A checked query.

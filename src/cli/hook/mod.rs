@@ -104,8 +104,7 @@ async fn answer(session: &Session, client: HookClient) -> Result<Option<String>,
     // First remembered, then said: what cannot be remembered would be said again at every call.
     kept.write(&ledger)?;
     let Some(said) = said else { return Ok(None) };
-    let text = told::text(&said, &told::boundary(&said)?);
-    Ok(Some(told::document(client, moment, &text)))
+    Ok(Some(told::document(client, moment, &told::text(&said))))
 }
 
 /// Whose memory this is: the agent's, at this deployment.

@@ -170,20 +170,10 @@ impl Waiting {
     fn variables(&self, now: TimeMs) -> [(&'static str, String); 4] {
         [
             ("POSTROAD_UNREAD", self.unread.to_string()),
-            ("POSTROAD_HIGHEST_PRIORITY", name(self.priority).to_owned()),
+            ("POSTROAD_HIGHEST_PRIORITY", self.priority.word().to_owned()),
             ("POSTROAD_MESSAGE_IDS", self.ids.join(",")),
             (WAKE, now.0.to_string()),
         ]
-    }
-}
-
-/// As it stands on the wire.
-fn name(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Urgent => "urgent",
-        Priority::High => "high",
-        Priority::Normal => "normal",
-        Priority::Low => "low",
     }
 }
 
