@@ -4,9 +4,6 @@
 use postroad_client::{Client, ClientError, Identity};
 use postroad_protocol::tenancy::{Claims, Scope};
 use postroad_protocol::{ErrorCode, Reader, Refusal, TenantId};
-use rmcp::ErrorData;
-use rmcp::model::Extensions;
-use std::sync::Arc;
 
 /// One agent: its connection, and what its credential lets it touch.
 #[derive(Debug)]
@@ -71,47 +68,5 @@ impl Caller {
     /// Refuses what a request says of its caller and is not so.
     pub(crate) fn expect(&self, claims: &Claims) -> Result<(), Refusal> {
         claims.agree_with(Some(&self.tenant), Some(&self.reader))
-    }
-}
-
-/// Where a request's caller comes from.
-#[derive(Clone, Debug)]
-pub enum Callers {
-    /// Every request is this agent's: one process, one credential.
-    Fixed(Arc<Caller>),
-    /// The request brings an `Arc<Caller>` in the extensions of its [`http::request::Parts`], put there by
-    /// whoever has checked the request's token.
-    OfRequest,
-}
-
-impl Callers {
-    /// Who sent the request with these extensions.
-    ///
-    /// # Errors
-    /// `-32603` when nobody has said who.
-    pub(crate) fn of(&self, extensions: &Extensions) -> Result<Arc<Caller>, ErrorData> {
-        let found = match self {
-            Self::Fixed(caller) => Some(Arc::clone(caller)),
-            Self::OfRequest => {
-                let parts = extensions.get::<http::request::Parts>();
-                parts.and_then(|parts| parts.extensions.get::<Arc<Caller>>().cloned())
-            }
-        };
-        found
-            .ok_or_else(|| ErrorData::internal_error("nobody has said who sent this request", None))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_that_brings_no_caller_is_carried_out_for_nobody() {
-        let mut extensions = Extensions::new();
-        assert!(Callers::OfRequest.of(&extensions).is_err());
-        let (parts, ()) = http::Request::new(()).into_parts();
-        extensions.insert(parts);
-        assert!(Callers::OfRequest.of(&extensions).is_err());
     }
 }

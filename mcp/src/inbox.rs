@@ -7,7 +7,6 @@ use postroad_client::{ClientError, History};
 use postroad_protocol::event::Priority;
 use postroad_protocol::query::{Message, Messages};
 use postroad_protocol::tenancy::Scope;
-use postroad_protocol::{InstanceId, Role, TenantId};
 use rmcp::ErrorData;
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents};
 use rmcp::service::SubscriptionSink;
@@ -35,20 +34,6 @@ pub(crate) fn uri(caller: &Caller) -> String {
 /// Whether this is the address of the caller's mailbox.
 pub(crate) fn is_of(caller: &Caller, address: &str) -> bool {
     caller.has(Scope::Messages) && address == uri(caller)
-}
-
-/// Whether this is the address of a mailbox at all.
-pub(crate) fn is_one(address: &str) -> bool {
-    let Some(path) = address.strip_prefix(SCHEME) else {
-        return false;
-    };
-    let parts: Vec<&str> = path.split('/').collect();
-    let [tenant, role, instance] = parts.as_slice() else {
-        return false;
-    };
-    TenantId::parse(tenant).is_ok()
-        && Role::parse(role).is_ok()
-        && InstanceId::parse(instance).is_ok()
 }
 
 /// How it is listed.
@@ -167,22 +152,6 @@ fn failed(error: &ClientError) -> ErrorData {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_tenant_a_role_and_an_instance_make_an_address() {
-        assert!(is_one("inbox://acme/tau/pi-main"));
-        for other in [
-            "inbox://acme/tau",
-            "inbox://acme/tau/pi/x",
-            "inbox:///tau/pi",
-            "inbox://a.b/tau/pi",
-            "inbox://acme/_operator/pi",
-            "file:///etc/passwd",
-            "",
-        ] {
-            assert!(!is_one(other), "{other}");
-        }
-    }
 
     #[test]
     fn a_summary_names_senders_and_never_says_what_they_wrote() {

@@ -34,5 +34,5 @@ pub mod server;
 pub mod stdio;
 mod tools;
 
-pub use caller::{Caller, Callers};
+pub use caller::Caller;
 pub use server::Server;

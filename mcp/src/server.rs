@@ -1,9 +1,9 @@
 //! The protocol's requests, in both of its revisions, for whoever sent them.
 //!
-//! Owns what the server says of itself and which requests it serves. Knows no transport, and keeps no
-//! state of any caller: a server may be made for each request.
+//! Owns what the server says of itself and which requests it serves. Knows no transport: whoever has one makes a
+//! server for each caller, so that no request can be carried out for another.
 
-use crate::caller::{Caller, Callers};
+use crate::caller::Caller;
 use crate::channel::{self, Channel};
 use crate::{inbox, registry};
 use postroad_client::traced;
@@ -11,7 +11,7 @@ use postroad_protocol::envelope::TRACEPARENT;
 use postroad_protocol::tenancy::Scope;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode,
-    Extensions, Implementation, InitializeRequestParams, InitializeResult, ListResourcesResult,
+    Implementation, InitializeRequestParams, InitializeResult, ListResourcesResult,
     ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
     ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter,
 };
@@ -39,16 +39,16 @@ const REPEATED_MAX_CHARS: usize = 60;
 /// Serves MCP requests. Cheap to make and to clone.
 #[derive(Clone, Debug)]
 pub struct Server {
-    callers: Callers,
+    caller: Arc<Caller>,
     ending: CancellationToken,
     channel: Option<Channel>,
 }
 
 impl Server {
-    /// Serves these callers.
-    pub fn new(callers: Callers) -> Self {
+    /// Serves this caller, and nobody else.
+    pub fn new(caller: Arc<Caller>) -> Self {
         Self {
-            callers,
+            caller,
             ending: CancellationToken::new(),
             channel: None,
         }
@@ -67,10 +67,6 @@ impl Server {
     pub(crate) fn with_channel(mut self) -> Self {
         self.channel = Some(Channel::default());
         self
-    }
-
-    fn caller(&self, extensions: &Extensions) -> Result<Arc<Caller>, ErrorData> {
-        self.callers.of(extensions)
     }
 
     /// Carries `work` out unless the client takes its request back, or the session ends.
@@ -97,16 +93,32 @@ fn given_up(why: &'static str) -> ErrorData {
     ErrorData::internal_error(why, None)
 }
 
+/// What is offered, by whether news of mail is pushed.
+fn capabilities(pushes: bool) -> ServerCapabilities {
+    let mut capabilities = ServerCapabilities::builder()
+        .enable_tools()
+        .enable_resources()
+        .enable_resources_subscribe()
+        .build();
+    if pushes {
+        capabilities.experimental = Some(channel::capability());
+    }
+    capabilities
+}
+
+/// The revisions that are spoken, by whether news of mail is pushed: one alone carries that.
+fn versions(pushes: bool) -> Cow<'static, [ProtocolVersion]> {
+    let newest = if pushes {
+        ProtocolVersion::V_2025_11_25
+    } else {
+        ProtocolVersion::LATEST
+    };
+    Cow::Borrowed(ProtocolVersion::known_up_to(&newest))
+}
+
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let mut capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_resources()
-            .enable_resources_subscribe()
-            .build();
-        if self.channel.is_some() {
-            capabilities.experimental = Some(channel::capability());
-        }
+        let capabilities = capabilities(self.channel.is_some());
         let mut about = Implementation::new("postroad", env!("CARGO_PKG_VERSION"));
         about.title = Some("Postroad".to_owned());
         ServerConfig::new(capabilities)
@@ -115,11 +127,7 @@ impl ServerHandler for Server {
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
-        let newest = match self.channel {
-            Some(_) => ProtocolVersion::V_2025_11_25,
-            None => ProtocolVersion::LATEST,
-        };
-        Cow::Borrowed(ProtocolVersion::known_up_to(&newest))
+        versions(self.channel.is_some())
     }
 
     async fn initialize(
@@ -139,11 +147,11 @@ impl ServerHandler for Server {
     async fn list_tools(
         &self,
         request: Option<PaginatedRequestParams>,
-        context: RequestContext<RoleServer>,
+        _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         no_cursor(request)?;
-        let caller = self.caller(&context.extensions)?;
-        let tools = registry::listed(&caller);
+        let caller = &self.caller;
+        let tools = registry::listed(caller);
         Ok(ListToolsResult::with_all_items(tools).with_cache_scope(CacheScope::Private))
     }
 
@@ -152,10 +160,10 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let caller = self.caller(&context.extensions)?;
+        let caller = &self.caller;
         let arguments = request.arguments.unwrap_or_default();
         let waits = request.name == "wait_for_messages";
-        let call = registry::call(caller, &request.name, arguments)
+        let call = registry::call(Arc::clone(caller), &request.name, arguments)
             .ok_or_else(|| unknown_tool(&request.name))?;
         let farewell = if waits { Duration::ZERO } else { FAREWELL };
         let trace = context.meta.get(TRACEPARENT).and_then(Value::as_str);
@@ -167,13 +175,11 @@ impl ServerHandler for Server {
     async fn list_resources(
         &self,
         request: Option<PaginatedRequestParams>,
-        context: RequestContext<RoleServer>,
+        _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         no_cursor(request)?;
-        let caller = self.caller(&context.extensions)?;
-        let own = caller
-            .has(Scope::Messages)
-            .then(|| inbox::resource(&caller));
+        let caller = &self.caller;
+        let own = caller.has(Scope::Messages).then(|| inbox::resource(caller));
         let listed = ListResourcesResult::with_all_items(own.into_iter().collect());
         Ok(listed.with_cache_scope(CacheScope::Private))
     }
@@ -183,8 +189,8 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let caller = self.caller(&context.extensions)?;
-        let read = inbox::read(&caller, &request.uri);
+        let caller = &self.caller;
+        let read = inbox::read(caller, &request.uri);
         let read = self.while_wanted(&context.ct, FAREWELL, read).await??;
         Ok(read.into())
     }
@@ -194,27 +200,23 @@ impl ServerHandler for Server {
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
         let uris = requested.resource_subscriptions.iter().flatten();
-        // Over HTTP the request's caller is known only when the subscription begins.
-        let own = uris.filter(|uri| match &self.callers {
-            Callers::Fixed(caller) => inbox::is_of(caller, uri),
-            Callers::OfRequest => inbox::is_one(uri),
-        });
+        let own = uris.filter(|uri| inbox::is_of(&self.caller, uri));
         let accepted = SubscriptionFilter::builder().resource_subscriptions(own);
         Some(accepted.build())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let caller = self.caller(&context.request_context().extensions)?;
+        let caller = &self.caller;
         tokio::select! {
-            ended = inbox::follow(&caller, context.sink()) => ended,
+            ended = inbox::follow(caller, context.sink()) => ended,
             () = context.cancelled() => Ok(()),
             () = self.ending.cancelled() => Ok(()),
         }
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        if let (Some(channel), Callers::Fixed(caller)) = (&self.channel, &self.callers) {
-            channel.open(Arc::clone(caller), context.peer, self.ending.clone());
+        if let Some(channel) = &self.channel {
+            channel.open(Arc::clone(&self.caller), context.peer, self.ending.clone());
         }
     }
 
@@ -285,17 +287,10 @@ mod tests {
 
     #[test]
     fn a_channel_is_offered_only_in_the_revision_that_carries_it() {
-        let plain = Server::new(Callers::OfRequest);
-        assert!(
-            plain
-                .supported_protocol_versions()
-                .contains(&ProtocolVersion::V_2026_07_28)
-        );
-        assert!(plain.get_info().capabilities.experimental.is_none());
-        let pushing = plain.with_channel();
-        let versions = pushing.supported_protocol_versions();
-        assert_eq!(versions.last(), Some(&ProtocolVersion::V_2025_11_25));
-        let offered = pushing.get_info().capabilities.experimental.unwrap();
+        assert!(versions(false).contains(&ProtocolVersion::V_2026_07_28));
+        assert!(capabilities(false).experimental.is_none());
+        assert_eq!(versions(true).last(), Some(&ProtocolVersion::V_2025_11_25));
+        let offered = capabilities(true).experimental.unwrap();
         assert!(offered.contains_key("claude/channel"));
     }
 }

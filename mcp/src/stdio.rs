@@ -3,7 +3,7 @@
 //! Owns reading, writing, and ending in time. Each stream has a thread of its own: neither a client that says
 //! nothing nor one that does not read keeps the process when it is asked to end.
 
-use crate::caller::{Caller, Callers};
+use crate::caller::Caller;
 use crate::server::Server;
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -55,7 +55,7 @@ pub async fn serve(
 ) -> Result<(), ErrorData> {
     let ending = CancellationToken::new();
     let cut = CancellationToken::new();
-    let mut server = Server::new(Callers::Fixed(caller)).ending_with(ending.clone());
+    let mut server = Server::new(caller).ending_with(ending.clone());
     if options.channel {
         server = server.with_channel();
     }

@@ -7,7 +7,7 @@
 use super::exchange::{ExchangeError, Exchanger};
 use super::keeper;
 use super::seat::{Ending, Place, Seat};
-use crate::{Caller as Agent, Callers as Served, Server};
+use crate::{Caller as Agent, Server};
 use postroad_client::{Client, ClientError, ConnectOptions, Credential, Trust, UserKey};
 use postroad_protocol::Subjects;
 use postroad_protocol::error::Refusal;
@@ -305,7 +305,7 @@ impl Callers {
         let client = Client::connect(options).await?;
         let agent = Arc::new(Agent::new(client.clone())?);
         let presence = client.keep_present()?;
-        let server = Server::new(Served::Fixed(agent)).ending_with(seat.waits_end().clone());
+        let server = Server::new(agent).ending_with(seat.waits_end().clone());
         let mut sessions = LocalSessionManager::default();
         sessions.session_config.keep_alive = Some(self.road.idle);
         let sessions = Arc::new(sessions);

@@ -13,16 +13,18 @@ const SERVER_ERROR: i32 = -32_000;
 
 /// A refusal, in the same words as everywhere.
 pub(super) fn answer(status: StatusCode, refusal: &Refusal) -> Response {
+    answer_as(SERVER_ERROR, status, refusal)
+}
+
+/// The same, where JSON-RPC has a code of its own for it.
+pub(super) fn answer_as(code: i32, status: StatusCode, refusal: &Refusal) -> Response {
     let message = format!("{}: {}; {}", refusal.code, refusal.message, refusal.remedy);
     let document = Document {
         refusal,
         jsonrpc: "2.0",
         // Whose request it was is not known: its body may not have been read.
         id: (),
-        error: RpcError {
-            code: SERVER_ERROR,
-            message,
-        },
+        error: RpcError { code, message },
     };
     json(status, &document)
 }

@@ -4,7 +4,7 @@
 use super::bearer::{Unauthorized, challenge, is_in_url, presented, refuse_url};
 use super::body::{self, Held, Shares};
 use super::callers::{Admitted, Callers, Denied};
-use super::refusal::{answer, json, later, with_header};
+use super::refusal::{answer, answer_as, json, later, with_header};
 use super::seat::Ending;
 use super::site::{Passed, Site};
 use axum::body::Body;
@@ -16,7 +16,8 @@ use http::header::ALLOW;
 use http::{HeaderMap, Method, StatusCode};
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::tenancy::Scope;
-use serde::{Deserialize, Serialize};
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest};
+use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -27,6 +28,10 @@ const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// Sessions of one caller at once. Each is forgotten when nothing has come for it for as long as a caller may
 /// be idle.
 const SESSIONS_PER_CALLER: usize = 64;
+/// JSON-RPC's code for what is no JSON.
+const PARSE_ERROR: i32 = -32_700;
+/// JSON-RPC's code for what is no request.
+const INVALID_REQUEST: i32 = -32_600;
 /// Names the session of a request.
 const SESSION_ID: &str = "mcp-session-id";
 
@@ -172,7 +177,13 @@ async fn serve(admitted: &Admitted, request: Request) -> Response {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    if opens_session(&parts.headers, &body) && admitted.sessions().await >= SESSIONS_PER_CALLER {
+    let is_initialize = match is_initialize(&parts.method, &body) {
+        Ok(is_initialize) => is_initialize,
+        Err((code, refusal)) => return answer_as(code, StatusCode::BAD_REQUEST, &refusal),
+    };
+    if opens_session(&parts.headers, is_initialize)
+        && admitted.sessions().await >= SESSIONS_PER_CALLER
+    {
         let refusal = Refusal::new(
             ErrorCode::QuotaExceeded,
             format!("this token has {SESSIONS_PER_CALLER} sessions open, which is the limit"),
@@ -190,15 +201,38 @@ async fn serve(admitted: &Admitted, request: Request) -> Response {
     response
 }
 
-/// Whether a request would open a session: revisions without sessions open none, and are counted in vain.
-fn opens_session(headers: &HeaderMap, body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Asked {
-        // Not borrowed: a name may be written with escapes.
-        method: String,
+/// Whether a body is an `initialize`. Requests without a body are none.
+///
+/// # Errors
+/// JSON-RPC's code and the refusal of what is no message at all.
+fn is_initialize(method: &Method, body: &[u8]) -> Result<bool, (i32, Refusal)> {
+    if method != Method::POST {
+        return Ok(false);
     }
-    let asked = || serde_json::from_slice::<Asked>(body).ok();
-    !headers.contains_key(SESSION_ID) && asked().is_some_and(|asked| asked.method == "initialize")
+    let remedy = "send one JSON-RPC message: {\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": …}";
+    let refused = |code, message| Err((code, Refusal::invalid("body", message, remedy)));
+    if let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(body) {
+        let ClientJsonRpcMessage::Request(request) = message else {
+            return Ok(false);
+        };
+        return Ok(matches!(
+            request.request,
+            ClientRequest::InitializeRequest(_)
+        ));
+    }
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(serde_json::Value::Array(_)) => refused(INVALID_REQUEST, "batches are not served"),
+        Ok(_) => refused(
+            INVALID_REQUEST,
+            "the body is no JSON-RPC 2.0 message of the protocol",
+        ),
+        Err(_) => refused(PARSE_ERROR, "the body is no JSON, or is nested too deeply"),
+    }
+}
+
+/// Whether a request would open a session: revisions without sessions open none, and are counted in vain.
+fn opens_session(headers: &HeaderMap, is_initialize: bool) -> bool {
+    is_initialize && !headers.contains_key(SESSION_ID)
 }
 
 #[cfg(test)]
@@ -208,12 +242,58 @@ mod tests {
     #[test]
     fn only_an_initialize_without_a_session_opens_one() {
         let mut headers = HeaderMap::new();
-        let body = br#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
-        assert!(opens_session(&headers, body));
-        assert!(opens_session(&headers, br#"{"method":"\u0069nitialize"}"#));
-        assert!(!opens_session(&headers, br#"{"method":"tools/list"}"#));
-        assert!(!opens_session(&headers, b"["));
+        let hello = r#""params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"1"}}"#;
+        for (body, opens) in [
+            (
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"initialize",{hello}}}"#),
+                true,
+            ),
+            (
+                format!(r#"{{"jsonrpc":"2.0","id":1,"method":"\u0069nitialize",{hello}}}"#),
+                true,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#.to_owned(),
+                false,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned(),
+                false,
+            ),
+        ] {
+            let asked = is_initialize(&Method::POST, body.as_bytes()).unwrap();
+            assert_eq!(opens_session(&headers, asked), opens, "{body}");
+        }
         headers.insert(SESSION_ID, http::HeaderValue::from_static("x"));
-        assert!(!opens_session(&headers, body));
+        assert!(!opens_session(&headers, true));
+    }
+
+    #[test]
+    fn what_is_no_message_is_told_apart() {
+        let deep = format!(
+            "{{\"method\":\"x\",\"params\":{}1{}}}",
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        for (body, code) in [
+            ("", PARSE_ERROR),
+            ("hello", PARSE_ERROR),
+            ("\u{0}", PARSE_ERROR),
+            ("{\"method\":", PARSE_ERROR),
+            (&*deep, PARSE_ERROR),
+            ("null", INVALID_REQUEST),
+            ("{\"method\":\"ping\"}", INVALID_REQUEST),
+            (" [{\"method\":\"ping\"}]", INVALID_REQUEST),
+            ("{\"method\":5}", INVALID_REQUEST),
+            ("{\"method\":\"a\",\"method\":\"b\"}", INVALID_REQUEST),
+        ] {
+            let (told, refusal) = is_initialize(&Method::POST, body.as_bytes()).unwrap_err();
+            assert_eq!(
+                (told, refusal.field.as_deref()),
+                (code, Some("body")),
+                "{body:.40}"
+            );
+        }
+        assert!(!is_initialize(&Method::DELETE, b"").unwrap());
     }
 }
