@@ -9,9 +9,9 @@ use super::keeper;
 use super::seat::{Ending, Place, Seat};
 use crate::{Caller as Agent, Server};
 use postroad_client::{Client, ClientError, ConnectOptions, Credential, Trust, UserKey};
-use postroad_protocol::Subjects;
 use postroad_protocol::error::Refusal;
 use postroad_protocol::token::Token;
+use postroad_protocol::{Subjects, TimeMs};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use std::collections::HashMap;
@@ -86,6 +86,7 @@ struct Slot {
 
 /// Somebody who was let in.
 struct Caller {
+    client: Client,
     service: Service,
     sessions: Arc<LocalSessionManager>,
 }
@@ -137,6 +138,12 @@ impl Admitted {
     /// Sessions that this caller has open.
     pub(super) async fn sessions(&self) -> usize {
         self.caller().sessions.sessions.read().await.len()
+    }
+
+    /// Whether the credential has come to its end, so that the token has, too, or the issuer cannot be reached.
+    pub(super) fn has_expired(&self) -> bool {
+        let end = self.caller().client.credential_expires_at();
+        end.is_some_and(|end| end <= TimeMs::now())
     }
 
     fn caller(&self) -> &Caller {
@@ -316,13 +323,18 @@ impl Callers {
         let service = Service::new(move || Ok(server.clone()), Arc::clone(&sessions), config);
         let (callers, seat) = (Arc::downgrade(self), Arc::clone(seat));
         let exchanger = self.exchanger.clone();
+        let kept = client.clone();
         tokio::spawn(async move {
-            keeper::keep(client, presence, token, exchanger, seat.ended()).await;
+            keeper::keep(kept, presence, token, exchanger, seat.ended()).await;
             if let Some(callers) = callers.upgrade() {
                 callers.forget(mark, &seat);
             }
         });
-        Ok(Caller { service, sessions })
+        Ok(Caller {
+            client,
+            service,
+            sessions,
+        })
     }
 
     fn is_refused(&self, mark: blake3::Hash) -> bool {

@@ -19,6 +19,7 @@ use postroad_protocol::tenancy::Scope;
 use rmcp::model::{ClientJsonRpcMessage, ClientRequest};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Where MCP is served.
@@ -28,6 +29,8 @@ const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// Sessions of one caller at once. Each is forgotten when nothing has come for it for as long as a caller may
 /// be idle.
 const SESSIONS_PER_CALLER: usize = 64;
+/// How soon it is known that a token has ended, once its credential has.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// JSON-RPC's code for what is no JSON.
 const PARSE_ERROR: i32 = -32_700;
 /// JSON-RPC's code for what is no request.
@@ -146,7 +149,7 @@ async fn mcp(
             }
             return unauthorized(Unauthorized::Unknown);
         }
-        served = serve(&admitted, request) => served,
+        served = serve_until_told(&admitted, request) => served,
     };
     let shares = Shares {
         _place: admitted.into_place(),
@@ -168,6 +171,16 @@ fn denied_answer(denied: Denied, unauthorized: impl Fn(Unauthorized) -> Response
         }
         Denied::Unavailable(refusal) => later(StatusCode::SERVICE_UNAVAILABLE, &refusal),
     }
+}
+
+/// Serves a request; where the credential ended meanwhile, waits a moment to hear whether the token has, too: the
+/// caller's connection knows of its own end first.
+async fn serve_until_told(admitted: &Admitted, request: Request) -> Response {
+    let served = serve(admitted, request).await;
+    if admitted.has_expired() {
+        let _ = tokio::time::timeout(TOLD_WITHIN, admitted.ended().cancelled()).await;
+    }
+    served
 }
 
 /// Hands a request of somebody who was let in to that caller's own service.
