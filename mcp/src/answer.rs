@@ -4,6 +4,7 @@
 
 use crate::caller::Caller;
 use crate::frame::quoted;
+use postroad_client::{ClientError, Page};
 use postroad_protocol::event::Priority;
 use postroad_protocol::query::{Messages, WhoAmI};
 use postroad_protocol::tenancy::Scope;
@@ -198,6 +199,34 @@ pub(crate) fn fitting(costs: impl IntoIterator<Item = usize>, room: usize) -> us
             None => false,
         })
         .count()
+}
+
+/// Bytes that a row of a list takes in a result, as structure and as `line` of the text.
+pub(crate) fn row_cost(row: &impl Serialize, line: &str) -> usize {
+    let structured = serde_json::to_vec(row).map_or(0, |json| json.len());
+    structured + 1 + json_len(line)
+}
+
+/// The answer to `page`, with as many rows as one result holds; `costs` are theirs. Where that is fewer than came,
+/// they are asked for once more, so that the cursor is the one behind the last that is shown.
+pub(crate) async fn fitted<A, F>(
+    mut page: Page,
+    ask: impl Fn(Page) -> F,
+    costs: impl Fn(&A) -> Vec<usize>,
+) -> Result<A, ClientError>
+where
+    F: Future<Output = Result<A, ClientError>>,
+{
+    loop {
+        let answer = ask(page.clone()).await?;
+        let costs = costs(&answer);
+        let count = costs.len();
+        let fits = fitting(costs, ROWS_MAX_BYTES);
+        if fits == count {
+            return Ok(answer);
+        }
+        page = page.limit(u32::try_from(fits).unwrap_or(1));
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use crate::caller::Caller;
 use crate::schema;
+use postroad_client::Page;
 use postroad_protocol::limits::PAGE_MAX;
 use postroad_protocol::tenancy::Claims;
 use postroad_protocol::{ErrorCode, MessageId, Refusal};
@@ -111,6 +112,18 @@ pub(crate) fn limit(limit: Option<i64>) -> Result<Option<u32>, Refusal> {
             format!("ask for 1 to {PAGE_MAX}, and use the cursor for more"),
         )),
     }
+}
+
+/// Which part of a list.
+pub(crate) fn page(size: Option<i64>, cursor: Option<String>) -> Result<Page, Refusal> {
+    let mut page = Page::default();
+    if let Some(cursor) = cursor {
+        page = page.after(cursor);
+    }
+    if let Some(size) = limit(size)? {
+        page = page.limit(size);
+    }
+    Ok(page)
 }
 
 /// A message's id. A text that cannot be one names nothing, just like an id of somebody else's.

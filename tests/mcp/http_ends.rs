@@ -2,7 +2,7 @@
 
 use crate::client::OLD;
 use crate::harness::{Deployment, eventually};
-use crate::web::{Gateway, get, open, read, revoke, send, token};
+use crate::web::{Answer, Gateway, Web, get, open, read, revoke, send, token};
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
 use postroad_protocol::token::Token;
@@ -14,6 +14,15 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 fn fast() -> Deployment {
     Deployment::start_with(&["--durability", "fast"])
+}
+
+/// Has `caller` wait for mail meanwhile.
+fn wait(caller: &Web, wait_ms: u64) -> tokio::task::JoinHandle<Answer> {
+    let caller = caller.clone();
+    tokio::spawn(async move {
+        let wait = json!({"waitMs": wait_ms});
+        caller.try_call("wait_for_messages", &wait).await
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,12 +58,7 @@ async fn a_revoked_token_is_out_within_a_second_with_all_its_streams() {
     }
     let streaming = open(&gateway.address, request).await;
     assert_eq!(streaming.status(), StatusCode::OK);
-    let waiting = caller.clone();
-    let waits = tokio::spawn(async move {
-        waiting
-            .try_call("wait_for_messages", &json!({"waitMs": 40_000}))
-            .await
-    });
+    let waits = wait(&caller, 40_000);
     crate::harness::eventually("three are under way", async || {
         gateway.counts().await.requests == 3
     })
@@ -181,12 +185,7 @@ async fn a_client_that_vanishes_leaves_nothing_and_loses_nothing() {
     let operator = deployment.operator().await;
     let tau = gateway.caller(&token(&operator, "acme", "tau", "mcp", None).await);
     let pi = gateway.caller(&token(&operator, "acme", "pi", "mcp", None).await);
-    let waiting = tau.clone();
-    let waits = tokio::spawn(async move {
-        waiting
-            .try_call("wait_for_messages", &json!({"waitMs": 50_000}))
-            .await
-    });
+    let waits = wait(&tau, 50_000);
     crate::harness::eventually("it waits", async || gateway.counts().await.requests == 1).await;
     waits.abort();
     crate::harness::eventually("nobody waits any more", async || {
@@ -212,12 +211,7 @@ async fn a_server_that_stops_lets_calls_finish_and_ends_waits() {
     deployment.tenant("acme").await;
     let operator = deployment.operator().await;
     let tau = gateway.caller(&token(&operator, "acme", "tau", "mcp", None).await);
-    let waiting = tau.clone();
-    let waits = tokio::spawn(async move {
-        waiting
-            .try_call("wait_for_messages", &json!({"waitMs": 50_000}))
-            .await
-    });
+    let waits = wait(&tau, 50_000);
     crate::harness::eventually("it waits", async || gateway.counts().await.requests == 1).await;
     let begun = Instant::now();
     assert_eq!(gateway.process.terminate(), 0);
@@ -281,11 +275,7 @@ async fn a_token_makes_an_idle_caller_go_only_when_it_is_known() {
     session.call("whoami", json!({})).await;
     // Nobody goes who is active, and strangers hear the same as ever.
     let other = gateway.caller(&token(&operator, "acme", "pi", "mcp", None).await);
-    let waiting = session.clone();
-    let waiting = tokio::spawn(async move {
-        let wait = json!({"waitMs": 40_000});
-        waiting.try_call("wait_for_messages", &wait).await
-    });
+    let waiting = wait(&session, 40_000);
     eventually("the wait is under way", async || {
         gateway.counts().await.requests == 1
     })

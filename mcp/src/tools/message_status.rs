@@ -1,7 +1,7 @@
 //! `message_status`: who has got and read what the caller sent.
 
 use super::STALE;
-use crate::answer::{Answer, ROWS_MAX_BYTES, fitting, json_len};
+use crate::answer::{Answer, fitted, row_cost};
 use crate::args;
 use crate::caller::Caller;
 use crate::messages::{ms, time};
@@ -66,27 +66,13 @@ impl Tool for MessageStatus {
 
     async fn call(caller: &Caller, args: Args) -> Result<Answer<Output>, ClientError> {
         let id = args::message(&args.message_id)?;
-        let mut page = Page::default();
-        if let Some(cursor) = args.cursor {
-            page = page.after(cursor);
-        }
-        if let Some(limit) = args::limit(args.limit)? {
-            page = page.limit(limit);
-        }
-        let mut status = caller.client().message_status(id, &page).await?;
-        // Fewer are asked for once more, so that the cursor is the one behind the last that is shown.
-        loop {
-            let costs = status
-                .receipts
-                .iter()
-                .map(|receipt| Receipt::of(receipt).cost());
-            let fits = fitting(costs, ROWS_MAX_BYTES);
-            if fits == status.receipts.len() {
-                return Ok(told(status));
-            }
-            page = page.limit(u32::try_from(fits).unwrap_or(1));
-            status = caller.client().message_status(id, &page).await?;
-        }
+        let page = args::page(args.limit, args.cursor)?;
+        let ask = |page: Page| async move { caller.client().message_status(id, &page).await };
+        let costs = |answer: &query::MessageStatus| {
+            let rows = answer.receipts.iter();
+            rows.map(|row| Receipt::of(row).cost()).collect()
+        };
+        Ok(told(fitted(page, ask, costs).await?))
     }
 }
 
@@ -118,8 +104,7 @@ impl Receipt {
     }
 
     fn cost(&self) -> usize {
-        let structured = serde_json::to_vec(self).map_or(0, |json| json.len());
-        structured + 1 + json_len(&self.line())
+        row_cost(self, &self.line())
     }
 }
 

@@ -1,7 +1,7 @@
 //! `list_peers` and `whoami`: the agents of the tenant, and which of them the caller is.
 
 use super::STALE;
-use crate::answer::{Answer, ROWS_MAX_BYTES, Unread, fitting, json_len};
+use crate::answer::{Answer, Unread, fitted, row_cost};
 use crate::args;
 use crate::caller::Caller;
 use crate::frame::quoted;
@@ -64,24 +64,13 @@ impl Tool for ListPeers {
     type Output = Listed;
 
     async fn call(caller: &Caller, args: PeersArgs) -> Result<Answer<Listed>, ClientError> {
-        let mut page = Page::default();
-        if let Some(cursor) = args.cursor {
-            page = page.after(cursor);
-        }
-        if let Some(limit) = args::limit(args.limit)? {
-            page = page.limit(limit);
-        }
-        let mut peers = caller.client().list_peers(&page).await?;
-        // Fewer are asked for once more, so that the cursor is the one behind the last that is shown.
-        loop {
-            let costs = peers.peers.iter().map(|peer| Peer::of(peer).cost());
-            let fits = fitting(costs, ROWS_MAX_BYTES);
-            if fits == peers.peers.len() {
-                return Ok(told(peers));
-            }
-            page = page.limit(u32::try_from(fits).unwrap_or(1));
-            peers = caller.client().list_peers(&page).await?;
-        }
+        let page = args::page(args.limit, args.cursor)?;
+        let ask = |page: Page| async move { caller.client().list_peers(&page).await };
+        let costs = |answer: &query::Peers| {
+            let rows = answer.peers.iter();
+            rows.map(|row| Peer::of(row).cost()).collect()
+        };
+        Ok(told(fitted(page, ask, costs).await?))
     }
 }
 
@@ -116,8 +105,7 @@ impl Peer {
     }
 
     fn cost(&self) -> usize {
-        let structured = serde_json::to_vec(self).map_or(0, |json| json.len());
-        structured + 1 + json_len(&self.line())
+        row_cost(self, &self.line())
     }
 }
 
