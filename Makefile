@@ -12,12 +12,14 @@ ARGS ?=
 WITH_SERVER := NATS_SERVER=$$(scripts/nats-server.sh) && export NATS_SERVER &&
 # Ahead of tests of the MCP face: fetches the clients that drive it, and names their folder in the environment.
 WITH_CLIENTS := POSTROAD_MCP_CLIENTS=$$(scripts/mcp-clients.sh) && export POSTROAD_MCP_CLIENTS &&
+# Ahead of tests of recall: names the folder of the embedding model, fetched once. Where it cannot be had, recall is tested by words alone.
+WITH_MODEL := { POSTROAD_MODEL=$$(scripts/recall-model.sh) && export POSTROAD_MODEL || unset POSTROAD_MODEL; } &&
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lint deny docs build bench soak tour conformance
+.PHONY: help run test check format lint deny docs build bench soak tour conformance recall-bench
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build and start Postroad with its own nats-server (ARGS go to `postroad up`)
 	@$(WITH_SERVER) $(CARGO) build --release --locked && \
@@ -25,7 +27,7 @@ run: ## build and start Postroad with its own nats-server (ARGS go to `postroad 
 
 # Doc tests first: the larger run closes the output. `cargo test` runs them itself.
 test: ## run every test, doc tests included, against a real nats-server and with real MCP clients
-	@$(WITH_SERVER) $(WITH_CLIENTS) if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	@$(WITH_SERVER) $(WITH_CLIENTS) $(WITH_MODEL) if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) test --doc --workspace --locked && \
 		$(CARGO) nextest run --workspace --locked; \
 	else \
@@ -80,3 +82,10 @@ conformance: ## what the official MCP conformance suite finds, with what is expe
 			*"the_conformance_suite"*": test"*) $(CONFORMANCE) --nocapture --test-threads=1 ;; \
 			*) echo "conformance: no such test found in tests/mcp" >&2; exit 1 ;; \
 		esac
+
+# Words alone where the model cannot be had. Vectors are kept beside the build, so that a second run is quick.
+recall-bench: ## score recall on FOLDER (memories.jsonl, queries.jsonl); ARGS="--runs DIR --scale 10000"
+	@[ -n "$(FOLDER)" ] || { echo "recall-bench: say which set, FOLDER=… (memories.jsonl and queries.jsonl)" >&2; exit 2; }
+	@model=$$(scripts/recall-model.sh) || model=; \
+		$(CARGO) run --release --locked --quiet -p postroad-recall --example recall_bench -- "$(FOLDER)" \
+		$${model:+--model "$$model"} --cache "$(TARGET)/recall-bench" $(ARGS)
