@@ -12,7 +12,8 @@ ARGS ?=
 WITH_SERVER := NATS_SERVER=$$(scripts/nats-server.sh) && export NATS_SERVER &&
 # Ahead of tests of the MCP face: fetches the clients that drive it, and names their folder in the environment.
 WITH_CLIENTS := POSTROAD_MCP_CLIENTS=$$(scripts/mcp-clients.sh) && export POSTROAD_MCP_CLIENTS &&
-# Ahead of tests of recall: names the folder of the embedding model, fetched once. Where it cannot be had, recall is tested by words alone.
+# Ahead of a command that recalls memories: finds the model, or fetches it, and names its folder in the environment. Without it
+# memories are found by their words, which is no failure.
 WITH_MODEL := { POSTROAD_MODEL=$$(scripts/recall-model.sh) && export POSTROAD_MODEL || unset POSTROAD_MODEL; } &&
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build and start Postroad with its own nats-server (ARGS go to `postroad up`)
-	@$(WITH_SERVER) $(CARGO) build --release --locked && \
+	@$(WITH_SERVER) $(WITH_MODEL) $(CARGO) build --release --locked && \
 		exec $(POSTROAD) up --nats-server "$$NATS_SERVER" $(ARGS)
 
 # Doc tests first: the larger run closes the output. `cargo test` runs them itself.
@@ -58,7 +59,7 @@ build:
 	@$(CARGO) build --release --locked
 
 bench: build ## measure, print a table, write target/bench/summary.json
-	@$(WITH_SERVER) $(POSTROAD) bench --out target/bench $(ARGS)
+	@$(WITH_SERVER) $(WITH_MODEL) $(POSTROAD) bench --out target/bench $(ARGS)
 
 # A filter that matches nothing passes; a soak that killed or fuzzed nothing must not.
 SOAK := $(CARGO) test --release --locked -p postroad --test it kill --
@@ -73,7 +74,7 @@ soak: ## the kill test with 100 kills, a million inputs to each fuzz entry, in r
 		esac
 
 tour: build ## a guided story on a temporary deployment
-	@$(WITH_SERVER) $(POSTROAD) tour $(ARGS)
+	@$(WITH_SERVER) $(WITH_MODEL) $(POSTROAD) tour $(ARGS)
 
 CONFORMANCE := $(CARGO) test --locked -p postroad --test mcp conformance --
 conformance: ## what the official MCP conformance suite finds, with what is expected of it (part of `test`, too)

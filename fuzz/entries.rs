@@ -12,6 +12,7 @@ use postroad_protocol::command::{Command, parse_receipt_id, read_claims, receipt
 use postroad_protocol::envelope::{self, Head, Sealing};
 use postroad_protocol::event::{Actor, Event, EventKey, SummarySet};
 use postroad_protocol::id::{InstanceId, Reader, Role, TenantId, TimeMs};
+use postroad_protocol::memory::{MemoryId, Namespace, NamespaceFilter, NamespaceName};
 use postroad_protocol::query::{Query, wire::Reading};
 use postroad_protocol::seal::{DataKey, KeyId, KeyRecord, MasterKey};
 use postroad_protocol::subject::{self, Owner, RequestKind, Service, Subjects};
@@ -198,6 +199,19 @@ pub fn ids(bytes: &[u8]) {
     if let Some(message) = parse_receipt_id(text, &reader()) {
         assert_eq!(receipt_id(message, &reader()), text);
     }
+    if let Some(id) = MemoryId::parse(text) {
+        assert_eq!(MemoryId::parse(&id.to_string()), Some(id));
+    }
+    if let Ok(name) = NamespaceName::parse(text) {
+        assert_eq!(NamespaceName::parse(&name.to_string()), Ok(name));
+        assert!(NamespaceFilter::parse(text).is_ok());
+    }
+    if let Some(namespace) = Namespace::parse_stored(text) {
+        assert_eq!(
+            Namespace::parse_stored(&namespace.stored()),
+            Some(namespace)
+        );
+    }
     let _ = Scope::parse(text);
     let _ = serde_json::from_slice::<EventKey>(bytes);
     let _ = rmp_serde::from_slice::<EventKey>(bytes);
@@ -211,6 +225,8 @@ fn id_seeds() -> Vec<Vec<u8>> {
         "tau, phi,broadcast".to_owned(),
         "0190163d-8694-739b-aea5-966c26f8ad91".to_owned(),
         "12.7".to_owned(),
+        "project/Landing-page".to_owned(),
+        "workspace/acme".to_owned(),
         receipt_id(key, &reader()),
         format!("\"{key}\""),
     ];
@@ -417,6 +433,7 @@ fn event_seeds() -> Vec<Vec<u8>> {
         json!({"from": {"role": "tau", "instance": "pi"}, "channel": "a,b", "content": "x", "metadata": {"a": "b"}}),
         json!({"operator": "local", "verb": "replay", "what": "all"}),
         json!({"ranges": [[1, 2], [3, 4]]}),
+        json!({"namespace": "project/web", "type": "user", "content": "x", "tags": ["a"], "imported": {"id": "m"}}),
     ];
     let mut seeds: Vec<Vec<u8>> = by.iter().map(|by| summary().encode(by)).collect();
     let stored = |data| json!({"by": {"operator": "local"}, "data": data});
@@ -465,6 +482,9 @@ fn body_seeds() -> Vec<Vec<u8>> {
         json!({"limit": 1, "cursor": "AAAA", "waitMs": 1, "fresh": true, "position": {"shard": 0, "epoch": 1, "sequence": 2}}),
         json!({"messageId": id, "sender": "tau", "channel": "broadcast", "since": 1, "until": 2}),
         json!({"tenantId": "acme", "from": "tau", "recipient": "tau", "fromInstanceId": "pi"}),
+        json!({"namespace": "project/web", "type": "user", "content": "x", "tags": ["a"], "episode": "e", "occurredAt": 1, "expiresAt": 2, "relatesTo": [{"type": "updates", "memoryId": id}], "createdBy": "tau", "id": "m", "commandId": id}),
+        json!({"memoryId": id, "content": "y", "relatesTo": [], "episode": "", "asOf": 1}),
+        json!({"query": "x", "namespace": "project/", "since": 1, "until": 2, "limit": 3, "asOfSequence": 4}),
         json!({"code": "not_found", "message": "x", "remedy": "y", "field": "z", "retryAfterMs": 1}),
     ]
     .iter()

@@ -7,6 +7,7 @@ mod gateway;
 mod issuer;
 mod link;
 mod logging;
+mod model;
 mod parts;
 mod reach;
 mod separate;

@@ -98,11 +98,12 @@ pub(crate) async fn start_broker(
         .context("the broker did not start")
 }
 
-/// Starts a projector with `creds` whose rows lie in `rows`.
+/// Starts a projector with `creds` whose rows lie in `rows`, and which finds memories by meaning where there is a `model`.
 pub(crate) async fn start_projector(
     shared: &Shared,
     creds: &str,
     rows: PathBuf,
+    model: Option<PathBuf>,
 ) -> anyhow::Result<Projector> {
     let client = connect_part(&shared.url, &shared.trust, Service::Projector, creds).await?;
     let gate = connect_gate(&shared.url, &shared.trust, Service::Projector, creds).await?;
@@ -113,6 +114,7 @@ pub(crate) async fn start_projector(
         admission: Arc::clone(&shared.admission),
         master: shared.master.clone(),
         rows,
+        model,
     };
     Projector::start(config)
         .await

@@ -15,6 +15,7 @@ use crate::deployment::{disk, jwt, leftover};
 use crate::gateway::{self, Prepared};
 use crate::issuer::account::Account;
 use crate::link::{operator_creds, part_creds};
+use crate::model::ModelArgs;
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
 use crate::reach::{self, Reach, ReachArgs};
 use crate::stop::StopSignal;
@@ -110,6 +111,8 @@ pub(crate) struct ProjectorArgs {
     /// Where the rows lie; by default DIR/rows. Each projector needs a folder of its own.
     #[arg(long, value_name = "DIR")]
     pub(crate) rows: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 /// Makes a deployment whose parts run separately.
@@ -341,6 +344,7 @@ pub(crate) async fn projector(
 ) -> anyhow::Result<()> {
     let mut stop = StopSignal::listen()?;
     let part = part(&args.part, Service::Projector, dir, url, subjects)?;
+    let model = args.model.folder();
     let rows = args
         .rows
         .or_else(|| part.place.layout.as_ref().map(Layout::rows_dir));
@@ -352,7 +356,7 @@ pub(crate) async fn projector(
         )
     })?;
     let projector = tokio::select! {
-        projector = start_projector(&part.shared, &part.place.creds, rows) => projector?,
+        projector = start_projector(&part.shared, &part.place.creds, rows, model) => projector?,
         () = stop.asked() => return Ok(()),
     };
     say_ready(Service::Projector, &part.shared.url, json)?;

@@ -11,6 +11,7 @@ use crate::deployment::nats_config::Durability;
 use crate::deployment::nats_server::{NatsServer, ServerState};
 use crate::gateway::{self, HttpArgs, Prepared};
 use crate::link::{operator_creds, part_creds};
+use crate::model::ModelArgs;
 use crate::parts::{Shared, Writing, start_broker, start_issuer, start_projector};
 use crate::reach::{self, Reach, ReachArgs};
 use crate::stop::StopSignal;
@@ -65,6 +66,8 @@ pub(crate) struct UpArgs {
     pub(crate) master: MasterKeyArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 /// What is said when the stored account JWT could not be read, and with it whom it kept out.
@@ -176,7 +179,13 @@ async fn start(
     nats.shards_made().await;
     start_issuer(&shared, keys, templates).await?;
     let projector_creds = part_creds(keys, templates, Service::Projector)?;
-    let projector = start_projector(&shared, &projector_creds, layout.rows_dir()).await?;
+    let projector = start_projector(
+        &shared,
+        &projector_creds,
+        layout.rows_dir(),
+        args.model.folder(),
+    )
+    .await?;
     let creds = operator_creds(keys, templates, LOCAL_OPERATOR)?;
     let is_locked_out = carried == Carried::EverybodyLockedOut;
     if is_locked_out || !layout.operator_creds().exists() {

@@ -5,8 +5,8 @@ use async_nats::client::Client;
 use async_nats::{HeaderMap, Subject};
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
 use postroad_protocol::command::{
-    Done, Erased, Imported, Issued, LifeChanged, LimitsSet, Marked, Revoked, Rotated, Sent,
-    TenantMade,
+    Done, Erased, Forgotten, Imported, Issued, LifeChanged, LimitsSet, Marked, MemoryImported,
+    MemorySaved, Revoked, Rotated, Sent, TenantMade,
 };
 use postroad_protocol::error::Refusal;
 use serde::Serialize;
@@ -37,6 +37,12 @@ pub(crate) enum Answer {
     LifeChanged(LifeChanged),
     /// To `set_limits`.
     LimitsSet(LimitsSet),
+    /// To `store_memory` and `update_memory`.
+    MemorySaved(MemorySaved),
+    /// To `import_memory`.
+    MemoryImported(MemoryImported),
+    /// To `forget_memory`.
+    Forgotten(Forgotten),
 }
 
 /// Where one request is answered, and how it is written.

@@ -6,14 +6,15 @@ use postroad_protocol::body::{ERROR_CODE_HEADER, Encoding, decode_answer};
 use postroad_protocol::command::MarkTarget;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::event::EventKey;
-use postroad_protocol::id::{MessageId, Reader};
+use postroad_protocol::id::{MessageId, Reader, Role};
 use postroad_protocol::limits::POSITION_WAIT_MS;
+use postroad_protocol::memory::{MemoryId, Namespace};
 use postroad_protocol::position::Position;
 use postroad_protocol::service::{
-    ENFORCE, Enforce, Enforced, Finding, LOOK_UP, Lookup, MarkState, Question, SIGN, Sign, Signed,
-    TenantStanding,
+    ENFORCE, Enforce, Enforced, Finding, LOOK_UP, Lookup, MarkState, MemoryStanding, Question,
+    SIGN, Sign, Signed, TenantStanding,
 };
-use postroad_protocol::subject::{Service, Subjects};
+use postroad_protocol::subject::{Owner, Service, Subjects};
 use postroad_protocol::tenancy::TenantScope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,14 +47,17 @@ impl Ask {
         Self { client, subjects }
     }
 
-    /// Where the event with `key` is stored, if it is.
+    /// Where the event with `key` is stored, if it is; without a tenant, one of the shared library.
     pub(crate) async fn event(
         &self,
-        scope: &TenantScope,
+        scope: Option<&TenantScope>,
         key: EventKey,
     ) -> Result<Option<u64>, Refusal> {
         let question = Question::Event(key);
-        match self.look_up(scope, Currency::Fresh, question).await? {
+        match self
+            .look_up(owner_of(scope), Currency::Fresh, question)
+            .await?
+        {
             Finding::Event(sequence) => Ok(sequence),
             _ => Err(other_answer()),
         }
@@ -67,7 +71,10 @@ impl Ask {
     ) -> Result<Vec<Option<u64>>, Refusal> {
         let count = keys.len();
         let question = Question::Events(keys);
-        match self.look_up(scope, Currency::Fresh, question).await? {
+        match self
+            .look_up(scope.owner(), Currency::Fresh, question)
+            .await?
+        {
             Finding::Events(sequences) if sequences.len() == count => Ok(sequences),
             _ => Err(other_answer()),
         }
@@ -82,7 +89,7 @@ impl Ask {
         message: MessageId,
     ) -> Result<bool, Refusal> {
         let question = Question::Visible { reader, message };
-        match self.look_up(scope, currency, question).await? {
+        match self.look_up(scope.owner(), currency, question).await? {
             Finding::Visible(visible) => Ok(visible),
             _ => Err(other_answer()),
         }
@@ -98,8 +105,30 @@ impl Ask {
     ) -> Result<Vec<MarkState>, Refusal> {
         let count = targets.len();
         let question = Question::Marks { reader, targets };
-        match self.look_up(scope, currency, question).await? {
+        match self.look_up(scope.owner(), currency, question).await? {
             Finding::Marks(states) if states.len() == count => Ok(states),
+            _ => Err(other_answer()),
+        }
+    }
+
+    /// Where the memory `changed` belongs, if `role` may know of it, and how each of `named` stands, one each. Without a
+    /// role the operator asks, without a tenant for the shared library.
+    pub(crate) async fn memories(
+        &self,
+        scope: Option<&TenantScope>,
+        currency: Currency,
+        role: Option<&Role>,
+        changed: Option<MemoryId>,
+        named: Vec<MemoryId>,
+    ) -> Result<(Option<Namespace>, Vec<Option<MemoryStanding>>), Refusal> {
+        let count = named.len();
+        let question = Question::Memories {
+            role: role.cloned(),
+            changed,
+            named,
+        };
+        match self.look_up(owner_of(scope), currency, question).await? {
+            Finding::Memories { changed, named } if named.len() == count => Ok((changed, named)),
             _ => Err(other_answer()),
         }
     }
@@ -110,7 +139,10 @@ impl Ask {
         scope: &TenantScope,
         currency: Currency,
     ) -> Result<TenantStanding, Refusal> {
-        match self.look_up(scope, currency, Question::Tenant).await? {
+        match self
+            .look_up(scope.owner(), currency, Question::Tenant)
+            .await?
+        {
             Finding::Tenant(standing) => Ok(standing),
             _ => Err(other_answer()),
         }
@@ -146,13 +178,11 @@ impl Ask {
 
     async fn look_up(
         &self,
-        scope: &TenantScope,
+        owner: Owner<'_>,
         currency: Currency,
         question: Question,
     ) -> Result<Finding, Refusal> {
-        let subject = self
-            .subjects
-            .service(Service::Projector, scope.owner(), LOOK_UP);
+        let subject = self.subjects.service(Service::Projector, owner, LOOK_UP);
         let lookup = Lookup {
             position: match currency {
                 Currency::At(position) => Some(position),
@@ -189,6 +219,10 @@ impl Ask {
         // What a decoder says may quote what it read, which is not for the log.
         decoded.map_err(|refusal| if refused { refusal } else { unreadable(whom) })
     }
+}
+
+fn owner_of(scope: Option<&TenantScope>) -> Owner<'_> {
+    scope.map_or(Owner::System, TenantScope::owner)
 }
 
 /// A part answered what this build cannot read.

@@ -4,13 +4,15 @@
 //! | module | owns |
 //! |---|---|
 //! | this | what every command needs: homes, registration, first attempts |
-//! | [`ordered`] | sends and summaries, kept in order |
+//! | [`ordered`] | sends, summaries and memories that agents store, kept in order |
 //! | [`mark`] | `mark_as_read` |
 //! | [`admin`] | tenants and damage |
 //! | [`credential`] | credentials and retirements |
 //! | [`erase`], [`rotate`] | a tenant's end, and new keys |
 //! | [`life`] | a tenant as a whole: suspended, resumed, limited |
 //! | [`observe`] | what projectors saw |
+//! | [`memory`] | memories, but for those that agents store in order |
+//! | [`room`] | room for what is stored |
 //! | [`import`] | the events of an exported tenant |
 
 mod admin;
@@ -19,8 +21,10 @@ mod erase;
 mod import;
 mod life;
 mod mark;
+mod memory;
 mod observe;
 mod ordered;
+mod room;
 mod rotate;
 
 pub(crate) use ordered::{Decision, Ordered};
@@ -130,6 +134,10 @@ impl Handler {
                 self.change_life(&request, decide).await
             }
             Command::SetLimits(change) => self.set_limits(&request, &change).await,
+            Command::StoreMemory(command) => self.publish_memory(&request, command).await,
+            Command::ImportMemory(command) => self.import_memory(&request, command).await,
+            Command::UpdateMemory(command) => self.update_memory(&request, command).await,
+            Command::ForgetMemory { memory } => self.forget_memory(&request, memory).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }
@@ -247,11 +255,8 @@ impl Handler {
 
     /// What is stored under the draft's id, if anything is and if it is the same.
     async fn find(&self, draft: &Draft, id_field: &str) -> Result<Option<Appended>, Refusal> {
-        let Some(scope) = &draft.owner else {
-            return Ok(None);
-        };
         let key = EventKey::of(&draft.by, draft.id);
-        let Some(sequence) = self.ask.event(scope, key).await? else {
+        let Some(sequence) = self.ask.event(draft.owner.as_ref(), key).await? else {
             return Ok(None);
         };
         let compared = self.log.compare(draft, sequence).await;

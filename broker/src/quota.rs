@@ -3,6 +3,7 @@
 
 use crate::ask::{Ask, Currency};
 use postroad_protocol::error::Refusal;
+use postroad_protocol::event::{Actor, Event};
 use postroad_protocol::limits::QUOTA_KNOWN_MS;
 use postroad_protocol::quota::{Limit, Limits, no_room};
 use postroad_protocol::tenancy::TenantScope;
@@ -36,6 +37,19 @@ pub(crate) struct Amount {
     pub(crate) messages: u64,
     /// Bytes of events.
     pub(crate) bytes: u64,
+    /// Memories.
+    pub(crate) memories: u64,
+}
+
+impl Amount {
+    /// What `event` adds.
+    pub(crate) fn of(event: &Event, by: &Actor) -> Self {
+        Self {
+            messages: u64::from(matches!(event, Event::MessageSent(_))),
+            bytes: event.encoded_len(by),
+            memories: u64::from(matches!(event, Event::MemoryStored(_))),
+        }
+    }
 }
 
 impl Use {
@@ -44,10 +58,12 @@ impl Use {
         let after = Amount {
             messages: self.stored.messages.saturating_add(more.messages),
             bytes: self.stored.bytes.saturating_add(more.bytes),
+            memories: self.stored.memories.saturating_add(more.memories),
         };
         let quotas = [
             (Limit::Messages, self.stored.messages, after.messages),
             (Limit::StoredBytes, self.stored.bytes, after.bytes),
+            (Limit::Memories, self.stored.memories, after.memories),
         ];
         for (limit, used, after) in quotas {
             if let Some(value) = limits.set(limit)
@@ -91,6 +107,7 @@ impl Quotas {
                     used.stored = Amount {
                         messages: standing.messages,
                         bytes: standing.stored_bytes,
+                        memories: standing.memories,
                     };
                 }
                 Ok(Err(refusal)) => {
@@ -107,7 +124,11 @@ impl Quotas {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aggregate::roster::given::instance;
     use postroad_protocol::error::ErrorCode;
+    use postroad_protocol::event::{MemoryChange, MemoryStored, MemoryUpdated};
+    use postroad_protocol::id::MemoryType;
+    use postroad_protocol::memory::{MemoryId, Namespace};
     use postroad_protocol::quota::LimitsChange;
 
     fn limits(set: &[(&str, u64)]) -> Limits {
@@ -116,7 +137,11 @@ mod tests {
     }
 
     fn amount(messages: u64, bytes: u64) -> Amount {
-        Amount { messages, bytes }
+        Amount {
+            messages,
+            bytes,
+            memories: 0,
+        }
     }
 
     #[test]
@@ -135,6 +160,43 @@ mod tests {
         let refusal = used.take(&limits, amount(1, 0)).unwrap_err();
         assert!(refusal.message.contains("messages") && refusal.message.contains('3'));
         assert_eq!(used.stored, amount(3, 100));
+    }
+
+    #[test]
+    fn memories_have_a_limit_of_their_own_and_changing_one_adds_none() {
+        let by = Actor::Operator(instance("cli"));
+        let memory = MemoryStored {
+            namespace: Namespace::Global,
+            kind: MemoryType::parse("user").unwrap(),
+            content: "x".into(),
+            tags: Vec::new(),
+            relates_to: Vec::new(),
+            episode: None,
+            occurred_at: None,
+            expires_at: None,
+            imported: None,
+        };
+        let store = Amount::of(&memory.into(), &by);
+        assert_eq!((store.messages, store.memories), (0, 1));
+        let updated = MemoryUpdated {
+            memory_id: MemoryId::from_bytes([1; 16]),
+            change: MemoryChange::default(),
+        };
+        let update = Amount::of(&updated.into(), &by);
+        assert_eq!((update.messages, update.memories), (0, 0));
+        assert!(store.bytes > 0 && update.bytes > 0);
+        let mut used = Use {
+            is_known: true,
+            ..Use::default()
+        };
+        let limits = limits(&[("memories", 1)]);
+        used.take(&limits, store).unwrap();
+        let refusal = used.take(&limits, store).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::QuotaExceeded);
+        assert!(refusal.message.contains("memories"), "{refusal:?}");
+        used.take(&limits, update).unwrap();
+        used.take(&limits, amount(9, 9)).unwrap();
+        assert_eq!(used.stored.memories, 1);
     }
 
     #[test]

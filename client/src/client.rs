@@ -10,12 +10,13 @@ use crate::wallet::Wallet;
 use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{
-    Done, Erased, Imported, Issued, LifeChanged, LimitsSet, Marked, Revoked, Rotated, Sent,
-    TenantMade,
+    Done, Erased, Forgotten, Imported, Issued, LifeChanged, LimitsSet, Marked, MemoryImported,
+    MemorySaved, Revoked, Rotated, Sent, TenantMade,
 };
 use postroad_protocol::query::{
-    Agents, MessageStatus, Messages, OneMessage, Peers, Rebuilding, Replayed, Status, Tenant,
-    TenantMessages, TenantPeers, Tenants, Usage, WhoAmI, wire,
+    Agents, FoundMessages, Memories, MessageStatus, Messages, OneMemory, OneMessage, Peers,
+    Rebuilding, Recalled, Replayed, Status, Tenant, TenantMessages, TenantPeers, Tenants, Usage,
+    WhoAmI, wire,
 };
 use postroad_protocol::subject::{ALL_TENANTS, RequestKind};
 use postroad_protocol::tenancy::Scope;
@@ -298,6 +299,13 @@ positioned! {
     Imported: this => Some(this.position),
     TenantMessages: this => this.position,
     TenantPeers: this => this.position,
+    FoundMessages: this => Some(this.position),
     Erased: this => Some(this.position),
     Rotated: this => Some(this.position),
+    MemorySaved: this => Some(this.position),
+    MemoryImported: this => Some(this.position),
+    Forgotten: this => Some(this.position),
+    OneMemory: this => this.position,
+    Memories: this => this.position,
+    Recalled: this => this.position,
 }

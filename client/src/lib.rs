@@ -26,7 +26,7 @@
 //! | `credential`, `context` | `.creds` files; files that say where a deployment is |
 //! | `trust` | which nats-server is believed, over TLS |
 //! | `user_key`, `wallet`, `renew` | a key pair; the credential of now, and the next |
-//! | `commands`, `queries`, `roster`, `operator`, `replay` | what can be asked |
+//! | `commands`, `queries`, `roster`, `operator`, `replay`, `memories` | what can be asked |
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
 //! | `presence` | heartbeats |
 //! | `exchange`, `link`, `retry`, `seen`, `trace` | one question, one answer |
@@ -42,6 +42,7 @@ mod credential;
 mod error;
 mod exchange;
 mod link;
+mod memories;
 mod operator;
 mod presence;
 mod private;
@@ -65,9 +66,10 @@ pub use connect::{ConnectOptions, DEFAULT_TIMEOUT, Identity};
 pub use context::{Context, NatsContext};
 pub use credential::{Credential, CredentialError, Holder};
 pub use error::{Advice, ClientError};
+pub use memories::{MemoryFilter, MemoryUpdate, NewMemory, Recall};
 pub use operator::{NewAgent, Operator};
 pub use presence::Presence;
-pub use queries::{Check, History, Page};
+pub use queries::{Check, History, Page, Search};
 pub use replay::{Replay, ReplayOf, ReplayRange};
 pub use roster::{Revoke, Roster};
 pub use subscribe::Subscription;

@@ -399,7 +399,7 @@ fn admin<'a>(tenant: Option<&'a TenantId>, name: &'static str) -> Verb<'a> {
     over(tenant, Scope::Admin, name)
 }
 
-fn over<'a>(tenant: Option<&'a TenantId>, scope: Scope, name: &'static str) -> Verb<'a> {
+pub(crate) fn over<'a>(tenant: Option<&'a TenantId>, scope: Scope, name: &'static str) -> Verb<'a> {
     Verb {
         tenant: tenant.map_or(ALL_TENANTS, TenantId::as_str),
         scope,

@@ -5,8 +5,10 @@
 use crate::client::Client;
 use crate::connect::{Identity, WAIT_LONGEST};
 use crate::error::ClientError;
-use postroad_protocol::limits::WAIT_MAX_MS;
-use postroad_protocol::query::{MessageStatus, Messages, OneMessage, Peers, Usage, WhoAmI, wire};
+use postroad_protocol::limits::{SEARCH_WAIT_MS, WAIT_MAX_MS};
+use postroad_protocol::query::{
+    FoundMessages, MessageStatus, Messages, OneMessage, Peers, Usage, WhoAmI, wire,
+};
 use postroad_protocol::subject::ALL_TENANTS;
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::{MessageId, Role, TimeMs};
@@ -141,6 +143,76 @@ impl History {
     }
 }
 
+/// Words to look for in one's own history: what has more of them, and the rarer ones, comes first.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Search {
+    query: String,
+    limit: Option<u32>,
+    sender: Option<Role>,
+    channel: Option<String>,
+    since: Option<TimeMs>,
+    until: Option<TimeMs>,
+}
+
+impl Search {
+    /// Messages that have any of the words of `query`, 10 by default.
+    pub fn of(query: impl Into<String>) -> Self {
+        Self {
+            query: query.into(),
+            limit: None,
+            sender: None,
+            channel: None,
+            since: None,
+            until: None,
+        }
+    }
+
+    /// At most so many messages: 1 to 100, 10 by default.
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Only what this role sent.
+    pub fn sender(mut self, sender: Role) -> Self {
+        self.sender = Some(sender);
+        self
+    }
+
+    /// Only what was sent to this role, or to `broadcast`.
+    pub fn channel(mut self, channel: impl Into<String>) -> Self {
+        self.channel = Some(channel.into());
+        self
+    }
+
+    /// Only what was sent at this time or later.
+    pub fn since(mut self, since: TimeMs) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// Only what was sent before this time.
+    pub fn until(mut self, until: TimeMs) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    fn wire(&self, reading: &wire::Reading) -> wire::SearchMessages {
+        let ms = |time: Option<TimeMs>| time.and_then(|time| i64::try_from(time.0).ok());
+        wire::SearchMessages {
+            query: self.query.clone(),
+            sender: self.sender.as_ref().map(ToString::to_string),
+            channel: self.channel.clone(),
+            since: ms(self.since),
+            until: ms(self.until),
+            limit: self.limit.map(i64::from),
+            position: reading.position,
+            fresh: reading.fresh,
+        }
+    }
+}
+
 impl Client {
     /// Unread messages, oldest first. They stay unread until they are marked as read.
     ///
@@ -227,6 +299,17 @@ impl Client {
     pub async fn list_messages(&self, history: &History) -> Result<Messages, ClientError> {
         let verb = self.own(Scope::Messages, "list_messages")?;
         self.query(verb, Duration::ZERO, |reading| history.wire(&reading))
+            .await
+    }
+
+    /// Messages that this agent sent or received and that have words of `search`, the best first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn search_messages(&self, search: &Search) -> Result<FoundMessages, ClientError> {
+        let verb = self.own(Scope::Messages, "search_messages")?;
+        let wait = Duration::from_millis(SEARCH_WAIT_MS);
+        self.query(verb, wait, |reading| search.wire(&reading))
             .await
     }
 

@@ -37,6 +37,10 @@ pub struct OwnerKey {
 }
 
 /// What opening a stored event gives.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are events, and boxing each would cost an allocation"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// The event.

@@ -5,8 +5,9 @@ use crate::caller::Caller;
 use crate::schema;
 use postroad_client::Page;
 use postroad_protocol::limits::PAGE_MAX;
+use postroad_protocol::query::AsOf;
 use postroad_protocol::tenancy::Claims;
-use postroad_protocol::{ErrorCode, MessageId, Refusal};
+use postroad_protocol::{ErrorCode, MessageId, Refusal, Role, TimeMs};
 use rmcp::model::JsonObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -109,7 +110,7 @@ pub(crate) fn limit(limit: Option<i64>) -> Result<Option<u32>, Refusal> {
         None => Err(Refusal::invalid(
             "limit",
             format!("the limit lies between 1 and {PAGE_MAX}"),
-            format!("ask for 1 to {PAGE_MAX}, and use the cursor for more"),
+            format!("ask for 1 to {PAGE_MAX}; a list goes on with its cursor"),
         )),
     }
 }
@@ -129,6 +130,41 @@ pub(crate) fn page(size: Option<i64>, cursor: Option<String>) -> Result<Page, Re
 /// A message's id. A text that cannot be one names nothing, just like an id of somebody else's.
 pub(crate) fn message(text: &str) -> Result<MessageId, Refusal> {
     MessageId::parse(text).ok_or_else(|| Refusal::not_found("messageId", "message"))
+}
+
+/// A time.
+pub(crate) fn moment(field: &str, ms: i64) -> Result<TimeMs, Refusal> {
+    u64::try_from(ms).map(TimeMs).map_err(|_| {
+        Refusal::invalid(
+            field,
+            "a time is not negative",
+            "give milliseconds since 1970",
+        )
+    })
+}
+
+/// As of when memories are asked for, where that is not now.
+pub(crate) fn as_of(ms: Option<i64>) -> Result<Option<AsOf>, Refusal> {
+    let time = ms.map(|ms| moment("asOf", ms)).transpose()?;
+    Ok(time.map(AsOf::Time))
+}
+
+/// Refuses whoever says that somebody else writes a memory, as a broker would.
+pub(crate) fn author(caller: &Caller, claimed: Option<&str>) -> Result<(), Refusal> {
+    let own = caller.reader();
+    let is_own = |claimed: &str| match claimed.split_once('/') {
+        Some((role, instance)) => role == own.role.as_str() && instance == own.instance.as_str(),
+        None => Role::parse(claimed).is_ok_and(|role| role == own.role),
+    };
+    match claimed {
+        Some(claimed) if !is_own(claimed) => Err(Refusal::new(
+            ErrorCode::PermissionDenied,
+            "createdBy is not the credential's",
+            "leave createdBy out: the credential says who stores",
+        )
+        .at("createdBy")),
+        _ => Ok(()),
+    }
 }
 
 /// More than fits at once.

@@ -14,6 +14,8 @@
 //! | `schema` | schemas of arguments and answers, kept small |
 //! | `answer` | results: text beside structure, errors, unread mail, and how long they may be |
 //! | `messages` | messages as a model is shown them, as much as one answer holds |
+//! | `memories` | memories likewise, and why each was found |
+//! | `parts` | contents that are longer than one answer |
 //! | [`frame`] | words of others, set apart from ours |
 //! | `inbox` | the mailbox as a resource, and news of it |
 //! | `channel` | pushing into a running session, where a client has that |
@@ -27,7 +29,9 @@ mod channel;
 pub mod frame;
 pub mod http;
 mod inbox;
+mod memories;
 mod messages;
+mod parts;
 mod registry;
 mod schema;
 pub mod server;

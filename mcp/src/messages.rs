@@ -3,18 +3,17 @@
 //! Owns the form of a message in answers, and what is left out of one that is too long. Never asks for
 //! any.
 
-use crate::answer::{ROWS_MAX_BYTES, fitting, json_len, json_len_of};
+use crate::answer::{ROWS_MAX_BYTES, fitting, json_len};
 use crate::frame::{Frame, quoted};
+use crate::parts::{self, Cost, count};
 use postroad_protocol::TimeMs;
 use postroad_protocol::query::Message;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Bytes that the labels of a message may take in an answer which its content has to share.
 const LABELS_MAX_BYTES: usize = 4_000;
-/// What is kept free beside a content that is cut, for the words that say so.
-const CUT_WORDS_BYTES: usize = 600;
 
 /// A message in an answer.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -82,29 +81,31 @@ impl Shown {
 
     /// As much of the message as one answer holds, its content from byte `offset` on.
     pub(crate) fn part_of(message: &Message, offset: usize, frame: &Frame) -> Self {
+        Self::cut_to(message, offset, Self::least_cost(message, frame).room())
+    }
+
+    /// What it takes where its content shares an answer with others.
+    fn least_cost(message: &Message, frame: &Frame) -> Cost {
+        let bare = Self::cut_to(message, message.content.len(), 0);
+        Cost::of(&message.content, bare.cost(frame))
+    }
+
+    /// The message with its content from byte `offset` on, cut to `room` bytes of the answer.
+    fn cut_to(message: &Message, offset: usize, room: usize) -> Self {
         let mut shown = Self::of(message);
-        let whole = shown.content.split_off(offset);
-        shown.content = String::new();
+        shown.content = shown.content.split_off(offset);
         shown.content_offset = (offset > 0).then(|| count(offset));
         if json_len(&quoted(&shown.metadata)) > LABELS_MAX_BYTES {
             shown.keep_first_labels();
         }
-        let room = ROWS_MAX_BYTES.saturating_sub(shown.cost(frame) + CUT_WORDS_BYTES);
-        let mut taken = 0;
-        let cut = whole.char_indices().find_map(|(at, letter)| {
-            // It stands in the structure and in the text.
-            taken += 2 * json_len_of(letter);
-            (taken > room).then_some(at)
-        });
-        if let Some(cut) = cut {
+        if let Some(cut) = parts::cut(&shown.content, room) {
+            shown.content.truncate(cut);
             shown.content_truncated = true;
             shown.next_content_offset = Some(count(offset + cut));
         }
         if shown.content_truncated || offset > 0 {
             shown.content_bytes = Some(count(message.content.len()));
         }
-        shown.content = whole;
-        shown.content.truncate(cut.unwrap_or(shown.content.len()));
         shown
     }
 
@@ -165,23 +166,30 @@ impl Shown {
         told.push('\n');
         told.push_str(&frame.put(&sender, &self.content));
         if let Some(whole) = self.content_bytes {
-            told.push_str(&self.cut_words(whole));
+            let (from, next) = (self.content_offset.unwrap_or(0), self.next_content_offset);
+            let rest = ["get_message", "messageId", &self.message_id];
+            told.push_str(&parts::told(from, next, whole, rest));
         }
         told
     }
+}
 
-    fn cut_words(&self, whole: i64) -> String {
-        let from = self.content_offset.unwrap_or(0);
-        let end = self.next_content_offset.unwrap_or(whole);
-        let more = match self.next_content_offset {
-            Some(next) => format!(
-                "; the rest: get_message {{\"messageId\":\"{}\",\"contentOffset\":{next}}}",
-                self.message_id
-            ),
-            None => ", its end".to_owned(),
-        };
-        format!("\n(This is bytes {from} to {end} of {whole}{more})")
-    }
+/// From the first, as many of the messages as one answer holds. A content that is longer than its share is cut, so
+/// that a long message does not keep others out.
+pub(crate) fn beginnings(messages: &[Message], frame: &Frame) -> Vec<Shown> {
+    let costs = messages
+        .iter()
+        .map(|message| Shown::least_cost(message, frame));
+    let (number, room) = parts::shares(&costs.collect::<Vec<_>>());
+    let shown = messages.iter().take(number);
+    shown
+        .map(|message| Shown::cut_to(message, 0, room))
+        .collect()
+}
+
+/// The schema of a message where that of `check_messages` has said what it holds.
+pub(crate) fn as_checked(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "description": "As in check_messages"})
 }
 
 /// How many of the messages fit one answer whole.
@@ -206,10 +214,6 @@ pub(crate) fn ms(time: TimeMs) -> i64 {
 /// A time in words.
 pub(crate) fn time(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
-}
-
-fn count(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

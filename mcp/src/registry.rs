@@ -46,7 +46,7 @@ pub(crate) trait Tool: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Answer<Self::Output>, ClientError>> + Send;
 }
 
-/// What a tool changes, as clients are told it. Nothing is ever destroyed, and nothing lies outside of Postroad.
+/// What a tool changes, as clients are told it. Nothing lies outside of Postroad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Nothing.
@@ -55,6 +55,8 @@ pub(crate) enum Effect {
     Sets,
     /// Each call adds something.
     Adds,
+    /// What it takes away nobody gets back.
+    Destroys,
 }
 
 /// Whence a result knows what is unread.
@@ -85,16 +87,23 @@ static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         entry::<tools::MessageStatus>(),
         entry::<tools::ListMessages>(),
         entry::<tools::GetMessage>(),
+        entry::<tools::SearchMessages>(),
         entry::<tools::ListPeers>(),
         entry::<tools::SetSummary>(),
         entry::<tools::Whoami>(),
+        entry::<tools::Recall>(),
+        entry::<tools::StoreMemory>(),
+        entry::<tools::UpdateMemory>(),
+        entry::<tools::ForgetMemory>(),
+        entry::<tools::GetMemory>(),
+        entry::<tools::ListMemories>(),
     ]
 });
 
 fn entry<T: Tool>() -> Entry {
     let annotations = ToolAnnotations::with_title(T::TITLE)
         .read_only(T::EFFECT == Effect::Reads)
-        .destructive(false)
+        .destructive(T::EFFECT == Effect::Destroys)
         .idempotent(T::EFFECT != Effect::Adds)
         .open_world(false);
     let listed = model::Tool::new(T::NAME, T::ABOUT, schema::input::<T::Args>(T::CLAIMS))
@@ -166,15 +175,27 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    /// Largest answer to `tools/list`, in bytes, while there is messaging alone.
-    const LIST_MAX_BYTES: usize = 16_000;
+    /// Largest answer to `tools/list`, in bytes, of a caller that has messaging alone.
+    const MESSAGING_MAX_BYTES: usize = 16_000;
+    /// Largest that the tools of memory add to it. With those of tasks the whole list is to stay below 40,000.
+    const MEMORY_MAX_BYTES: usize = 9_000;
+
+    fn list_bytes(scopes: &[Scope]) -> usize {
+        let own = ALL.iter().filter(|entry| scopes.contains(&entry.scope));
+        let listed = own.map(|entry| entry.listed.clone()).collect();
+        let result = model::ListToolsResult::with_all_items(listed);
+        serde_json::to_vec(&result).unwrap().len()
+    }
 
     #[test]
     fn the_whole_list_of_tools_is_small() {
-        let listed = ALL.iter().map(|entry| entry.listed.clone()).collect();
-        let result = model::ListToolsResult::with_all_items(listed);
-        let sent = serde_json::to_string(&result).unwrap();
-        assert!(sent.len() <= LIST_MAX_BYTES, "{} bytes: {sent}", sent.len());
+        let messaging = list_bytes(&[Scope::Own, Scope::Messages]);
+        assert!(messaging <= MESSAGING_MAX_BYTES, "{messaging} bytes");
+        let all = list_bytes(&[Scope::Own, Scope::Messages, Scope::Memory]);
+        assert!(
+            all <= messaging + MEMORY_MAX_BYTES,
+            "{messaging} of {all} bytes"
+        );
     }
 
     #[test]

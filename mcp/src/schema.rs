@@ -52,6 +52,7 @@ pub(crate) fn in_words(schema: &JsonObject, field: &str) -> Option<String> {
     let property = schema.get("properties")?.get(field)?;
     let kind = property.get("type").and_then(Value::as_str);
     let kind = match kind {
+        Some("array") if property["items"]["type"] == "object" => "a list of objects",
         Some("array") => "a list of strings",
         Some("object") => "an object",
         Some("integer") => "an integer",

@@ -6,11 +6,13 @@ use crate::cursor::{Cursor, Kind};
 use crate::hosts::{Host, Hosts};
 use crate::observe::{Brokers, Deliveries};
 use crate::presence::Presence;
+use crate::recall::Keep;
 use crate::rows::{Seen, read_rows};
 use crate::store::{PageOf, ReaderState, StoreError, TenantReader};
 use crate::turns::Ticket;
 use crate::usage::count_query;
 use bytes::Bytes;
+use postroad_log::Home;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::catalogue::Verb;
 use postroad_protocol::command::{read_claims, unknown_verb};
@@ -47,6 +49,10 @@ pub struct Answerer {
     pub counts: Arc<Counts>,
     /// What the operator asks of this process.
     pub operations: crate::operate::Operations,
+    /// What searches of memories keep in memory.
+    pub(crate) keep: Arc<Keep>,
+    /// What it knows of what texts mean.
+    pub(crate) meaning: Arc<crate::vectors::Meaning>,
 }
 
 /// An answer, and what follows once it is sent.
@@ -83,12 +89,13 @@ pub struct Asked<'a> {
 
 /// One agent's query: for whom, where it is read, in what encoding it is answered.
 pub(crate) struct Call<'a> {
+    pub(crate) context: &'a RequestContext,
     pub(crate) scope: &'a TenantScope,
     pub(crate) reader: &'a Reader,
-    host: &'a Host,
-    /// Which creation of the tenant's name.
-    generation: u32,
-    encoding: Encoding,
+    pub(crate) host: &'a Arc<Host>,
+    /// Where the tenant lives.
+    pub(crate) home: Home,
+    pub(crate) encoding: Encoding,
 }
 
 /// The log in which a cursor is good: a shard's, and in it one generation of the tenant's name, so that
@@ -116,7 +123,7 @@ impl Call<'_> {
 
     /// The place that a cursor of this caller's names.
     pub(crate) fn place(&self, text: Option<&str>, kind: Kind) -> Result<Option<Cursor>, Refusal> {
-        let epoch = incarnation(self.host.progress().epoch, self.generation);
+        let epoch = incarnation(self.host.progress().epoch, self.home.key_id.generation);
         text.map(|text| Cursor::decode(text, kind, epoch, self.scope, self.reader))
             .transpose()
     }
@@ -130,7 +137,7 @@ impl Call<'_> {
 
     /// The text of a cursor for this caller.
     pub(crate) fn cursor(&self, kind: Kind, seen: Seen, place: Option<&[u8]>) -> Option<String> {
-        let epoch = incarnation(seen.position.epoch, self.generation);
+        let epoch = incarnation(seen.position.epoch, self.home.key_id.generation);
         Some(Cursor::at(kind, epoch, place?).encode(self.scope, self.reader))
     }
 
@@ -174,14 +181,16 @@ impl Answerer {
             .heard(scope.tenant().clone(), reader.clone(), TimeMs::now());
         catch_up(&host, &reading, ticket).await?;
         let call = Call {
+            context,
             scope,
             reader,
             host: &host,
-            generation: home.key_id.generation,
+            home,
             encoding,
         };
         self.let_in(&call, asked.scope, ticket).await?;
         count_query(&self.counts, scope);
+        let fresh = reading.fresh == Some(true);
         match query {
             Query::CheckMessages {
                 limit,
@@ -191,6 +200,10 @@ impl Answerer {
                 self.check(&call, limit, cursor.as_deref(), wait_ms, ticket, leaving)
                     .await
             }
+            Query::GetMemory(wanted) => self.get_memory(&call, &wanted, fresh).await,
+            Query::ListMemories(wanted) => self.list_memories(&call, &wanted, fresh).await,
+            Query::Recall(wanted) => self.recall(&call, wanted, fresh, ticket).await,
+            Query::SearchMessages(wanted) => self.search_messages(&call, wanted, ticket).await,
             query => self.read(&call, query).await,
         }
     }

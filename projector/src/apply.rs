@@ -8,6 +8,7 @@ use crate::read_model::batch::{BatchTables, FoldError, Refused, TenantWriter};
 use crate::read_model::events::{EventRow, Route, Sighting, content_of, remember};
 use crate::read_model::hot::HotRows;
 use crate::read_model::keys::Prefix;
+use crate::read_model::memory::MemoryWriter;
 use crate::read_model::quarantine::set_aside;
 use crate::store::{Store, StoreError};
 use postroad_protocol::envelope::Record;
@@ -37,6 +38,10 @@ pub struct Incoming {
 }
 
 /// What was found at a sequence.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are events, and boxing each would cost an allocation"
+)]
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// An event.
@@ -90,6 +95,8 @@ pub struct Applied {
     pub touched: Vec<Touched>,
     /// Tenants whose rows were deleted.
     pub erased: u64,
+    /// Whose memories were stored or say something else.
+    pub(crate) remembered: HashSet<Prefix>,
 }
 
 /// Why a batch was not applied. The rows are as before.
@@ -278,6 +285,9 @@ impl Batch<'_, '_> {
         match taken {
             Ok(Sighting::New) => {
                 self.applied.folded += 1;
+                if is_remembered(&record.event) && !self.applied.remembered.contains(owner) {
+                    self.applied.remembered.insert(owner.clone());
+                }
                 for touched in self.touched.drain(..) {
                     if self.rung.insert(touched.clone()) {
                         self.applied.touched.push(touched);
@@ -316,6 +326,17 @@ impl Batch<'_, '_> {
                 }
                 return Ok(());
             }
+            (
+                Ok(Sighting::New),
+                Event::MemoryStored(_) | Event::MemoryUpdated(_) | Event::MemoryForgotten(_),
+            ) => {
+                self.applied.folded += 1;
+                if is_remembered(&record.event) {
+                    self.applied.remembered.insert(self.system.clone());
+                }
+                MemoryWriter::new(&mut self.tables, &self.system).fold(sequence, record)?;
+                return self.tables.bound_index();
+            }
             (Ok(Sighting::New), _) => Refused::OtherOwner,
             (Ok(Sighting::Repeat), _) => {
                 self.applied.repeated += 1;
@@ -336,8 +357,13 @@ impl Batch<'_, '_> {
         if self.tables.appended_bytes() > APPENDED_MAX_BYTES {
             self.tables.write_appended()?;
         }
-        Ok(())
+        self.tables.bound_index()
     }
+}
+
+/// Whether a content came with it.
+fn is_remembered(event: &Event) -> bool {
+    matches!(event, Event::MemoryStored(_) | Event::MemoryUpdated(_))
 }
 
 /// Folds an event of a tenant's, unless it was met before, and remembers it either way.

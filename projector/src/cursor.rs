@@ -32,6 +32,10 @@ pub enum Kind {
     Tenants,
     /// What every tenant used; the place is a tenant's name.
     Usage,
+    /// A tenant's memories; the place is a sequence.
+    Memories,
+    /// Those of the shared library; the place is a sequence.
+    Library,
 }
 
 impl Kind {
@@ -45,6 +49,8 @@ impl Kind {
             Self::Roster => b'r',
             Self::Tenants => b't',
             Self::Usage => b'u',
+            Self::Memories => b'm',
+            Self::Library => b'L',
         }
     }
 }

@@ -5,6 +5,9 @@ use crate::bells::Bells;
 use crate::hosts::Hosts;
 use crate::ingress::refused;
 use crate::presence::Presence;
+use crate::recall::Keep;
+use crate::store::StoreError;
+use crate::vectors::Meaning;
 use futures_util::StreamExt;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::error::Refusal;
@@ -34,6 +37,10 @@ pub struct Forgetting {
     pub presence: Arc<Presence>,
     /// Who waits for mail.
     pub bells: Arc<Bells>,
+    /// What searches keep of tenants.
+    pub(crate) keep: Arc<Keep>,
+    /// What it knows of what texts mean.
+    pub(crate) meaning: Arc<Meaning>,
     /// Which process this is.
     pub instance: CommandId,
 }
@@ -88,21 +95,32 @@ impl Forgetting {
             self.bells.ring_everybody();
         }
         if let Some(position) = forget.through {
-            self.wait_until_erased(position).await?;
+            self.wait_until_erased(scope, position).await?;
+            // From rows that are gone nothing can be kept anew.
+            self.keep.forget(scope.tenant());
+            self.meaning.forget(scope);
         }
         let instance = self.instance;
         Ok(Forgotten { instance })
     }
 
-    async fn wait_until_erased(&self, position: Position) -> Result<(), Refusal> {
+    async fn wait_until_erased(
+        &self,
+        scope: &TenantScope,
+        position: Position,
+    ) -> Result<(), Refusal> {
         // A shard that was added since this projector started is not hosted before it is asked for.
         let Ok(host) = self.hosts.shard(position.shard) else {
             return Ok(());
         };
         let gone = async {
             loop {
-                let asked = Arc::clone(&host);
-                let look = move || asked.has_erased(position);
+                let (asked, meaning) = (Arc::clone(&host), Arc::clone(&self.meaning));
+                let scope = scope.clone();
+                let look = move || {
+                    let erased = asked.has_erased(&scope, position)?;
+                    Ok::<_, StoreError>(erased && meaning.is_rid_of(&scope))
+                };
                 match tokio::task::spawn_blocking(look).await {
                     Ok(Ok(true)) => return Ok(()),
                     Ok(Ok(false)) => tokio::time::sleep(LOOK_EVERY).await,

@@ -20,7 +20,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 /// One query for the operator, over whichever tenants it names.
-struct Tour<'a> {
+pub(crate) struct Tour<'a> {
     asked: &'a Asked<'a>,
     reading: &'a wire::Reading,
     kind: Kind,
@@ -28,7 +28,7 @@ struct Tour<'a> {
 }
 
 /// Where a list over tenants goes on.
-struct Place {
+pub(crate) struct Place {
     /// Of the log in which `inside` names a place.
     epoch: u64,
     tenant: TenantId,
@@ -66,27 +66,27 @@ impl Place {
 }
 
 /// What one page has read of one tenant.
-struct Part<T> {
-    rows: Vec<T>,
-    next: Option<Box<[u8]>>,
-    room: Room,
+pub(crate) struct Part<T> {
+    pub(crate) rows: Vec<T>,
+    pub(crate) next: Option<Box<[u8]>>,
+    pub(crate) room: Room,
 }
 
 /// A page over tenants.
-struct Walked<T> {
-    parts: Vec<(TenantScope, Vec<T>)>,
-    next: Option<Place>,
-    position: Option<Position>,
-    stale: bool,
+pub(crate) struct Walked<T> {
+    pub(crate) parts: Vec<(TenantScope, Vec<T>)>,
+    pub(crate) next: Option<Place>,
+    pub(crate) position: Option<Position>,
+    pub(crate) stale: bool,
 }
 
 impl<T> Walked<T> {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.parts.iter().map(|(_, rows)| rows.len()).sum()
     }
 
     /// Whom the page has read, and how much of each it shows.
-    fn touched(&self) -> Vec<(TenantScope, usize)> {
+    pub(crate) fn touched(&self) -> Vec<(TenantScope, usize)> {
         let part = |(scope, rows): &(TenantScope, Vec<T>)| (scope.clone(), rows.len());
         self.parts.iter().map(part).collect()
     }
@@ -191,7 +191,12 @@ impl Answerer {
     }
 
     /// Reads tenant after tenant until the page is full. It may end early: it reads a bounded number.
-    async fn walk<T, F>(&self, tour: &Tour<'_>, limit: usize, read: F) -> Result<Walked<T>, Refusal>
+    pub(crate) async fn walk<T, F>(
+        &self,
+        tour: &Tour<'_>,
+        limit: usize,
+        read: F,
+    ) -> Result<Walked<T>, Refusal>
     where
         T: Send + 'static,
         F: Fn(&TenantReader<'_>, Option<&[u8]>, Room) -> Result<Part<T>, StoreError>,
@@ -266,7 +271,7 @@ impl Answerer {
 
     /// Where a tenant is read; nothing for one that is passed over: it is gone meanwhile, or its key does
     /// not open, so that no read of it could be told in its log. One that was named is refused instead.
-    async fn host_of(
+    pub(crate) async fn host_of(
         &self,
         scope: &TenantScope,
         is_named: bool,
@@ -292,7 +297,7 @@ impl Answerer {
     }
 
     /// The read's own event in every tenant that it touched, all at once; without them nothing is answered.
-    async fn audit_each(
+    pub(crate) async fn audit_each(
         &self,
         asked: &Asked<'_>,
         touched: &[(TenantScope, usize)],
@@ -308,7 +313,7 @@ impl Answerer {
 }
 
 impl<'a> Tour<'a> {
-    fn begin(
+    pub(crate) fn begin(
         asked: &'a Asked<'a>,
         reading: &'a wire::Reading,
         kind: Kind,
@@ -359,7 +364,7 @@ impl<'a> Tour<'a> {
         Ok(())
     }
 
-    fn cursor(&self, next: Option<&Place>) -> Result<Option<String>, Refusal> {
+    pub(crate) fn cursor(&self, next: Option<&Place>) -> Result<Option<String>, Refusal> {
         let operator = self.asked.context.require_operator()?;
         let named = self.asked.context.scope_or_all();
         Ok(next.map(|place| {

@@ -1,9 +1,10 @@
 //! The shards that this projector serves: what is read from, how far it is, and its pipeline.
 
+use crate::open::Opener;
 use crate::pipeline::{Swap, with_causes};
 use crate::progress::{Progress, State, another_log, wait_until, wait_until_end};
 use crate::renew::Failure;
-use crate::start::Opener;
+use crate::side::Sides;
 use crate::store::{Store, StoreError};
 use arc_swap::ArcSwap;
 use postroad_log::{Home, Keyring, Shard};
@@ -22,6 +23,7 @@ pub struct Host {
     shard: Shard,
     path: PathBuf,
     store: ArcSwap<Store>,
+    sides: Sides,
     progress: watch::Sender<Progress>,
     swaps: mpsc::Sender<Swap>,
     failures: mpsc::Sender<Failure>,
@@ -42,10 +44,11 @@ impl Drop for RebuildTurn {
 
 impl Host {
     /// Serves `store`, whose rows stand where `progress` says.
-    pub fn new(
+    pub(crate) fn new(
         shard: Shard,
         path: PathBuf,
         store: Store,
+        sides: Sides,
         progress: Progress,
         swaps: mpsc::Sender<Swap>,
         failures: mpsc::Sender<Failure>,
@@ -54,6 +57,7 @@ impl Host {
             shard,
             path,
             store: ArcSwap::from_pointee(store),
+            sides,
             progress: watch::Sender::new(progress),
             swaps,
             failures,
@@ -70,6 +74,11 @@ impl Host {
     /// Where its rows lie.
     pub fn path(&self) -> &PathBuf {
         &self.path
+    }
+
+    /// What lies beside its rows.
+    pub(crate) fn sides(&self) -> &Sides {
+        &self.sides
     }
 
     /// What is read from now.
@@ -104,17 +113,17 @@ impl Host {
         !self.rebuilding.load(Ordering::Acquire) && !self.swapping.load(Ordering::Acquire)
     }
 
-    /// Whether the erase at `position` is applied and no file holds what it deleted.
+    /// Whether the erase of the tenant in `scope` at `position` is applied and no file holds what it deleted.
     ///
     /// # Errors
     /// When the rows do not read.
-    pub fn has_erased(&self, position: Position) -> Result<bool, StoreError> {
+    pub fn has_erased(&self, scope: &TenantScope, position: Position) -> Result<bool, StoreError> {
         if !self.has_one_file() {
             return Ok(false);
         }
         let now = self.progress();
         let applied = now.epoch == position.epoch && now.sequence >= position.sequence;
-        Ok(applied && !self.store().holds_deleted()?)
+        Ok(applied && !self.store().holds_deleted()? && self.sides.are_rid_of(scope))
     }
 
     /// How far it is.

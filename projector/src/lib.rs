@@ -9,6 +9,9 @@
 //! | [`read_model`] | each table: keys, apply, reads |
 //! | [`store`], [`checkpoint`] | the redb file; tenants' rows only through a scope |
 //! | [`ingress`], [`answer`], [`check`], [`operate`], [`global`], [`rows`], [`cursor`] | QUERY READS ROWS |
+//! | `recall` | memories: one, lists, and what answers a question |
+//! | `side`, `vectors` | files beside the rows; what memories and queries mean |
+//! | `search`, `words` | messages by their words, and the index that finds them |
 //! | [`lookup`] | what brokers ask |
 //! | [`audit`] | replay |
 //! | [`hosts`], [`progress`], [`bells`] | how far each shard is, and who waits for it |
@@ -19,6 +22,7 @@
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
 //! | [`forget`], [`purge`] | a tenant that is erased leaves nothing here |
+//! | `open` | opening a shard's files and its pipeline |
 //! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
 
 pub mod ahead;
@@ -39,6 +43,7 @@ pub mod life;
 pub mod lookup;
 pub mod membership;
 pub mod observe;
+mod open;
 pub mod operate;
 pub mod pipeline;
 pub mod presence;
@@ -46,12 +51,17 @@ pub mod progress;
 pub mod purge;
 pub mod read_model;
 pub mod rebuild;
+mod recall;
 pub mod renew;
 pub mod rows;
+mod search;
+mod side;
 mod start;
 pub mod store;
 pub mod turns;
 mod usage;
+mod vectors;
+mod words;
 pub mod writer;
 
 pub use start::{Projector, ProjectorConfig, StartError};

@@ -3,13 +3,15 @@
 
 use crate::hosts::Hosts;
 use crate::ingress::{next_until, refused};
-use crate::rows::read_rows;
+use crate::rows::{read_library, read_rows};
+use crate::store::Library;
 use crate::turns::{Ticket, Turns};
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::unknown_verb;
 use postroad_protocol::error::Refusal;
+use postroad_protocol::limits::LIBRARY_SHARD;
 use postroad_protocol::service::{Finding, LOOK_UP, Lookup, Question, is_for_everyone};
-use postroad_protocol::subject::Service;
+use postroad_protocol::subject::{SYSTEM, Service};
 use postroad_protocol::tenancy::{Admission, TenantScope};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +57,10 @@ impl Lookups {
         let answer = match (request.verb, &request.scope) {
             (LOOK_UP, Some(scope)) => match self.turns.take_on(scope.tenant().as_str()) {
                 Ok(mut ticket) => self.look_up(scope, &message.payload, &mut ticket).await,
+                Err(refusal) => Err(refusal),
+            },
+            (LOOK_UP, None) => match self.turns.take_on(SYSTEM) {
+                Ok(mut ticket) => self.look_up_library(&message.payload, &mut ticket).await,
                 Err(refusal) => Err(refusal),
             },
             _ => Err(unknown_verb()),
@@ -103,6 +109,11 @@ impl Lookups {
                 Question::Visible { reader, message } => {
                     Finding::Visible(rows.visible(&reader, message)?)
                 }
+                Question::Memories {
+                    role,
+                    changed,
+                    named,
+                } => rows.memories().standing(role.as_ref(), changed, &named)?,
                 Question::Events(keys) => {
                     let found = keys.into_iter().map(|key| rows.event_sequence(key));
                     Finding::Events(found.collect::<Result<_, _>>()?)
@@ -111,5 +122,28 @@ impl Lookups {
         })
         .await?;
         Ok(finding)
+    }
+
+    /// What is asked of the deployment itself: how memories of the shared library stand, and where its events are.
+    async fn look_up_library(&self, body: &[u8], ticket: &mut Ticket) -> Result<Finding, Refusal> {
+        let lookup: Lookup = Encoding::MessagePack.decode(body)?;
+        let host = self.hosts.shard(LIBRARY_SHARD)?;
+        if let Some(position) = lookup.position {
+            host.wait_for(position).await?;
+        }
+        if lookup.fresh {
+            host.wait_for_end().await?;
+        }
+        ticket.work().await;
+        let question = lookup.question;
+        let read = move |library: &Library<'_>| match question {
+            Question::Event(key) => library.event_sequence(key).map(Finding::Event).map(Some),
+            Question::Memories { changed, named, .. } => {
+                let standing = library.memories().standing(None, changed, &named);
+                standing.map(Some)
+            }
+            _ => Ok(None),
+        };
+        read_library(&host, read).await?.ok_or_else(unknown_verb)
     }
 }

@@ -86,6 +86,9 @@ impl Answerer {
             Query::Replay(wanted) => self.replay(asked, operator, wanted).await,
             Query::ListMessages(wanted) => self.list_tenant_messages(asked, reading, wanted).await,
             Query::ListPeers(page) => self.list_tenant_peers(asked, reading, page).await,
+            Query::GetMemory(wanted) => self.get_tenants_memory(asked, reading, &wanted).await,
+            Query::ListMemories(wanted) => self.list_tenant_memories(asked, reading, wanted).await,
+            Query::Recall(wanted) => self.recall_of_tenants(asked, reading, wanted).await,
             Query::Usage(wanted) => self.operators_usage(asked, operator, &wanted).await,
             _ => Err(context
                 .reader()
@@ -299,7 +302,14 @@ impl Answerer {
             nats_version: self.operations.nats_version.clone(),
             dropped_requests: self.operations.dropped.load(Ordering::Relaxed)
                 + self.operations.gate.unreadable(),
+            recall: self.recall_status().await,
         }
+    }
+
+    async fn recall_status(&self) -> Option<query::RecallStatus> {
+        let meaning = Arc::clone(&self.meaning);
+        let asked = tokio::task::spawn_blocking(move || meaning.status());
+        asked.await.ok()
     }
 
     fn start_rebuild(&self) -> query::Rebuilding {

@@ -9,11 +9,13 @@ use crate::progress::{Progress, State, damage_of};
 use crate::purge::purge_until_done;
 use crate::renew::{Attempts, Failure};
 use crate::store::Store;
+use crate::vectors::Meaning;
 use crate::writer::{Writer, passable_until};
 use postroad_log::{
     Anchor, Broken, Keyring, KeyringError, LogError, Opened, Shard, StoredEvent, Unreachable,
 };
 use postroad_protocol::event::Event;
+use postroad_protocol::limits::WORDS_YIELD_EVENTS;
 use postroad_protocol::query::Damage;
 use postroad_protocol::subject::{AggregateKey, Owner, Subjects};
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub struct Parts {
     pub bells: Arc<Bells>,
     /// Page cache of one shard's rows, in bytes.
     pub cache_bytes: usize,
+    /// Makes vectors of memories.
+    pub(crate) meaning: Arc<Meaning>,
 }
 
 /// One shard's way from log to rows.
@@ -58,6 +62,8 @@ pub struct Pipeline {
     pub(crate) attempts: Attempts,
     /// What was said to be wrong, until it is over.
     told: Option<Damage>,
+    /// The log has lost or changed events that were applied: what was made of them is of no use.
+    rewritten: bool,
     /// Rids the file of what erased tenants left there.
     purging: Option<AbortOnDropHandle<()>>,
 }
@@ -108,6 +114,7 @@ impl Pipeline {
             failures,
             attempts: Attempts::default(),
             told: None,
+            rewritten: false,
             purging: None,
         })
     }
@@ -241,6 +248,7 @@ impl Pipeline {
                         intake.skip_to(anchor);
                         self.advance(&mut intake, Vec::new(), anchor).await
                     } else {
+                        self.rewritten |= !matches!(broken, Broken::Gap { .. });
                         let damage = damage_of(self.shard.number(), &broken);
                         Err(Stopped::Damaged(damage))
                     }
@@ -269,6 +277,7 @@ impl Pipeline {
     fn connected(&mut self, end: u64) {
         if end <= self.anchor.sequence {
             self.told = None;
+            self.rewritten = false;
             self.host
                 .update(|progress| progress.state = State::Following);
         } else {
@@ -336,8 +345,10 @@ impl Pipeline {
         self.anchor = written.anchor;
         if written.applied.erased > 0 {
             self.purge();
+            self.host.sides().tidy();
         }
         let whole = written.damaged.is_none() && written.anchor.sequence >= end;
+        let is_large = !whole || events.len() as u64 >= WORDS_YIELD_EVENTS;
         if self.host.is_served(&self.store) {
             self.host.update(|progress| {
                 progress.epoch = written.anchor.epoch;
@@ -348,8 +359,14 @@ impl Pipeline {
             });
             if whole {
                 self.told = None;
+                self.rewritten = false;
             }
             self.parts.bells.ring(&written.applied.touched);
+            for owner in &written.applied.remembered {
+                self.parts.meaning.wake(self.shard.number(), owner);
+            }
+            let words = &self.host.sides().words;
+            words.applied(&written.applied.touched, is_large);
         } else if written.anchor.sequence >= self.host.progress().sequence {
             self.serve_rebuilt();
         }
@@ -366,6 +383,10 @@ impl Pipeline {
     /// ones, so that nobody sees time go back; at once when the old ones know what the log lost.
     pub(crate) fn take(&mut self, swap: Swap) {
         let old = self.host.progress();
+        if self.rewritten || old.epoch != swap.anchor.epoch {
+            self.host.sides().begin_anew(swap.anchor.epoch);
+            self.rewritten = false;
+        }
         self.store = swap.store;
         self.anchor = swap.anchor;
         if old.is_damaged()
@@ -392,6 +413,7 @@ impl Pipeline {
         });
         self.told = None;
         self.parts.bells.ring_everybody();
+        self.host.sides().words.rows_replaced();
         tracing::info!(
             shard = self.shard.number(),
             sequence,

@@ -1,12 +1,14 @@
 //! Who was heard of lately: heartbeats and queries, in memory only. Rows come from the log alone,
 //! so this is lost with the process and never part of a fold. Each tenant has room of its own.
 
+use postroad_gate::Subscription;
 use postroad_protocol::id::{Reader, TenantId, TimeMs};
-use postroad_protocol::limits::{PRESENCE_ONLINE_MS, PRESENCE_PER_TENANT};
+use postroad_protocol::limits::{HEARTBEAT_MAX_BYTES, PRESENCE_ONLINE_MS, PRESENCE_PER_TENANT};
 use postroad_protocol::push::Heartbeat;
+use postroad_protocol::subject::Subjects;
 use postroad_protocol::tenancy::TenantScope;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Longest pause between two looks for agents that have gone, when a tenant's room is full.
 const PRUNE_EVERY_MS: u64 = 1_000;
@@ -107,6 +109,24 @@ fn is_online(seen: Seen, now: TimeMs) -> bool {
 
 fn is_recent(at: TimeMs, now: TimeMs) -> bool {
     now.0.saturating_sub(at.0) <= PRESENCE_ONLINE_MS
+}
+
+/// Remembers heartbeats, for ever.
+pub(crate) async fn hear(
+    mut heartbeats: Subscription,
+    presence: Arc<Presence>,
+    subjects: Subjects,
+) {
+    while let Some(message) = heartbeats.next().await {
+        let Some((tenant, reader)) = subjects.parse_presence(&message.subject) else {
+            continue;
+        };
+        if message.payload.len() > HEARTBEAT_MAX_BYTES {
+            continue;
+        }
+        let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
+        presence.beat(tenant, reader, TimeMs::now(), heartbeat);
+    }
 }
 
 #[cfg(test)]

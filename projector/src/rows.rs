@@ -1,7 +1,7 @@
 //! Reads a tenant's rows off the async threads: one snapshot, whose answers and position agree.
 
 use crate::hosts::Host;
-use crate::store::{StoreError, TenantReader};
+use crate::store::{Library, StoreError, TenantReader};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::id::CommandId;
 use postroad_protocol::position::Position;
@@ -64,7 +64,29 @@ where
     }
 }
 
-fn failed(shard: u16, error: &(dyn std::error::Error + 'static)) -> Refusal {
+/// Reads the shared library, for a broker.
+///
+/// # Errors
+/// As [`read_rows`].
+pub(crate) async fn read_library<T, F>(host: &Host, read: F) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: FnOnce(&Library<'_>) -> Result<T, StoreError> + Send + 'static,
+{
+    let (store, shard) = (host.store(), host.shard().number());
+    let served = store.clone();
+    let work = move || read(&store.snapshot()?.library_for_brokers());
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            host.did_not_read(&served, &error);
+            Err(failed(shard, &error))
+        }
+        Err(error) => Err(failed(shard, &error)),
+    }
+}
+
+pub(crate) fn failed(shard: u16, error: &(dyn std::error::Error + 'static)) -> Refusal {
     let id = CommandId::generate().to_string();
     tracing::error!(shard, id, error, "rows do not read");
     Refusal::internal(&id)

@@ -3,33 +3,31 @@
 use crate::announce::{Announcer, Group, announce};
 use crate::answer::Answerer;
 use crate::bells::Bells;
-use crate::checkpoint::Checkpoint;
 use crate::forget::Forgetting;
 use crate::hosts::{Host, Hosts};
 use crate::ingress::Ingress;
 use crate::lookup::Lookups;
 use crate::observe::{Brokers, Deliveries};
+use crate::open::Opener;
 use crate::operate::Operations;
-use crate::pipeline::{Parts, Pipeline};
-use crate::presence::Presence;
-use crate::progress::{Progress, State};
-use crate::rebuild::{beside, remove_if_there};
-use crate::store::{Store, StoreError};
+use crate::presence::{Presence, hear};
+use crate::side::over_by;
+use crate::store::StoreError;
 use crate::usage;
-use postroad_gate::{Gate, GateError, Ground, Subscription};
-use postroad_log::{Anchor, Keyring, KeyringError, Shard, Unreachable, streams};
-use postroad_protocol::id::{CommandId, TimeMs};
-use postroad_protocol::limits::{HEARTBEAT_MAX_BYTES, MAX_PAYLOAD_BYTES, ROW_CACHE_BYTES};
-use postroad_protocol::push::Heartbeat;
+use crate::vectors::Meaning;
+use postroad_gate::{Gate, GateError, Ground};
+use postroad_log::{Keyring, KeyringError, Unreachable, streams};
+use postroad_protocol::id::CommandId;
+use postroad_protocol::limits::{MAX_PAYLOAD_BYTES, ROW_CACHE_BYTES, SIDE_CACHE_BYTES};
 use postroad_protocol::seal::MasterKey;
 use postroad_protocol::service::Announcement;
 use postroad_protocol::subject::{RequestKind, Service, Subjects};
 use postroad_protocol::tenancy::Admission;
 use postroad_protocol::usage::Counts;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -57,8 +55,10 @@ pub struct ProjectorConfig {
     pub admission: Arc<Admission>,
     /// Opens data keys.
     pub master: MasterKey,
-    /// Where the rows lie: one file a shard.
+    /// Where the rows lie: one file a shard, with what is made of them beside it.
     pub rows: PathBuf,
+    /// The folder of the model with which memories are found by meaning; without one they are found by their words.
+    pub model: Option<PathBuf>,
 }
 
 /// Why a projector does not start.
@@ -110,6 +110,7 @@ pub struct Projector {
     queries: TaskTracker,
     pipelines: TaskTracker,
     counts: Arc<Counts>,
+    meaning: Arc<Meaning>,
 }
 
 impl Projector {
@@ -128,6 +129,8 @@ impl Projector {
         std::fs::create_dir_all(&config.rows)?;
         let (stop, pipelines) = (CancellationToken::new(), TaskTracker::new());
         let bells = Arc::new(Bells::default());
+        let is_over = over_by(keyring.clone());
+        let meaning = Arc::new(Meaning::new(config.model.clone(), Arc::clone(&is_over)));
         let opener = Opener {
             context,
             subjects: config.subjects.clone(),
@@ -135,6 +138,9 @@ impl Projector {
             keyring: keyring.clone(),
             bells: Arc::clone(&bells),
             cache_bytes: ROW_CACHE_BYTES / shards.len(),
+            side_cache_bytes: SIDE_CACHE_BYTES / shards.len(),
+            is_over,
+            meaning: Arc::clone(&meaning),
             pipelines: pipelines.clone(),
             stop: stop.clone(),
         };
@@ -157,6 +163,7 @@ impl Projector {
             queries: TaskTracker::new(),
             pipelines,
             counts: Arc::default(),
+            meaning,
         };
         projector.serve(config, bells, cache_bytes).await?;
         Ok(projector)
@@ -200,6 +207,8 @@ impl Projector {
             hosts: Arc::clone(&self.hosts),
             presence: Arc::clone(&answerer.presence),
             bells: Arc::clone(&answerer.bells),
+            keep: Arc::clone(&answerer.keep),
+            meaning: Arc::clone(&self.meaning),
             instance: self.instance,
         };
         self.until_stopped(forgetting.serve(told));
@@ -283,6 +292,8 @@ impl Projector {
                 cache_bytes,
                 nats_version: client.server_info().version,
             },
+            keep: Arc::default(),
+            meaning: Arc::clone(&self.meaning),
         }
     }
 
@@ -342,6 +353,9 @@ impl Projector {
             tracing::warn!("the last answers may not have been sent; their callers ask again");
         }
         self.stop.cancel();
+        // Waits for its thread, which an async one must not.
+        let meaning = Arc::clone(&self.meaning);
+        self.pipelines.spawn_blocking(move || meaning.stop());
         self.pipelines.close();
         if tokio::time::timeout(DRAIN, self.pipelines.wait())
             .await
@@ -370,121 +384,4 @@ async fn tell_until_caught_up(host: &Host) -> Result<(), StartError> {
         );
     }
     Ok(())
-}
-
-/// Opens shards: their rows, their pipelines. Kept, since shards may be added while a projector runs.
-pub struct Opener {
-    context: async_nats::jetstream::Context,
-    subjects: Subjects,
-    rows: PathBuf,
-    keyring: Keyring,
-    bells: Arc<Bells>,
-    cache_bytes: usize,
-    pipelines: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Opener {
-    /// Opens shard `number`.
-    ///
-    /// # Errors
-    /// [`StartError`]; `NoShard` when there is none of that number.
-    pub async fn open(&self, number: u16) -> Result<Arc<Host>, StartError> {
-        let shards = streams::list_shards(&self.context).await?;
-        let shard = shards.into_iter().find(|shard| shard.number() == number);
-        self.open_shard(shard.ok_or(StartError::NoShard)?).await
-    }
-
-    async fn open_shard(&self, shard: Shard) -> Result<Arc<Host>, StartError> {
-        let path = self.rows.join(format!("shard-{}.redb", shard.number()));
-        remove_if_there(&beside(&path))?;
-        let (file, cache_bytes) = (path.clone(), self.cache_bytes);
-        let opened = tokio::task::spawn_blocking(move || open_rows(&file, cache_bytes)).await;
-        let at = |source| StartError::Store {
-            path: path.clone(),
-            source,
-        };
-        let (store, checkpoint) = opened.map_err(|_| StartError::Stopping)?.map_err(at)?;
-        let anchor = checkpoint.map_or_else(|| Anchor::start(shard.epoch()), Anchor::from);
-        let progress = Progress {
-            epoch: anchor.epoch,
-            sequence: anchor.sequence,
-            state: State::CatchingUp,
-        };
-        // One rebuild at a time hands over one file.
-        let (swaps, swapped) = mpsc::channel(1);
-        let (failures, failed) = mpsc::channel(1);
-        let host = Arc::new(Host::new(shard, path, store, progress, swaps, failures));
-        let parts = Parts {
-            keyring: self.keyring.clone(),
-            subjects: self.subjects.clone(),
-            bells: Arc::clone(&self.bells),
-            cache_bytes: self.cache_bytes,
-        };
-        let pipeline = Pipeline::new(Arc::clone(&host), parts, anchor, swapped, failed)?;
-        self.pipelines.spawn(pipeline.run(self.stop.clone()));
-        Ok(host)
-    }
-}
-
-/// Opens the rows; rows that are of no use are dropped, since the log gives them back.
-fn open_rows(path: &Path, cache_bytes: usize) -> Result<(Store, Option<Checkpoint>), StoreError> {
-    let open = || -> Result<(Store, Option<Checkpoint>), StoreError> {
-        let store = Store::open(path, cache_bytes)?;
-        let checkpoint = store.snapshot()?.checkpoint()?;
-        Ok((store, checkpoint))
-    };
-    match open() {
-        Err(error) if error.calls_for_rebuild() => {
-            tracing::warn!(path = %path.display(), %error, "the rows are folded anew");
-            remove_if_there(path).map_err(|error| StoreError::Storage(redb::Error::Io(error)))?;
-            open()
-        }
-        opened => opened,
-    }
-}
-
-/// Remembers heartbeats, for ever.
-async fn hear(mut heartbeats: Subscription, presence: Arc<Presence>, subjects: Subjects) {
-    while let Some(message) = heartbeats.next().await {
-        let Some((tenant, reader)) = subjects.parse_presence(&message.subject) else {
-            continue;
-        };
-        if message.payload.len() > HEARTBEAT_MAX_BYTES {
-            continue;
-        }
-        let heartbeat: Heartbeat = serde_json::from_slice(&message.payload).unwrap_or_default();
-        presence.beat(tenant, reader, TimeMs::now(), heartbeat);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::apply::{Durability, apply};
-    use crate::testing;
-
-    #[test]
-    fn a_checkpoint_that_does_not_read_is_folded_anew_and_stops_no_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("shard-0.redb");
-        let (store, none) = open_rows(&path, 1 << 20).unwrap();
-        assert_eq!(none, None);
-        apply(&store, &[], testing::checkpoint(7), Durability::Durable).unwrap();
-        drop(store);
-        let (store, kept) = open_rows(&path, 1 << 20).unwrap();
-        assert_eq!(kept, Some(testing::checkpoint(7)));
-        drop(store);
-        let file = redb::Database::open(&path).unwrap();
-        let transaction = file.begin_write().unwrap();
-        let meta = redb::TableDefinition::<&str, &[u8]>::new("meta");
-        let mut table = transaction.open_table(meta).unwrap();
-        table.insert("checkpoint", b"nonsense".as_slice()).unwrap();
-        drop(table);
-        transaction.commit().unwrap();
-        drop(file);
-        let (store, checkpoint) = open_rows(&path, 1 << 20).unwrap();
-        assert_eq!(checkpoint, None);
-        assert!(store.dump().is_ok());
-    }
 }

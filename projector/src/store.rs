@@ -7,12 +7,17 @@ use crate::read_model::hot::HotRows;
 use crate::read_model::keys::Prefix;
 use crate::read_model::meta::{self, EventTypes, Meta};
 use crate::read_model::table::Table;
+use postroad_protocol::event::EventKey;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
 use std::cell::{Cell, OnceCell};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use crate::read_model::inbox::CheckPage;
+pub(crate) use crate::read_model::memory::find::{Found, Searched, recall};
+pub(crate) use crate::read_model::memory::index::IndexReader;
+pub use crate::read_model::memory::reach::Reach;
+pub use crate::read_model::memory::read::{MemoryPage, MemoryReader};
 pub use crate::read_model::meta::OperatorReader;
 pub use crate::read_model::overview::Room;
 pub use crate::read_model::priorities::Counts;
@@ -22,7 +27,7 @@ pub use crate::read_model::table::{Listed, PageOf, TenantReader};
 pub use crate::read_model::{history::HistoryPage, status::StatusPage};
 
 /// Version of the rows' layout. Rows of another version are not read but folded anew.
-pub const SCHEMA: u32 = 6;
+pub const SCHEMA: u32 = 7;
 
 pub(crate) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -288,6 +293,16 @@ impl Snapshot {
         TenantReader::new(self, Prefix::of(scope))
     }
 
+    /// The operator's shared library, which every admitted caller may read.
+    pub fn library(&self, _: &postroad_protocol::tenancy::RequestContext) -> Library<'_> {
+        Library(TenantReader::new(self, Prefix::system()))
+    }
+
+    /// As [`library`](Self::library), for a broker that decides about it.
+    pub(crate) fn library_for_brokers(&self) -> Library<'_> {
+        Library(TenantReader::new(self, Prefix::system()))
+    }
+
     /// How many rows the answers of this snapshot have read: what they cost.
     pub fn rows_read(&self) -> u64 {
         self.rows_read.get()
@@ -308,6 +323,22 @@ impl Snapshot {
         }
         let open = self.transaction.open_table(table.definition())?;
         Ok(place.get_or_init(|| open))
+    }
+}
+
+/// The memories of the operator's shared library: of the deployment's own rows, nothing else is reached by it.
+#[derive(Debug)]
+pub struct Library<'s>(TenantReader<'s>);
+
+impl<'s> Library<'s> {
+    /// Where the event with this key is stored.
+    pub(crate) fn event_sequence(&self, key: EventKey) -> Result<Option<u64>, StoreError> {
+        self.0.event_sequence(key)
+    }
+
+    /// Its memories.
+    pub fn memories(&self) -> MemoryReader<'_, 's> {
+        MemoryReader::new(&self.0)
     }
 }
 

@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
+mod memory;
+
 pub use crate::priority::Priority;
+pub use memory::{MemoryChange, MemoryForgotten, MemoryOrigin, MemoryStored, MemoryUpdated};
 
 /// What names an event inside its tenant: a hash of who caused it and the command id, so that two
 /// agents that choose the same id never touch each other. Sixteen bytes, hexadecimal in text.
@@ -407,6 +410,9 @@ events! {
     TenantResumed = "tenant_resumed" v 1,
     TenantLimited = "tenant_limited" v 1,
     UsageCounted = "usage_counted" v 1,
+    MemoryStored = "memory_stored" v 1,
+    MemoryUpdated = "memory_updated" v 1,
+    MemoryForgotten = "memory_forgotten" v 1,
 }
 
 #[derive(Serialize)]
@@ -475,6 +481,9 @@ impl Event {
             Self::MessageSent(data) => AggregateKey::Message(data.from.role.clone()),
             Self::MessagesRead(data) => AggregateKey::Receipt(data.reader.role.clone()),
             Self::MessagesDelivered(data) => AggregateKey::Receipt(data.reader.role.clone()),
+            Self::MemoryStored(_) | Self::MemoryUpdated(_) | Self::MemoryForgotten(_) => {
+                AggregateKey::Memory
+            }
             Self::DamageAccepted(_) => AggregateKey::Shard,
             Self::CredentialRevoked(data) => AggregateKey::Agent(data.role.clone()),
             Self::TenantErased(data) => AggregateKey::Erasure(data.tenant.clone()),

@@ -146,6 +146,14 @@ name_type!(
     /// One machine or process that serves a role. An address, not a wall.
     InstanceId, "instance", reserved: []
 );
+name_type!(
+    /// The name of a project: a repository, a feature, an initiative.
+    ProjectName, "project", reserved: []
+);
+name_type!(
+    /// The type of a memory.
+    MemoryType, "type", reserved: []
+);
 
 /// A reader: one instance of one role, with its own receipts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

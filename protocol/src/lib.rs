@@ -12,6 +12,7 @@
 //! | [`command`], [`query`] | what may be asked, and the answers |
 //! | [`channel`] | to whom a message goes |
 //! | [`event`] | what happened, with stored names and versions |
+//! | [`memory`] | what names a memory, and where it belongs |
 //! | [`envelope`], [`seal`] | an event as it lies in the log |
 //! | [`position`] | where an append landed |
 //! | [`priority`] | how urgent a message is |
@@ -34,6 +35,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod memory;
 pub mod permission;
 pub mod portable;
 pub mod position;

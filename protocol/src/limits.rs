@@ -180,3 +180,73 @@ pub const USAGE_EVERY_MS: u64 = 60_000;
 pub const USAGE_DAYS_DEFAULT: u64 = 30;
 /// Most days of use in one answer.
 pub const USAGE_DAYS_MAX: u64 = 366;
+/// Largest content of a memory, in bytes of UTF-8.
+pub const MEMORY_MAX_BYTES: usize = 64 * 1024;
+/// Tags of one memory.
+pub const MEMORY_TAGS_MAX: usize = 32;
+/// Longest tag, in bytes of UTF-8.
+pub const MEMORY_TAG_MAX_BYTES: usize = 64;
+/// Older memories that one memory relates to.
+pub const MEMORY_RELATIONS_MAX: usize = 16;
+/// Longest name of an episode, in bytes of UTF-8.
+pub const EPISODE_MAX_BYTES: usize = 128;
+/// Longest author of an imported memory, in bytes of UTF-8.
+pub const AUTHOR_MAX_BYTES: usize = 256;
+/// Longest id that an imported memory has elsewhere, in bytes of UTF-8.
+pub const IMPORT_ID_MAX_BYTES: usize = 256;
+/// Versions of one memory that are kept for questions of what it said earlier, the newest included.
+pub const MEMORY_VERSIONS_KEPT: usize = 32;
+/// Memories of which it is kept that they took one memory's place; of more, the last.
+pub const MEMORY_SUPERSEDERS_MAX: usize = 64;
+/// Memories that are walked through to find whether one took another's place, at once or over others. Where there are more, it
+/// is taken to have.
+pub const MEMORY_BEHIND_MAX: usize = 1024;
+/// Longest query of a recall or a search, in bytes of UTF-8: with everything else it fits [`QUERY_MAX_BYTES`]
+/// however JSON writes it.
+pub const RECALL_QUERY_MAX_BYTES: usize = 1024;
+/// Results of a recall when a caller names no number.
+pub const RECALL_DEFAULT: usize = 10;
+/// Most results of one recall.
+pub const RECALL_MAX: usize = 100;
+/// Words of a query times namespaces that one recall looks up, beyond which the words that are likely to say least are left out.
+pub const RECALL_LOOKUPS_MAX: usize = 64 * 1024;
+/// Words of a query that are looked for in however many namespaces.
+pub const RECALL_WORDS_MIN: usize = 16;
+/// Latest time that a memory may name, in milliseconds since 1970: the end of the year 9999.
+pub const TIME_MAX_MS: u64 = 253_402_300_799_999;
+/// The shard whose deployment's own events hold the operator's shared library.
+pub const LIBRARY_SHARD: u16 = 0;
+/// Tenants that the operator may search as one.
+pub const RECALL_TENANTS_MAX: usize = 256;
+/// What one projector keeps in memory of memories that were searched, in bytes: some 300,000 with their vectors.
+pub const RECALL_KEPT_BYTES: usize = 128 * 1024 * 1024;
+/// Page cache of all files that lie beside a projector's rows, in bytes.
+pub const SIDE_CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// How long one owner's memories are embedded before another's turn comes, in milliseconds; a text that began is ended.
+pub const EMBED_TURN_MS: u64 = 200;
+/// Memories that one turn takes at most.
+pub const EMBED_TURN_MEMORIES: usize = 64;
+/// How long a part of a memory stays behind queries that are embedded, in milliseconds.
+pub const EMBED_YIELD_MAX_MS: u64 = 500;
+/// Queries that one projector embeds at once.
+pub const QUERIES_EMBEDDED: usize = 2;
+/// Queries of one tenant whose vectors a projector keeps in memory.
+pub const QUERY_VECTORS_KEPT: usize = 16;
+/// Tenants of whose queries a projector keeps vectors.
+pub const QUERY_VECTORS_TENANTS: usize = 512;
+/// Up to how many memories that await their vectors are counted.
+pub const AWAITING_COUNTED_MAX: usize = 100_000;
+/// Messages of a caller's history that one search reads itself, where the index of words has not come to them yet.
+pub const SEARCH_TAIL_MAX: usize = 256;
+/// Bytes of their content.
+pub const SEARCH_TAIL_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// How long a search waits for the index of words where more than that is missing, in milliseconds.
+pub const SEARCH_WAIT_MS: u64 = 2_000;
+/// Messages that are added to the index of words in one transaction at most.
+pub const WORDS_CHUNK_MESSAGES: usize = 256;
+/// Bytes of their content, after which no further one is added.
+pub const WORDS_CHUNK_BYTES: usize = 1024 * 1024;
+/// How far the rows may be behind the log, in events, before the index of words lets them go first.
+pub const WORDS_YIELD_EVENTS: u64 = 1_000;
+/// How long it lets them go first before it does one chunk all the same, in milliseconds.
+pub const WORDS_YIELD_MS: u64 = 1_000;

@@ -4,11 +4,12 @@
 //! One line a header, one line an event in the order of the log, one line at the end. A line that says
 //! `lost` stands for an event that could not be read any more.
 
-use crate::command::check_content;
+use crate::command::{check_change, check_content, check_stored};
 use crate::envelope::Record;
 use crate::error::Refusal;
 use crate::event::{Actor, Event, EventKey};
 use crate::id::{CommandId, InstanceId, Reader, Role, TenantId, TimeMs};
+use crate::memory::{MemoryId, Relation};
 use crate::query::ReplayedEvent;
 use crate::subject::{OPERATOR_ROLE, SYSTEM};
 use serde::{Deserialize, Serialize};
@@ -173,9 +174,11 @@ impl PortableEvent {
                 Refusal::invalid("data", said, remedy)
             })?;
         check(&by, &event)?;
+        let key = EventKey::of(&by, id);
+        check_memory(key, &by, &event)?;
         Ok(Record {
             id,
-            key: EventKey::of(&by, id),
+            key,
             time: self.time,
             by,
             event,
@@ -211,6 +214,45 @@ fn check(by: &Actor, event: &Event) -> Result<(), Refusal> {
             Err(Refusal::invalid("by", said, remedy))
         }
     }
+}
+
+/// What every stored event of memories keeps to.
+fn check_memory(key: EventKey, by: &Actor, event: &Event) -> Result<(), Refusal> {
+    let (own, relations): (_, &[Relation]) = match event {
+        Event::MemoryStored(data) => {
+            check_stored(data)?;
+            (MemoryId::of(key), &data.relates_to)
+        }
+        Event::MemoryUpdated(data) => {
+            check_change(&data.change)?;
+            (
+                data.memory_id,
+                data.change.relates_to.as_deref().unwrap_or_default(),
+            )
+        }
+        Event::MemoryForgotten(data) => (data.memory_id, &[]),
+        _ => return Ok(()),
+    };
+    let remedy = "import what `postroad tenant export` wrote, unchanged";
+    if relations.iter().any(|relation| relation.memory_id == own) {
+        let said = "a memory relates to itself";
+        return Err(Refusal::invalid("relatesTo", said, remedy));
+    }
+    // Only an import is an operator's, and what is one role's own is stored by that role or brought in.
+    let may_store = match (event, by) {
+        (_, Actor::System) => false,
+        (Event::MemoryStored(data), by) if data.imported.is_none() => match by {
+            Actor::Agent(reader) => data.namespace.is_open_to(Some(&reader.role)),
+            _ => false,
+        },
+        (Event::MemoryStored(_), _) => true,
+        (_, by) => matches!(by, Actor::Agent(_)),
+    };
+    if may_store {
+        return Ok(());
+    }
+    let said = "the memory was stored or changed by somebody who may not";
+    Err(Refusal::invalid("by", said, remedy))
 }
 
 /// Writes lines and counts them.

@@ -3,9 +3,12 @@
 use super::*;
 use crate::channel::Channel;
 use crate::event::{
-    AgentRetired, CredentialIssued, MessageSent, MessagesDelivered, MessagesRead, OperatorRead,
-    Priority, ReaderRegistered, SummarySet, TenantCreated,
+    AgentRetired, CredentialIssued, MemoryChange, MemoryForgotten, MemoryOrigin, MemoryStored,
+    MemoryUpdated, MessageSent, MessagesDelivered, MessagesRead, OperatorRead, Priority,
+    ReaderRegistered, SummarySet, TenantCreated,
 };
+use crate::id::{MemoryType, ProjectName};
+use crate::memory::{Namespace, RelationKind};
 use crate::tenancy::Scope;
 use proptest::prelude::*;
 
@@ -140,6 +143,96 @@ fn rest() -> impl Strategy<Value = (Actor, Event)> {
     prop_oneof![read, delivered, summary, operators, created]
 }
 
+fn relations() -> impl Strategy<Value = Vec<Relation>> {
+    let kind = prop_oneof![
+        Just(RelationKind::Updates),
+        Just(RelationKind::Extends),
+        Just(RelationKind::Derives)
+    ];
+    let memory = any::<[u8; 16]>().prop_map(MemoryId::from_bytes);
+    let relation = (kind, memory).prop_map(|(kind, memory_id)| Relation { kind, memory_id });
+    proptest::collection::btree_set(relation, 0..4).prop_map(|set| set.into_iter().collect())
+}
+
+fn memories() -> impl Strategy<Value = (Actor, Event)> {
+    let namespace = prop_oneof![
+        Just(Namespace::Global),
+        Just(Namespace::Workspace),
+        names(|text| ProjectName::parse(text).ok()).prop_map(Namespace::Project),
+        roles().prop_map(Namespace::Orchestrator),
+    ];
+    let time = proptest::option::of((0..=crate::limits::TIME_MAX_MS).prop_map(TimeMs));
+    let tags = proptest::collection::btree_set("[a-z\u{e9}]{1,8}", 0..3)
+        .prop_map(|set| set.into_iter().collect::<Vec<_>>());
+    let line = || proptest::option::of("[a-z\u{e9}]{1,16}");
+    let origin = proptest::option::of((line(), line()))
+        .prop_map(|of| of.map(|(id, author)| MemoryOrigin { id, author }));
+    let parts = (
+        (readers(), instances(), any::<u8>()),
+        namespace,
+        names(|text| MemoryType::parse(text).ok()),
+        "(?s)[a-z].{0,40}",
+        (tags, relations()),
+        (line(), time.clone(), time),
+        origin,
+    );
+    parts.prop_map(
+        |(
+            (reader, operator, what),
+            namespace,
+            kind,
+            content,
+            (tags, relates_to),
+            times,
+            imported,
+        )| {
+            let (episode, occurred_at, expires_at) = times;
+            let agent = Actor::Agent(reader.clone());
+            // Nothing is called by the nil UUID.
+            let memory_id = MemoryId::from_bytes([what.max(1); 16]);
+            match what % 3 {
+                0 => {
+                    let change = MemoryChange {
+                        content: Some(content),
+                        kind: Some(kind),
+                        tags: Some(tags),
+                        relates_to: Some(relates_to),
+                        episode,
+                        occurred_at,
+                        expires_at,
+                    };
+                    (agent, MemoryUpdated { memory_id, change }.into())
+                }
+                1 => (agent, MemoryForgotten { memory_id }.into()),
+                _ => {
+                    let by = match &imported {
+                        Some(_) if what % 2 == 0 => Actor::Operator(operator),
+                        _ => agent,
+                    };
+                    let namespace = match namespace {
+                        Namespace::Orchestrator(_) if imported.is_none() => {
+                            Namespace::Orchestrator(reader.role)
+                        }
+                        namespace => namespace,
+                    };
+                    let stored = MemoryStored {
+                        namespace,
+                        kind,
+                        content,
+                        tags,
+                        relates_to,
+                        episode,
+                        occurred_at,
+                        expires_at,
+                        imported: imported.map(Box::new),
+                    };
+                    (by, stored.into())
+                }
+            }
+        },
+    )
+}
+
 fn written_down(id: CommandId, time: u64, by: &Actor, event: &Event) -> PortableEvent {
     PortableEvent {
         sequence: 7,
@@ -155,7 +248,7 @@ fn written_down(id: CommandId, time: u64, by: &Actor, event: &Event) -> Portable
 proptest! {
     #[test]
     fn an_event_comes_back_as_it_was_from_its_line(
-        (by, event) in prop_oneof![messages(), rosters(), rest()],
+        (by, event) in prop_oneof![messages(), rosters(), rest(), memories()],
         id in ids(),
         time in any::<u64>(),
     ) {
@@ -291,4 +384,102 @@ fn what_no_broker_would_have_stored_is_refused_with_its_field() {
         event.data = serde_json::json!({"from": from, "channel": "pi", "content": ""});
     };
     assert_eq!(refused(&message), "content");
+}
+
+#[test]
+fn a_memory_keeps_its_id_and_to_the_bounds_of_what_is_stored() {
+    let export = export();
+    let good: PortableEvent = serde_json::from_str(&export[1]).unwrap();
+    let memory = |name: &str, by: &str, data: Value| {
+        let mut event = good.clone();
+        (event.type_name, event.by, event.data) = (name.to_owned(), by.to_owned(), data);
+        event.record()
+    };
+    let stored = |by: &str, more: Value| {
+        let mut data = serde_json::json!({"namespace": "global", "type": "user", "content": "x"});
+        for (name, value) in more.as_object().unwrap() {
+            data[name] = value.clone();
+        }
+        memory("memory_stored", by, data)
+    };
+    let field = |refused: Result<Record, Refusal>| refused.unwrap_err().field.unwrap();
+    let record = stored("tau/pi", serde_json::json!({})).unwrap();
+    // The id follows from who stored it and from the command, wherever the history is brought in.
+    assert_eq!(record.key, EventKey::of(&record.by, record.id));
+    let own = MemoryId::of(record.key).to_string();
+    let other = MemoryId::from_bytes([7; 16]).to_string();
+    let extends = |id: &str| serde_json::json!({"type": "extends", "memoryId": id});
+    let lines = |count: usize| (0..count).map(|n| format!("{n:02}")).collect::<Vec<_>>();
+    for (at, more) in [
+        ("content", serde_json::json!({"content": " "})),
+        (
+            "content",
+            serde_json::json!({"content": "x".repeat(64 * 1024 + 1)}),
+        ),
+        ("tags", serde_json::json!({"tags": ["b", "a"]})),
+        ("tags", serde_json::json!({"tags": ["a", "a"]})),
+        ("tags", serde_json::json!({"tags": ["e\u{301}"]})),
+        ("tags", serde_json::json!({"tags": [" a"]})),
+        ("tags", serde_json::json!({"tags": [""]})),
+        ("tags", serde_json::json!({"tags": lines(33)})),
+        (
+            "relatesTo",
+            serde_json::json!({"relatesTo": [extends(&own)]}),
+        ),
+        (
+            "relatesTo",
+            serde_json::json!({"relatesTo": vec![extends(&other); 2]}),
+        ),
+        (
+            "relatesTo",
+            serde_json::json!({"relatesTo": vec![extends(&other); 17]}),
+        ),
+        ("episode", serde_json::json!({"episode": ""})),
+        ("episode", serde_json::json!({"episode": "a\nb"})),
+        ("episode", serde_json::json!({"episode": "x".repeat(129)})),
+        ("occurredAt", serde_json::json!({"occurredAt": u64::MAX})),
+        ("expiresAt", serde_json::json!({"expiresAt": u64::MAX})),
+        ("id", serde_json::json!({"imported": {"id": ""}})),
+        (
+            "id",
+            serde_json::json!({"imported": {"id": "x".repeat(257)}}),
+        ),
+        (
+            "createdBy",
+            serde_json::json!({"imported": {"author": "a\u{0}"}}),
+        ),
+        ("by", serde_json::json!({"namespace": "orchestrator/phi"})),
+        ("data", serde_json::json!({"namespace": "workspace/acme"})),
+        ("data", serde_json::json!({"namespace": "elsewhere"})),
+        ("data", serde_json::json!({"type": "two words"})),
+        (
+            "data",
+            serde_json::json!({"relatesTo": [{"type": "sings", "memoryId": other}]}),
+        ),
+    ] {
+        assert_eq!(field(stored("tau/pi", more.clone())), at, "{more}");
+    }
+    let of_phi = serde_json::json!({"namespace": "orchestrator/phi", "imported": {}});
+    assert!(stored("tau/pi", of_phi.clone()).is_ok());
+    assert!(stored("_operator/cli", of_phi.clone()).is_ok());
+    assert_eq!(field(stored("_sys", of_phi)), "by");
+    assert_eq!(field(stored("_operator/cli", serde_json::json!({}))), "by");
+    let forgotten = serde_json::json!({"memoryId": other});
+    assert!(memory("memory_forgotten", "tau/pi", forgotten.clone()).is_ok());
+    assert_eq!(field(memory("memory_forgotten", "_sys", forgotten)), "by");
+    let updated = |change: Value| {
+        let data = serde_json::json!({"memoryId": other, "change": change});
+        memory("memory_updated", "tau/pi", data)
+    };
+    assert!(updated(serde_json::json!({"episode": "", "occurredAt": 0, "tags": []})).is_ok());
+    let circle = serde_json::json!({"relatesTo": [extends(&other)]});
+    assert_eq!(field(updated(circle)), "relatesTo");
+    assert_eq!(
+        field(updated(serde_json::json!({"content": ""}))),
+        "content"
+    );
+    assert_eq!(
+        field(updated(serde_json::json!({"episode": " a"}))),
+        "episode"
+    );
 }

@@ -174,7 +174,8 @@ impl Limits {
 
     /// Whether what the tenant has stored is limited.
     pub fn has_quota(&self) -> bool {
-        self.set(Limit::StoredBytes).is_some() || self.set(Limit::Messages).is_some()
+        let quotas = [Limit::StoredBytes, Limit::Messages, Limit::Memories];
+        quotas.iter().any(|limit| self.set(*limit).is_some())
     }
 
     /// Whether what is stored is bounded, in size or in sum.

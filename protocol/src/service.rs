@@ -3,7 +3,8 @@
 
 use crate::command::MarkTarget;
 use crate::event::EventKey;
-use crate::id::{CommandId, InstanceId, MessageId, Reader, TimeMs};
+use crate::id::{CommandId, InstanceId, MessageId, Reader, Role, TimeMs};
+use crate::memory::{MemoryId, Namespace};
 use crate::position::Position;
 use crate::usage::Report;
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,15 @@ pub enum Question {
     Events(Vec<EventKey>),
     /// How does the tenant stand?
     Tenant,
+    /// How do these memories stand? Asked of the deployment itself, those of the shared library.
+    Memories {
+        /// Who asks; none for an operator.
+        role: Option<Role>,
+        /// Which is to be changed, or followed: what takes its place is looked through for `named`.
+        changed: Option<MemoryId>,
+        /// Others that the change names.
+        named: Vec<MemoryId>,
+    },
 }
 
 /// Answer to a [`Lookup`].
@@ -124,6 +134,23 @@ pub enum Finding {
     Events(Vec<Option<u64>>),
     /// How it stands.
     Tenant(TenantStanding),
+    /// What is to be changed, if it is there for who asks, and each that was named, in their order.
+    Memories {
+        /// Where the changed one belongs.
+        changed: Option<Namespace>,
+        /// Each that was named.
+        named: Vec<Option<MemoryStanding>>,
+    },
+}
+
+/// How a memory stands in the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStanding {
+    /// Where it belongs.
+    pub namespace: Namespace,
+    /// Whether it is the one to be changed, or takes its place, at once or over others: were it superseded by
+    /// that one, they would run in a circle.
+    pub is_behind: bool,
 }
 
 /// How a tenant stands in the rows.
@@ -137,6 +164,9 @@ pub struct TenantStanding {
     /// Bytes of its events.
     #[serde(default)]
     pub stored_bytes: u64,
+    /// Memories that it holds.
+    #[serde(default)]
+    pub memories: u64,
 }
 
 /// State of one receipt.

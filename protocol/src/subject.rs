@@ -102,6 +102,8 @@ pub enum AggregateKey {
     Message(Role),
     /// Receipts of a role.
     Receipt(Role),
+    /// Memories; under `_sys` those of the operator's shared library.
+    Memory,
     /// The shard's own health; only under `_sys`.
     Shard,
     /// The end of a tenant; only under `_sys`.
@@ -115,6 +117,7 @@ impl fmt::Display for AggregateKey {
             Self::Agent(role) => write!(f, "agent.{role}"),
             Self::Message(role) => write!(f, "message.{role}"),
             Self::Receipt(role) => write!(f, "receipt.{role}"),
+            Self::Memory => f.write_str("memory.all"),
             Self::Shard => f.write_str("shard.damage"),
             Self::Erasure(tenant) => write!(f, "erased.{tenant}"),
         }

@@ -11,10 +11,13 @@
 
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, CredentialRevoked, DamageAccepted, DataKeyRotated,
-    Event, EventKey, MessageSent, MessagesDelivered, MessagesRead, OperatorRead, Priority,
-    ReaderRegistered, SummarySet, TenantCreated, TenantErased, TenantLimited, TenantResumed,
-    TenantSuspended, UsageCounted, VoidCredential,
+    Event, EventKey, MemoryChange, MemoryForgotten, MemoryOrigin, MemoryStored, MemoryUpdated,
+    MessageSent, MessagesDelivered, MessagesRead, OperatorRead, Priority, ReaderRegistered,
+    SummarySet, TenantCreated, TenantErased, TenantLimited, TenantResumed, TenantSuspended,
+    UsageCounted, VoidCredential,
 };
+use postroad_protocol::id::{MemoryType, ProjectName};
+use postroad_protocol::memory::{MemoryId, Namespace, Relation, RelationKind};
 use postroad_protocol::quota::{Limits, LimitsChange};
 use postroad_protocol::tenancy::Scope;
 use postroad_protocol::usage::Day;
@@ -165,6 +168,7 @@ fn samples() -> Vec<(Actor, Event)> {
     ]
     .into_iter()
     .chain(samples_of_life(operator))
+    .chain(samples_of_memories())
     .collect()
 }
 
@@ -192,6 +196,52 @@ fn samples_of_life(operator: Actor) -> Vec<(Actor, Event)> {
     ]
 }
 
+fn stored() -> MemoryStored {
+    let relation = |kind, byte| Relation {
+        kind,
+        memory_id: MemoryId::from_bytes([byte; 16]),
+    };
+    MemoryStored {
+        namespace: Namespace::Project(ProjectName::parse("landing-page").unwrap()),
+        kind: MemoryType::parse("feedback").unwrap(),
+        content: "The hero stays blue: Jürgen's call ✓\nSee PR #112.".into(),
+        tags: vec!["design".into(), "hero".into()],
+        relates_to: vec![
+            relation(RelationKind::Updates, 0x11),
+            relation(RelationKind::Extends, 0x22),
+            relation(RelationKind::Derives, 0x33),
+        ],
+        episode: Some("review of 7 May".into()),
+        occurred_at: Some(TimeMs(1_711_670_400_000)),
+        expires_at: Some(TimeMs(1_714_262_400_000)),
+        imported: None,
+    }
+}
+
+fn samples_of_memories() -> Vec<(Actor, Event)> {
+    let agent = Actor::Agent(reader());
+    let updated = MemoryUpdated {
+        memory_id: MemoryId::from_bytes([0x11; 16]),
+        change: MemoryChange {
+            content: Some("The hero is red.".into()),
+            kind: MemoryType::parse("project").ok(),
+            tags: Some(Vec::new()),
+            relates_to: Some(stored().relates_to),
+            episode: Some(String::new()),
+            occurred_at: Some(TimeMs(0)),
+            expires_at: Some(TimeMs(0)),
+        },
+    };
+    let forgotten = MemoryForgotten {
+        memory_id: MemoryId::from_bytes([0x11; 16]),
+    };
+    vec![
+        (agent.clone(), stored().into()),
+        (agent.clone(), updated.into()),
+        (agent, forgotten.into()),
+    ]
+}
+
 /// Further forms of events that have a sample, with what their files are called.
 fn variants() -> Vec<(&'static str, Actor, Event)> {
     let token = CredentialIssued {
@@ -203,7 +253,33 @@ fn variants() -> Vec<(&'static str, Actor, Event)> {
         token: true,
     };
     let operator = Actor::Operator(InstanceId::parse("cli").unwrap());
-    vec![("token", operator, token.into())]
+    let plain = MemoryStored {
+        namespace: Namespace::Workspace,
+        tags: Vec::new(),
+        relates_to: Vec::new(),
+        episode: None,
+        occurred_at: None,
+        expires_at: None,
+        ..stored()
+    };
+    let imported = MemoryStored {
+        namespace: Namespace::Orchestrator(Role::parse("tau").unwrap()),
+        imported: Some(Box::new(MemoryOrigin {
+            id: Some("m-1".into()),
+            author: Some("Jürgen".into()),
+        })),
+        ..plain.clone()
+    };
+    let published = MemoryStored {
+        namespace: Namespace::Global,
+        ..plain.clone()
+    };
+    vec![
+        ("token", operator.clone(), token.into()),
+        ("plain", Actor::Agent(reader()), plain.into()),
+        ("imported", operator.clone(), imported.into()),
+        ("published", operator, published.into()),
+    ]
 }
 
 fn folder() -> PathBuf {

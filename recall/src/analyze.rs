@@ -9,6 +9,7 @@
 mod compound;
 mod stop;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rust_stemmers::{Algorithm, Stemmer};
@@ -42,6 +43,21 @@ pub struct QueryTerms {
     pub codes: Vec<String>,
     /// The query's words as they stand, in order, lower case: where names are looked for.
     pub words: Vec<String>,
+}
+
+impl QueryTerms {
+    /// Keeps at most so many terms: codes first, then the longest, which are likely to be the rarest.
+    pub fn shorten(&mut self, most: usize) {
+        if self.terms.len() <= most {
+            return;
+        }
+        let codes = &self.codes;
+        let is_code = |term: &String| codes.binary_search(term).is_ok();
+        self.terms
+            .sort_by_cached_key(|(term, _)| (!is_code(term), Reverse(term.len()), term.clone()));
+        self.terms.truncate(most);
+        self.terms.sort_unstable();
+    }
 }
 
 /// Analyses a memory's content.

@@ -83,14 +83,26 @@ pub enum ModelError {
 #[error("the model could not be run on a text")]
 pub struct EmbedError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
+/// Threads of a caller's own, for work that is to stay behind that of others. They inherit the priority of the thread that makes them.
+pub struct Threads(Arc<ThreadPool>);
+
+impl Threads {
+    /// So many of them.
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(ThreadPool::with_num_threads(count)))
+    }
+
+    fn options(&self) -> RunOptions {
+        RunOptions::default().with_thread_pool(Some(Arc::clone(&self.0)))
+    }
+}
+
 /// The model, ready to run; any number of threads may use it at once.
 pub struct Embedder {
     network: Model,
     inputs: [NodeId; 3],
     output: NodeId,
     tokenizer: WordPiece,
-    /// One thread, for what nobody waits for.
-    background: Arc<ThreadPool>,
 }
 
 impl Embedder {
@@ -110,7 +122,6 @@ impl Embedder {
             inputs,
             output,
             tokenizer,
-            background: Arc::new(ThreadPool::with_num_threads(1)),
         })
     }
 
@@ -119,24 +130,39 @@ impl Embedder {
         Tag::of(MODEL_NAME)
     }
 
-    /// The vectors of a memory: one for each [`CHUNK_TOKENS`] of it. Runs on one core, and memories one after the other, since nobody
-    /// waits for them.
+    /// The vectors of a memory: one for each [`CHUNK_TOKENS`] of it.
     pub fn embed(&self, text: &str) -> Result<Embedding, EmbedError> {
-        let tokens = self.tokenizer.tokens(bounded(text));
-        let chunks = chunks(&tokens)
-            .take(MAX_CHUNKS)
-            .map(|chunk| self.run(chunk, Some(&self.background)));
-        Ok(Embedding(chunks.collect::<Result<_, _>>()?))
+        let all = self.embed_while(text, None, || true)?;
+        Ok(all.expect("nobody ended it"))
     }
 
-    /// The vector of a query: of its first [`CHUNK_TOKENS`]. Runs on all cores.
+    /// As [`Self::embed`], on `threads` where there are some, and only while `go_on`, which is asked before each
+    /// chunk, says so; none when it did not to the end.
+    pub fn embed_while(
+        &self,
+        text: &str,
+        threads: Option<&Threads>,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<Option<Embedding>, EmbedError> {
+        let tokens = self.tokenizer.tokens(bounded(text));
+        let mut vectors = Vec::new();
+        for chunk in chunks(&tokens).take(MAX_CHUNKS) {
+            if !go_on() {
+                return Ok(None);
+            }
+            vectors.push(self.run(chunk, threads)?);
+        }
+        Ok(Some(Embedding(vectors)))
+    }
+
+    /// The vector of a query: of its first [`CHUNK_TOKENS`].
     pub fn embed_query(&self, text: &str) -> Result<Vector, EmbedError> {
         let tokens = self.tokenizer.tokens(bounded(text));
         self.run(&tokens[..tokens.len().min(CHUNK_TOKENS - 2)], None)
     }
 
     /// Mean of what the network makes of each token.
-    fn run(&self, tokens: &[i32], threads: Option<&Arc<ThreadPool>>) -> Result<Vector, EmbedError> {
+    fn run(&self, tokens: &[i32], threads: Option<&Threads>) -> Result<Vector, EmbedError> {
         let marked: Vec<i32> =
             [&[self.tokenizer.begin][..], tokens, &[self.tokenizer.end]].concat();
         let count = marked.len();
@@ -149,11 +175,9 @@ impl Embedder {
             segments.view().into(),
         ];
         let inputs = self.inputs.into_iter().zip(values).collect();
-        let options = threads
-            .map(|threads| RunOptions::default().with_thread_pool(Some(Arc::clone(threads))));
         let [hidden] = self
             .network
-            .run_n(inputs, [self.output], options)
+            .run_n(inputs, [self.output], threads.map(Threads::options))
             .map_err(|error| EmbedError(error.into()))?;
         let hidden = Tensor::<f32>::try_from(hidden).map_err(|error| EmbedError(error.into()))?;
         let values = hidden.to_vec();

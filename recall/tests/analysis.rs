@@ -143,3 +143,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_query_that_is_shortened_keeps_codes_and_long_words() {
+    let mut query = analyze_query("a cat saw the E0382 borrowing of elephants near oaks");
+    let all = query.terms.clone();
+    query.shorten(all.len());
+    assert_eq!(query.terms, all, "it is short enough");
+    query.shorten(3);
+    let kept: Vec<&str> = query.terms.iter().map(|(term, _)| term.as_str()).collect();
+    assert_eq!(kept, ["borrow", "e0382", "eleph"]);
+}

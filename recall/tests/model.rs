@@ -8,7 +8,7 @@ use postroad_recall::analyze::analyze_query;
 use postroad_recall::facts::ContentHash;
 use postroad_recall::held::{Held, VectorSource};
 use postroad_recall::index::{Document, add};
-use postroad_recall::model::{CHUNK_TOKENS, EmbedError, Embedder, MAX_CHUNKS, ModelError};
+use postroad_recall::model::{CHUNK_TOKENS, EmbedError, Embedder, MAX_CHUNKS, ModelError, Threads};
 use postroad_recall::rows::MemoryRows;
 use postroad_recall::search::{Ask, Filter, Partition, search};
 use postroad_recall::vector::Embedding;
@@ -96,6 +96,14 @@ fn what_means_the_same_is_alike_and_any_text_has_vectors() {
         ),
         (1, 2)
     );
+    let mut chunks = 0;
+    let first_only = embedder.embed_while(&two, Some(&Threads::new(1)), || {
+        chunks += 1;
+        chunks < 2
+    });
+    assert_eq!((first_only.unwrap(), chunks), (None, 2));
+    let same = embedder.embed_while(&two, Some(&Threads::new(1)), || true);
+    assert_eq!(same.unwrap().unwrap(), embedder.embed(&two).unwrap());
     const {
         assert!(
             MAX_CHUNKS * CHUNK_TOKENS > 65_536 / 5,

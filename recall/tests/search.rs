@@ -241,6 +241,20 @@ fn a_replaced_memory_steps_behind_the_newest_of_its_chain() {
 }
 
 #[test]
+fn the_newest_of_a_very_long_chain_comes_first() {
+    let length = 200;
+    let mut documents = vec![memory("toll toll toll", 0)];
+    documents.extend((1..length).map(|at| memory("the toll changed once more", at)));
+    let mut rows = indexed(&documents);
+    for at in 1..u32::try_from(length).unwrap() {
+        succeed(&mut rows, at - 1, Succession::Memory, Some(at));
+    }
+    let newest_first: Vec<u32> = (0..u32::try_from(length).unwrap()).rev().collect();
+    let answer = asked(&rows, "toll", |ask| ask.limit = documents.len());
+    assert_eq!(numbers(&answer), newest_first);
+}
+
+#[test]
 fn memories_that_replace_each_other_in_a_circle_are_ranked_as_if_they_did_not() {
     let mut rows = indexed(&[memory("toll", 0), memory("toll toll road", 1)]);
     let before = found(&rows, "toll");

@@ -5,7 +5,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`plan`] | how much is measured |
-//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`], [`walls`], [`mcp`] | one group of figures each |
+//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`], [`walls`], [`mcp`], [`search`], [`memories`] | one group of figures each |
 //! | [`backlog`] | the deployment in which much lies unread |
 //! | [`plain`], [`rows`] | the ceilings: nats-server and redb without Postroad |
 //! | [`samples`] | many calls, and numbers out of them |
@@ -17,6 +17,7 @@ mod backlog;
 mod checks;
 mod figure;
 mod mcp;
+mod memories;
 mod neighbours;
 mod plain;
 mod plan;
@@ -26,6 +27,7 @@ mod push;
 mod report;
 mod rows;
 mod samples;
+mod search;
 mod sends;
 pub(crate) mod stage;
 mod start;
@@ -36,7 +38,7 @@ use crate::deployment::nats_binary::NatsBinary;
 use crate::deployment::nats_config::Durability;
 use crate::stop::StopSignal;
 use backlog::Backlog;
-use figure::Figure;
+use figure::{Figure, Must};
 use plain::PlainServer;
 use plan::Plan;
 use progress::Progress;
@@ -86,6 +88,10 @@ enum Group {
     Walls,
     /// Tools over stdio and over HTTP.
     Mcp,
+    /// Searches in little and in much history.
+    Search,
+    /// Recalls from few memories and from many, stores beside sends, and folding and embedding them.
+    Memories,
 }
 
 /// A run: where it measures, how much, and what it has found.
@@ -179,6 +185,13 @@ async fn measure(bench: &mut Bench, only: &[Group]) -> anyhow::Result<()> {
     if is_wanted(Group::Mcp) {
         mcp::measure(bench).await?;
     }
+    if is_wanted(Group::Search) {
+        search::measure(bench).await?;
+    }
+    if is_wanted(Group::Memories) {
+        let is_alone = only.contains(&Group::Memories);
+        memories::measure(bench, is_alone).await?;
+    }
     Ok(())
 }
 
@@ -238,6 +251,17 @@ impl Bench {
                 None => figure,
             });
         }
+    }
+
+    /// Two more figures, p50 and p95, beside those of `ceiling`; the second with what it must reach.
+    fn add_p95(&mut self, name: &str, of: &Latencies, ceiling: &Latencies, must: Option<&Must>) {
+        let p50 = Figure::new(format!("{name} p50"), of.p50_ms(), "ms");
+        self.add(p50.beside(ceiling.p50_ms()));
+        let p95 = Figure::new(format!("{name} p95"), of.p95_ms(), "ms").beside(ceiling.p95_ms());
+        self.add(match must {
+            Some(must) => p95.must(must),
+            None => p95,
+        });
     }
 
     /// What the ceilings of a group are.

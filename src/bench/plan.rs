@@ -38,6 +38,11 @@ pub(crate) struct Plan {
     pub(crate) openings: usize,
     /// Checks in peace, and as many under a flood.
     pub(crate) flood_checks: usize,
+    /// Memories of the largest namespace: in a run of this group alone, and of others.
+    pub(crate) memories: usize,
+    pub(crate) memories_among_others: usize,
+    /// Different contents that the model embeds.
+    pub(crate) embedded: usize,
 }
 
 impl Plan {
@@ -55,6 +60,9 @@ impl Plan {
         opened: 50_000,
         openings: 9,
         flood_checks: 2_400,
+        memories: 100_000,
+        memories_among_others: 20_000,
+        embedded: 400,
     };
 
     /// For a first look: the same figures with fewer samples, in less than a minute.
@@ -71,5 +79,8 @@ impl Plan {
         opened: 10_000,
         openings: 3,
         flood_checks: 300,
+        memories: 20_000,
+        memories_among_others: 20_000,
+        embedded: 100,
     };
 }

@@ -76,8 +76,18 @@ pub(super) async fn measure(bench: &mut Bench, backlog: &Backlog) -> anyhow::Res
 /// Events in a second that a new projector folds. What its start takes when nothing is left to fold
 /// is measured after it, and not counted.
 async fn fold(backlog: &Backlog, rows: &Path, events: usize) -> anyhow::Result<f64> {
-    let whole = start(backlog, rows).await?;
-    let bare = start(backlog, rows).await?;
+    fold_log(backlog.deployment.dir(), rows, None, events).await
+}
+
+/// As [`fold`], of the deployment in `dir`; with the model in `model`, where one is named.
+pub(super) async fn fold_log(
+    dir: &Path,
+    rows: &Path,
+    model: Option<&Path>,
+    events: usize,
+) -> anyhow::Result<f64> {
+    let whole = start(dir, rows, model).await?;
+    let bare = start(dir, rows, model).await?;
     let load = Load {
         calls: events,
         took: whole
@@ -89,14 +99,17 @@ async fn fold(backlog: &Backlog, rows: &Path, events: usize) -> anyhow::Result<f
 }
 
 /// How long a projector with `rows` takes until it has caught up.
-async fn start(backlog: &Backlog, rows: &Path) -> anyhow::Result<Duration> {
+async fn start(dir: &Path, rows: &Path, model: Option<&Path>) -> anyhow::Result<Duration> {
     let logs = rows.parent().context("rows lie in the run's folder")?;
     let mut command = program(logs)?;
     command
         .arg("--dir")
-        .arg(backlog.deployment.dir())
+        .arg(dir)
         .args(["projector", "--rows"])
         .arg(rows);
+    if let Some(model) = model {
+        command.arg("--model").arg(model);
+    }
     let begun = Instant::now();
     let mut projector = Child::start("projector", command, logs)?;
     projector.line().await?;

@@ -13,6 +13,11 @@ impl Latencies {
         self.0.push(took);
     }
 
+    /// Whether no call was made.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All of another round's.
     pub(crate) fn extend(&mut self, others: &Self) {
         self.0.extend_from_slice(&others.0);
@@ -21,6 +26,11 @@ impl Latencies {
     /// Milliseconds that half of the calls did not exceed.
     pub(crate) fn p50_ms(&self) -> f64 {
         self.percentile_ms(50)
+    }
+
+    /// Milliseconds that 95 of 100 calls did not exceed.
+    pub(crate) fn p95_ms(&self) -> f64 {
+        self.percentile_ms(95)
     }
 
     /// Milliseconds that 99 of 100 calls did not exceed.
@@ -184,6 +194,7 @@ mod tests {
             latencies.push(Duration::from_millis(ms));
         }
         assert!((latencies.p50_ms() - 100.0).abs() < 1e-9);
+        assert!((latencies.p95_ms() - 190.0).abs() < 1e-9);
         assert!((latencies.p99_ms() - 198.0).abs() < 1e-9);
         assert!((median(&[9.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(&[9.0, 1.0, 2.0, 4.0]) - 3.0).abs() < 1e-9);

@@ -115,6 +115,7 @@ pub(crate) async fn run(session: &Session, args: &LimitsArgs) -> Result<(), Fail
     let used = BTreeMap::from([
         (Limit::Messages, shown.messages),
         (Limit::StoredBytes, shown.stored_bytes),
+        (Limit::Memories, shown.memories),
     ]);
     let document = LimitsDocument {
         tenant: &shown.tenant,

@@ -4,10 +4,10 @@ use super::failure::Failure;
 use super::mail::STALE;
 use super::session::{Session, TenantsArg};
 use super::shown;
-use super::text::one_line;
+use super::text::{count, one_line};
 use super::time;
 use clap::{Args, Subcommand};
-use postroad_client::{History, Page};
+use postroad_client::{History, Page, Search};
 use postroad_protocol::{MessageId, Refusal, Role, TenantId, TimeMs};
 
 /// Look up messages that you sent or received.
@@ -16,6 +16,7 @@ pub(crate) enum MessageCommand {
     Status(StatusArgs),
     Get(GetArgs),
     List(ListArgs),
+    Search(SearchArgs),
 }
 
 /// Show who has got and who has read a message that you sent.
@@ -77,11 +78,43 @@ pub(crate) struct ListArgs {
     of: TenantsArg,
 }
 
+/// Find messages that you sent or received, by their words; the best match first.
+///
+/// A message is found when it has any of the words, in whatever form ("deploy" finds "deployed"); one that has more of them, or rarer ones, comes first.
+/// Words that say nothing, such as "the", are not looked for. Identifiers are found whole and in parts: `tenant_id`, `tenantId` and "tenant" find one another.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  postroad message search \"ferry timetable\"
+  postroad message search \"E0382 borrow\" --from bob --since 7d
+  postroad message search outage --to broadcast --limit 3 --json")]
+pub(crate) struct SearchArgs {
+    /// The words, up to 1 KiB
+    #[arg(value_name = "WORDS")]
+    words: String,
+    /// Only what this role sent
+    #[arg(long, value_name = "ROLE")]
+    from: Option<Role>,
+    /// Only what was sent to this role, or to `broadcast`
+    #[arg(long, value_name = "CHANNEL")]
+    to: Option<String>,
+    /// Only what was sent at this time or later
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    since: Option<TimeMs>,
+    /// Only what was sent before this time
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    until: Option<TimeMs>,
+    /// Messages to show at most, 1 to 100; 10 by default
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+}
+
 pub(crate) async fn run(session: &Session, command: MessageCommand) -> Result<(), Failure> {
     match command {
         MessageCommand::Status(args) => status(session, args).await,
         MessageCommand::Get(args) => get(session, &args).await,
         MessageCommand::List(args) => list(session, args).await,
+        MessageCommand::Search(args) => search(session, args).await,
     }
 }
 
@@ -170,6 +203,46 @@ async fn list_tenants(
         });
     }
     note_more(session, answer.next_cursor.as_deref(), answer.stale);
+    Ok(())
+}
+
+async fn search(session: &Session, args: SearchArgs) -> Result<(), Failure> {
+    let mut search = Search::of(args.words);
+    if let Some(sender) = args.from {
+        search = search.sender(sender);
+    }
+    if let Some(channel) = args.to {
+        search = search.channel(channel);
+    }
+    if let Some(since) = args.since {
+        search = search.since(since);
+    }
+    if let Some(until) = args.until {
+        search = search.until(until);
+    }
+    if let Some(limit) = args.limit {
+        search = search.limit(limit);
+    }
+    let answer = session.agent().await?.search_messages(&search).await?;
+    session.out.show(&answer, |style| {
+        shown::found(style, &answer.messages, TimeMs::now())
+    })?;
+    let shown = u64::try_from(answer.messages.len()).unwrap_or(u64::MAX);
+    if answer.matched == 0 {
+        session.out.note("no message has any of these words");
+    } else if answer.matched > shown {
+        session.out.note(&format!(
+            "\n{} match; more of them with --limit, fewer with more filters",
+            count(answer.matched, "message")
+        ));
+    }
+    if answer.indexing > 0 {
+        session.out.note(&format!(
+            "{} could not be searched yet: the index of words is being built; ask again soon",
+            count(answer.indexing, "message")
+        ));
+    }
+    note_more(session, None, answer.stale);
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `send` | `send` |
 //! | `mail`, `wake` | `check`, `read`, `watch`, `watch --exec` |
-//! | `message` | `message status`, `message get`, `message list` |
+//! | `message` | `message status`, `message get`, `message list`, `message search` |
 //! | `people` | `peers`, `summary`, `whoami` |
 //! | `tenant`, `erase`, `agent`, `token` | `tenant …`, `agent …`, `token …` |
 //! | `tenant_export`, `tenant_import` | `tenant export`, `tenant import` |
@@ -16,6 +16,7 @@
 //! | `service` | `up`, `init`, `broker`, `projector`, `bench`, `tour` |
 //! | `upkeep`, `own_status` | `status`, `rebuild`, `shard accept-damage` |
 //! | `mcp`, `mcp_install` | `mcp`, `mcp install` |
+//! | `memory` | `remember`, `recall`, `memory …`, `import memories`, `export memories` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
 //! `failure` (exit codes), `time` and `text`.
@@ -30,6 +31,7 @@ mod limits;
 mod mail;
 mod mcp;
 mod mcp_install;
+mod memory;
 mod message;
 pub(crate) mod output;
 mod own_status;
@@ -145,6 +147,14 @@ pub(crate) enum Command {
     Token(token::TokenCommand),
     Mcp(mcp::McpArgs),
     Hook(hook::HookArgs),
+    Remember(memory::RememberArgs),
+    Recall(memory::RecallArgs),
+    #[command(subcommand)]
+    Memory(memory::MemoryCommand),
+    #[command(subcommand)]
+    Import(memory::ImportCommand),
+    #[command(subcommand)]
+    Export(memory::ExportCommand),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -241,6 +251,11 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => token::run(&session, command).await,
         Command::Mcp(args) => mcp::mcp(&session, args, &global).await,
         Command::Hook(args) => hook::hook(&session, &args).await,
+        Command::Remember(args) => memory::remember(&session, args).await,
+        Command::Recall(args) => memory::recall(&session, args).await,
+        Command::Memory(command) => memory::run(&session, command).await,
+        Command::Import(command) => memory::import(&session, command).await,
+        Command::Export(command) => memory::export(&session, command).await,
     }
 }
 

@@ -74,7 +74,9 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) async fn send(session: &Session, args: SendArgs) -> Result<(), Failure> {
-    let draft = draft(args, || read_content(std::io::stdin().lock()))?;
+    let draft = draft(args, || {
+        read_content(std::io::stdin().lock(), CONTENT_MAX_BYTES)
+    })?;
     let sent = session.agent().await?.send(&draft).await?;
     show(session.out, &sent)
 }
@@ -110,10 +112,10 @@ fn draft(
     Ok(draft)
 }
 
-/// Reads no more than shows that it is too much; the service then says so.
-fn read_content(stdin: impl std::io::Read) -> Result<String, Failure> {
+/// Reads no more than shows that it is more than `most` bytes; the service then says so.
+pub(super) fn read_content(stdin: impl std::io::Read, most: usize) -> Result<String, Failure> {
     let mut bytes = Vec::new();
-    let bound = CONTENT_MAX_BYTES as u64 + 1;
+    let bound = most as u64 + 1;
     stdin.take(bound).read_to_end(&mut bytes).map_err(|error| {
         Failure::of(
             ErrorCode::Internal,
@@ -163,11 +165,15 @@ mod tests {
 
     #[test]
     fn content_from_stdin_is_taken_as_it_is_and_bounded() {
-        assert_eq!(read_content(&b"a\nb\n"[..]).unwrap(), "a\nb\n");
+        assert_eq!(
+            read_content(&b"a\nb\n"[..], CONTENT_MAX_BYTES).unwrap(),
+            "a\nb\n"
+        );
         let large = "é".repeat(CONTENT_MAX_BYTES);
-        let read = read_content(large.as_bytes()).unwrap();
+        let read = read_content(large.as_bytes(), CONTENT_MAX_BYTES).unwrap();
         assert_eq!(read.len(), CONTENT_MAX_BYTES + 1);
-        let Err(Failure::Told { refusal, .. }) = read_content(&b"ab\xff"[..]) else {
+        let Err(Failure::Told { refusal, .. }) = read_content(&b"ab\xff"[..], CONTENT_MAX_BYTES)
+        else {
             panic!("it is refused");
         };
         assert_eq!(refusal.field.as_deref(), Some("content"));

@@ -73,6 +73,11 @@ impl Session {
         }
     }
 
+    /// How long one request is tried.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.global.timeout
+    }
+
     /// Connects as an agent.
     pub(crate) async fn agent(&self) -> Result<Client, Failure> {
         let settings = Settings::resolve(&self.global, &self.environment)?;
@@ -403,8 +408,8 @@ fn not_on_roster(agent: &AgentName, roles: &[&str]) -> Failure {
 
 fn operator_is_no_agent(by_default: bool) -> Failure {
     let remedy = "say which agent: --as tenant/role where the deployment runs, or --creds FILE \
-                  with a credential from `postroad agent issue`; the operator can list messages and \
-                  peers with --tenant or --all-tenants";
+                  with a credential from `postroad agent issue`; the operator can list messages, \
+                  peers and memories with --tenant or --all-tenants";
     let (code, message) = if by_default {
         let message = "this command speaks for an agent, and none was named";
         (ErrorCode::Unauthenticated, message)

@@ -6,7 +6,7 @@ use super::output::{Style, table};
 use super::text::{absolute, count, lines, one_line, relative};
 use postroad_protocol::TimeMs;
 use postroad_protocol::event::Priority;
-use postroad_protocol::query::{Message, MessageStatus, Receipt};
+use postroad_protocol::query::{FoundMessage, Message, MessageStatus, Receipt};
 
 /// A message as a block: who, to whom, when; the text behind a margin; the ids to go on with.
 ///
@@ -80,6 +80,16 @@ pub(crate) fn messages(style: Style, messages: &[Message], now: TimeMs) -> Strin
         .iter()
         .map(|one| message(style, one, now))
         .collect();
+    blocks.join("\n\n")
+}
+
+/// Messages that were found, each with its score.
+pub(crate) fn found(style: Style, found: &[FoundMessage], now: TimeMs) -> String {
+    let block = |one: &FoundMessage| {
+        let score = style.faint(&format!("score {:.3}", one.score));
+        format!("{}\n  {score}", message(style, &one.message, now))
+    };
+    let blocks: Vec<String> = found.iter().map(block).collect();
     blocks.join("\n\n")
 }
 

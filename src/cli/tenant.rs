@@ -176,6 +176,7 @@ mod tests {
             suspended_at: None,
             suspend_reason: None,
             stored_bytes: 0,
+            memories: 0,
             limits: Limits::default(),
         };
         let now = TimeMs(1_711_670_460_000);

@@ -159,6 +159,11 @@ pub(super) fn progress(session: &Session, length: Option<u64>, what: &'static st
     if session.out.is_json() {
         return ProgressBar::hidden();
     }
+    bar(length, what)
+}
+
+/// The same, also where programs read stdout.
+pub(super) fn bar(length: Option<u64>, what: &'static str) -> ProgressBar {
     let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     let template = match length {
         Some(_) => "{elapsed_precise} {prefix} [{bar:24}] {human_pos}/{human_len} ({per_sec})",
@@ -171,13 +176,13 @@ pub(super) fn progress(session: &Session, length: Option<u64>, what: &'static st
 }
 
 /// Where the lines go: stdout, or a file that has its name only once it is whole.
-struct Sink {
+pub(super) struct Sink {
     out: BufWriter<Box<dyn Write>>,
     file: Option<(PathBuf, PathBuf)>,
 }
 
 impl Sink {
-    fn open(out: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(out: &Path) -> Result<Self, Failure> {
         if out == Path::new("-") {
             return Ok(Self {
                 out: BufWriter::new(Box::new(io::stdout())),
@@ -188,7 +193,7 @@ impl Sink {
             let refusal = Refusal::new(
                 ErrorCode::Conflict,
                 format!("{} is there already", out.display()),
-                "name another file with --out, or move that one away",
+                "name another file, or move that one away",
             );
             return Err(refusal.at("out").into());
         }
@@ -209,13 +214,13 @@ impl Sink {
         })
     }
 
-    fn write(&mut self, line: &str) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, line: &str) -> Result<(), Failure> {
         let written = self.out.write_all(line.as_bytes());
         written.map_err(|error| self.failed(error))
     }
 
     /// Everything is written; the file's name, where it has one.
-    fn finish(mut self) -> Result<Option<PathBuf>, Failure> {
+    pub(super) fn finish(mut self) -> Result<Option<PathBuf>, Failure> {
         if let Err(error) = self.out.flush() {
             return Err(self.failed(error));
         }
@@ -238,7 +243,7 @@ impl Sink {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let remedy = "name a file in a directory that is yours to write and has room, with --out";
+    let remedy = "name a file in a directory that is yours to write and has room";
     Failure::file("write", path, error, remedy)
 }
 

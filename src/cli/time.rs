@@ -36,6 +36,23 @@ pub(crate) fn time(text: &str) -> Result<TimeMs, String> {
     time_at(text, Timestamp::now(), &TimeZone::system())
 }
 
+/// Reads a time to come: as [`time`] does, but a span such as `30d` or `in 2h` lies ahead.
+pub(crate) fn coming(text: &str) -> Result<TimeMs, String> {
+    coming_at(text, Timestamp::now(), &TimeZone::system())
+}
+
+fn coming_at(text: &str, now: Timestamp, zone: &TimeZone) -> Result<TimeMs, String> {
+    let span = text.trim();
+    let span = signed(span.strip_prefix("in ").unwrap_or(span));
+    let Some(ahead) = span.filter(|span| !span.is_negative()) else {
+        return time_at(text, now, zone);
+    };
+    let time = now.checked_add(ahead).ok();
+    time.and_then(|time| u64::try_from(time.as_millisecond()).ok())
+        .map(TimeMs)
+        .ok_or_else(|| "that is beyond the year 9999".to_owned())
+}
+
 /// Reads a sequence (digits alone), or a time as [`time`] does.
 pub(crate) fn bound(text: &str) -> Result<Bound, String> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -71,7 +88,7 @@ fn time_at(text: &str, now: Timestamp, zone: &TimeZone) -> Result<TimeMs, String
     };
     u64::try_from(timestamp.as_millisecond())
         .map(TimeMs)
-        .map_err(|_| "a time before 1970 has no messages".to_owned())
+        .map_err(|_| "a time before 1970 cannot be named".to_owned())
 }
 
 fn signed(text: &str) -> Option<SignedDuration> {
@@ -114,6 +131,21 @@ mod tests {
         assert_eq!(read("2h"), Ok(noon - 7_200_000));
         assert_eq!(read("1711670400000"), Ok(1_711_670_400_000));
         for bad in ["", "soon", "-1", "2026-13-01", "99999999999999999999"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_span_lies_ahead_where_something_is_to_end() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let read = |text: &str| coming_at(text, now, &TimeZone::UTC).map(|time| time.0);
+        let noon = u64::try_from(now.as_millisecond()).unwrap();
+        assert_eq!(read("2h"), Ok(noon + 7_200_000));
+        assert_eq!(read("in 2h"), Ok(noon + 7_200_000));
+        assert_eq!(read("2h ago"), Ok(noon - 7_200_000));
+        assert_eq!(read("2026-11-22T13:00:00Z"), Ok(noon + 3_600_000));
+        assert_eq!(read("1711670400000"), Ok(1_711_670_400_000));
+        for bad in ["", "soon", "99999999d"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::text::{count, one_line};
 use clap::{Args, Subcommand};
 use postroad_client::Identity;
-use postroad_protocol::query::{ShardStatus, Status};
+use postroad_protocol::query::{RecallStatus, ShardStatus, Status};
 
 /// Show how every shard is doing; for an agent, how it is doing itself.
 ///
@@ -113,6 +113,30 @@ fn described(style: Style, status: &Status) -> String {
         one_line(&status.nats_version),
         count(status.dropped_requests, "request"),
     ));
+    if let Some(recall) = &status.recall {
+        text.push_str(&recalled(style, recall));
+    }
+    text
+}
+
+/// How memories are recalled, in a line, and what is wrong below it.
+fn recalled(style: Style, recall: &RecallStatus) -> String {
+    let mut text = match &recall.model {
+        None => "\nmemories are found by their words alone".to_owned(),
+        Some(model) => format!(
+            "\nmemories are found by words and meaning ({})",
+            one_line(model)
+        ),
+    };
+    if let Some(awaiting) = recall.awaiting.filter(|awaiting| *awaiting > 0) {
+        text.push_str(&format!(", {awaiting} by words until embedded"));
+    }
+    if recall.skipped > 0 {
+        text.push_str(&format!(", {} not at all", recall.skipped));
+    }
+    if let Some(problem) = &recall.problem {
+        text.push_str(&format!("\n  {}", style.alarm(&one_line(problem))));
+    }
     text
 }
 
@@ -147,7 +171,7 @@ pub(crate) async fn shard(session: &Session, command: ShardCommand) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postroad_protocol::query::{Damage, QuarantinedEvent};
+    use postroad_protocol::query::{Damage, QuarantinedEvent, RecallMode};
 
     #[test]
     fn damage_stands_out_with_its_range_and_remedy() {
@@ -175,6 +199,14 @@ mod tests {
             version: "0.1.0".to_owned(),
             nats_version: "2.15.1".to_owned(),
             dropped_requests: 1,
+            recall: Some(RecallStatus {
+                mode: RecallMode::Words,
+                model: None,
+                problem: Some("model.onnx is not there".to_owned()),
+                awaiting: None,
+                embedded: 0,
+                skipped: 0,
+            }),
         };
         insta::assert_snapshot!(described(Style::PLAIN, &status), @r"
         SHARD  STATE      APPLIED  BEHIND  QUARANTINED
@@ -186,6 +218,8 @@ mod tests {
           remedy: restore the stream
 
         projector 0.1.0, nats-server 2.15.1, 1 request dropped
+        memories are found by their words alone
+          model.onnx is not there
         ");
     }
 
@@ -211,6 +245,14 @@ mod tests {
             version: "0.1.0".to_owned(),
             nats_version: "2.15.1".to_owned(),
             dropped_requests: 0,
+            recall: Some(RecallStatus {
+                mode: RecallMode::WordsAndMeaning,
+                model: Some("all-MiniLM-L6-v2".to_owned()),
+                problem: None,
+                awaiting: Some(12),
+                embedded: 3,
+                skipped: 1,
+            }),
         };
         insta::assert_snapshot!(described(Style::PLAIN, &status), @r"
         SHARD  STATE      APPLIED  BEHIND  QUARANTINED
@@ -221,6 +263,7 @@ mod tests {
           5 of _sys: unknown to this build: task_created.v1
 
         projector 0.1.0, nats-server 2.15.1, 0 requests dropped
+        memories are found by words and meaning (all-MiniLM-L6-v2), 12 by words until embedded, 1 not at all
         ");
     }
 }

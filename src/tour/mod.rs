@@ -5,12 +5,14 @@
 //! | module | owns |
 //! |---|---|
 //! | [`mail`] | the chapters about messages |
+//! | [`memory`] | the chapter about memories |
 //! | [`walls`] | the chapters about tenants and the log |
 //! | [`guide`] | running, showing and checking |
 //! | [`told`] | how it reads |
 
 mod guide;
 mod mail;
+mod memory;
 mod told;
 mod walls;
 
@@ -68,6 +70,7 @@ async fn tell(server: &Path) -> anyhow::Result<()> {
     mail::come_back(&mut guide, &sent).await?;
     mail::choose_an_instance(&mut guide).await?;
     mail::hear_the_push(&mut guide).await?;
+    memory::share(&mut guide).await?;
     walls::knock(&mut guide, &sent).await?;
     walls::replay(&mut guide).await?;
     guide.voice.chapter("The end");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Credentials of the agents at globex-corp.
-const GLOBEX_TAU: &str = "globex-tau.creds";
+pub(super) const GLOBEX_TAU: &str = "globex-tau.creds";
 const GLOBEX_PI: &str = "globex-pi.creds";
 /// Said at globex-corp.
 const GLOBEX: &str = "Reactor two is warm.";

@@ -16,6 +16,12 @@ async fn send_of(from: &Agent, to: &str, instance: Option<&str>, priority: &str)
     sent
 }
 
+async fn remember(agent: &Agent) {
+    let body = json!({"namespace": "global", "type": "note", "content": CANARY});
+    let saved = agent.call("store_memory", body).await;
+    assert!(saved["memoryId"].is_string(), "{saved}");
+}
+
 /// Everything that an agent can count or list, without positions and the times of calls.
 async fn counted(agent: &Agent, message: &Value) -> Value {
     let mut told = Vec::new();
@@ -34,6 +40,16 @@ async fn counted(agent: &Agent, message: &Value) -> Value {
             json!({"fresh": true, "messageId": message}),
         ),
         ("get_message", json!({"fresh": true, "messageId": message})),
+        ("list_memories", json!({"fresh": true, "limit": 200})),
+        (
+            "recall",
+            json!({"fresh": true, "limit": 100, "query": CANARY}),
+        ),
+        (
+            "recall",
+            json!({"fresh": true, "query": "tau", "createdBy": "pi"}),
+        ),
+        ("search_messages", json!({"fresh": true, "query": CANARY})),
     ] {
         let mut answer = agent.call(verb, body).await;
         assert!(answer["code"].is_null(), "{verb}: {answer}");
@@ -79,6 +95,15 @@ async fn nothing_that_an_agent_can_count_moves_with_another_tenants_mail() {
         status["deliveredCount"] == 1
     };
     crate::harness::eventually("it is delivered", receipt).await;
+    remember(&stage.stranger).await;
+    remember(&stage.double).await;
+    let awaits_nothing = async || {
+        let body = json!({"fresh": true, "query": CANARY});
+        let told = stage.stranger.call("recall", body).await;
+        assert_eq!(told["matched"], 2, "{told}");
+        told["awaiting"] == 0
+    };
+    crate::harness::eventually("its memories have their vectors", awaits_nothing).await;
     let before = counted(&stage.stranger, message).await;
     stage.deployment.creds("acme", "phi", Some(INSTANCE)).await;
     stage.deployment.creds("acme", "tau", Some("i2")).await;
@@ -92,6 +117,8 @@ async fn nothing_that_an_agent_can_count_moves_with_another_tenants_mail() {
             send(&stage.peer, to, instance).await;
             send(&stage.owner, to, instance).await;
         }
+        remember(&stage.peer).await;
+        remember(&stage.owner).await;
     }
     let page = stage
         .owner

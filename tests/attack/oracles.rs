@@ -19,8 +19,12 @@ const ONLY_INSTANCE: &str = "only-here";
 pub struct Has {
     pub message: Value,
     pub receipt: Value,
-    /// Ids that it has made up itself, of a message and of a command.
-    made_up: [Value; 2],
+    /// One in the namespace of its own role, to which nobody else is let in.
+    pub memory: Value,
+    /// Another of its own, to be forgotten.
+    pub spare: Value,
+    /// Ids that it has made up itself: of a message, a summary, a memory and a change of one.
+    made_up: [Value; 4],
     cursors: Vec<(&'static str, Value)>,
 }
 
@@ -38,7 +42,7 @@ impl Has {
         for _ in 0..3 {
             send(from, json!({"channel": agent.role, "content": content})).await;
         }
-        let made_up = [0; 2].map(|_| json!(MessageId::generate().to_string()));
+        let made_up = [0; 4].map(|_| json!(MessageId::generate().to_string()));
         let first = json!({"channel": "phi", "content": content, "messageId": made_up[0]});
         send(agent, first).await;
         let message = send(agent, json!({"channel": "broadcast", "content": content})).await;
@@ -49,6 +53,13 @@ impl Has {
             )
             .await;
         assert!(set["position"].is_object(), "{set}");
+        let private = format!("orchestrator/{}", agent.role);
+        let memory = json!(MessageId::generate().to_string());
+        let memory = save(agent, &private, content, &memory).await;
+        let spare = save(agent, &private, content, &made_up[2]).await;
+        let changed = json!({"memoryId": spare, "tags": ["changed"], "commandId": made_up[3]});
+        let changed = agent.call("update_memory", changed).await;
+        assert!(changed["position"].is_object(), "{changed}");
         let mut cursors = Vec::new();
         let mut receipt = Value::Null;
         for verb in [
@@ -56,6 +67,7 @@ impl Has {
             "list_messages",
             "list_peers",
             "message_status",
+            "list_memories",
         ] {
             let mut body = json!({"limit": 1, "fresh": true});
             if verb == "message_status" {
@@ -76,6 +88,8 @@ impl Has {
         Self {
             message,
             receipt,
+            memory,
+            spare,
             made_up,
             cursors,
         }
@@ -94,6 +108,13 @@ async fn send(from: &Agent, body: Value) -> Value {
     let sent = from.call("send_message", body).await;
     assert!(sent["messageId"].is_string(), "{sent}");
     sent["messageId"].clone()
+}
+
+async fn save(agent: &Agent, namespace: &str, content: &str, id: &Value) -> Value {
+    let body = json!({"namespace": namespace, "type": "note", "content": content, "commandId": id});
+    let saved = agent.call("store_memory", body).await;
+    assert!(saved["memoryId"].is_string(), "{saved}");
+    saved["memoryId"].clone()
 }
 
 impl Known {
@@ -183,24 +204,46 @@ impl Known {
             ],
             // Each is tried once: then it is one that the attacker itself has made up.
             Names::OwnId => {
-                let place = usize::from(verb != "send_message");
+                let place = match verb {
+                    "send_message" => 0,
+                    "store_memory" => 2,
+                    "update_memory" => 3,
+                    _ => 1,
+                };
                 let known = [&self.foreign, &self.double].map(|has| has.made_up[place].clone());
                 known.into_iter().chain([fresh()]).collect()
             }
+            Names::Memory => vec![
+                self.foreign.memory.clone(),
+                self.double.memory.clone(),
+                fresh(),
+                never,
+            ],
+            Names::Relations => {
+                let ids = [
+                    self.foreign.memory.clone(),
+                    self.double.memory.clone(),
+                    fresh(),
+                ];
+                let relation = |id| json!([{"type": "extends", "memoryId": id}]);
+                ids.into_iter().map(relation).collect()
+            }
+            Names::Author => vec![json!("pi"), json!(ONLY_ROLE), json!("nobody-here")],
             Names::Nothing => Vec::new(),
         }
     }
 }
 
-/// An answer without what the caller gave itself, and without where something was stored.
+/// An answer without what the caller gave itself or follows from that, and without where something was stored.
 fn shape(mut answer: Value, given: &Value) -> Value {
     if let Some(fields) = answer.as_object_mut() {
-        for changing in ["position", "expiresAt", "jwt"] {
+        for changing in ["position", "expiresAt", "jwt", "memoryId"] {
             fields.remove(changing);
         }
     }
+    let given = given.get(0).unwrap_or(given);
     let given = given
-        .get(0)
+        .get("memoryId")
         .unwrap_or(given)
         .as_str()
         .expect("a text is given");
@@ -247,7 +290,8 @@ async fn probe(stage: &Stage, known: &Known, entry: &Entry, field: &str, names: 
     let is_operators = find(entry.verb).who == Who::Operator;
     let code = match names {
         _ if is_operators => Some("permission_denied"),
-        Names::Message => Some("not_found"),
+        Names::Message | Names::Memory | Names::Relations => Some("not_found"),
+        Names::Author => Some("permission_denied"),
         Names::Role | Names::Instance if REFUSES_NAMES.contains(&entry.verb) => Some("not_found"),
         Names::Cursor => Some("invalid_argument"),
         _ => None,
@@ -328,6 +372,16 @@ async fn what_is_foreign_and_what_is_missing_read_alike(
             json!({"cursor": known.foreign.cursor("list_peers")}),
         ),
         (
+            "list_memories",
+            json!({"cursor": known.foreign.cursor("list_memories")}),
+        ),
+        ("get_memory", json!({"memoryId": known.foreign.memory})),
+        (
+            "update_memory",
+            json!({"memoryId": known.foreign.spare, "relatesTo": [{"type": "updates", "memoryId": known.foreign.memory}]}),
+        ),
+        ("forget_memory", json!({"memoryId": known.foreign.spare})),
+        (
             "mark_as_read",
             json!({"receiptIds": [known.foreign.receipt]}),
         ),
@@ -374,9 +428,9 @@ async fn an_agent_is_refused_every_verb_of_the_operator_whatever_it_names() {
             assert!(answer["code"].is_null(), "{}: {answer}", entry.verb);
         }
     }
-    // Its own send, mark and summary; what it did as its tenant's administrator: one credential issued, one
-    // role retired, one revoked.
-    assert_eq!(stage.changes().await, before + 6);
+    // Its own send, mark and summary, and a memory stored, one changed and one forgotten; what it did as its tenant's
+    // administrator: one credential issued, one role retired, one revoked, one memory brought along.
+    assert_eq!(stage.changes().await, before + 10);
     let key = UserKey::generate().public_key();
     let wider = json!({"role": "_operator", "publicKey": key, "scopes": ["admin"], "tenantId": stage.stranger.tenant});
     let refused = stage.stranger.call("issue_credential", wider).await;

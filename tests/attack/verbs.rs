@@ -23,6 +23,12 @@ pub enum Names {
     /// What the caller itself makes up: somebody else's must not be known by it. All commands of a caller
     /// share their ids, so each is tried with one of those that store something.
     OwnId,
+    /// A memory that the caller may read.
+    Memory,
+    /// Relations to such memories.
+    Relations,
+    /// Who stores a memory, which is the caller.
+    Author,
     /// Nobody: numbers, texts, labels.
     Nothing,
 }
@@ -261,6 +267,109 @@ pub const ENTRIES: &[Entry] = &[
         // An agent has one page, whatever it names.
         fields: &[("days", NOTHING), ("limit", NOTHING), ("cursor", NOTHING)],
         body: |_| json!({"fresh": true}),
+    },
+    Entry {
+        verb: "search_messages",
+        fields: &[
+            ("query", NOTHING),
+            ("sender", Names::Role),
+            ("channel", Names::Role),
+            ("since", NOTHING),
+            ("until", NOTHING),
+            ("limit", NOTHING),
+        ],
+        body: |_| json!({"query": "own", "fresh": true}),
+    },
+    Entry {
+        verb: "store_memory",
+        // A namespace is a name that the caller makes up, or one that it may not use whether it exists or not.
+        fields: &[
+            ("namespace", NOTHING),
+            ("type", NOTHING),
+            ("content", NOTHING),
+            ("tags", NOTHING),
+            ("relatesTo", Names::Relations),
+            ("episode", NOTHING),
+            ("occurredAt", NOTHING),
+            ("expiresAt", NOTHING),
+            ("createdBy", Names::Author),
+            ("commandId", Names::OwnId),
+        ],
+        body: |_| json!({"namespace": "global", "type": "note", "content": "one's own"}),
+    },
+    Entry {
+        verb: "update_memory",
+        fields: &[
+            ("memoryId", Names::Memory),
+            ("content", NOTHING),
+            ("type", NOTHING),
+            ("tags", NOTHING),
+            ("relatesTo", Names::Relations),
+            ("episode", NOTHING),
+            ("occurredAt", NOTHING),
+            ("expiresAt", NOTHING),
+            ("commandId", Names::OwnId),
+        ],
+        body: |known| json!({"memoryId": known.own.memory, "tags": ["own"]}),
+    },
+    Entry {
+        verb: "forget_memory",
+        // What is forgotten under one id is not there under the next.
+        fields: &[("memoryId", Names::Memory), ("commandId", NOTHING)],
+        body: |known| json!({"memoryId": known.own.spare}),
+    },
+    Entry {
+        verb: "import_memory",
+        // Ids and authors of elsewhere are the administrator's to make up, in its own tenant.
+        fields: &[
+            ("namespace", NOTHING),
+            ("content", NOTHING),
+            ("id", NOTHING),
+            ("type", NOTHING),
+            ("createdBy", NOTHING),
+            ("episode", NOTHING),
+            ("occurredAt", NOTHING),
+            ("expiresAt", NOTHING),
+            ("tags", NOTHING),
+            ("commandId", NOTHING),
+        ],
+        body: |_| json!({"namespace": "global", "content": "brought along"}),
+    },
+    Entry {
+        verb: "get_memory",
+        fields: &[
+            ("memoryId", Names::Memory),
+            ("asOf", NOTHING),
+            ("asOfSequence", NOTHING),
+        ],
+        body: |known| json!({"memoryId": known.own.memory}),
+    },
+    Entry {
+        verb: "list_memories",
+        fields: &[
+            ("limit", NOTHING),
+            ("cursor", Names::Cursor),
+            ("namespace", NOTHING),
+            ("type", NOTHING),
+            ("tag", NOTHING),
+            ("createdBy", Names::Role),
+        ],
+        body: |_| json!({"fresh": true}),
+    },
+    Entry {
+        verb: "recall",
+        fields: &[
+            ("query", NOTHING),
+            ("namespace", NOTHING),
+            ("type", NOTHING),
+            ("createdBy", Names::Role),
+            ("since", NOTHING),
+            ("until", NOTHING),
+            ("limit", NOTHING),
+            ("asOf", NOTHING),
+            ("asOfSequence", NOTHING),
+        ],
+        body: |_| json!({"query": "own", "fresh": true}),
     },
 ];
 

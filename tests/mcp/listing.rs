@@ -6,8 +6,10 @@ use crate::harness::Deployment;
 use postroad_protocol::tenancy::Scope;
 use serde_json::{Value, json};
 
-/// Largest answer to `tools/list`, in bytes, while there is messaging alone.
+/// Largest answer to `tools/list`, in bytes, of whoever has messaging alone.
 const LIST_MAX_BYTES: usize = 16 * 1024;
+/// Largest of whoever has every tool.
+const WHOLE_LIST_MAX_BYTES: usize = 40_000;
 
 fn names(listed: &Value) -> Vec<String> {
     let tools = listed["result"]["tools"].as_array().unwrap().iter();
@@ -28,6 +30,7 @@ async fn the_list_is_small_and_says_how_to_use_each_tool() {
         "message_status",
         "list_messages",
         "get_message",
+        "search_messages",
         "list_peers",
         "set_summary",
         "whoami",
@@ -92,5 +95,61 @@ async fn a_tool_beyond_the_callers_scopes_is_neither_listed_nor_known() {
     }
     let other = creds(&deployment, "acme", "other", "o1", &[Scope::Messages]).await;
     let other = Mcp::start(&deployment, &other, OLD, &[]);
-    assert_eq!(names(&other.request("tools/list", json!({}))).len(), 10);
+    assert_eq!(names(&other.request("tools/list", json!({}))).len(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_has_tools_of_its_own_and_forgetting_is_said_to_destroy() {
+    let deployment = Deployment::start_with(&["--durability", "fast"]);
+    deployment.tenant("acme").await;
+    let own = ["list_peers", "set_summary", "whoami"];
+    let memory = [
+        "recall",
+        "store_memory",
+        "update_memory",
+        "forget_memory",
+        "get_memory",
+        "list_memories",
+    ];
+    let keeper = creds(&deployment, "acme", "keeper", "k1", &[Scope::Memory]).await;
+    let both = [Scope::Messages, Scope::Memory];
+    let tau = creds(&deployment, "acme", "tau", "t1", &both).await;
+    for revision in [OLD, NEW] {
+        let keeper = Mcp::start(&deployment, &keeper, revision, &[]);
+        let listed = keeper.request("tools/list", json!({}));
+        assert_eq!(names(&listed), [&own[..], &memory].concat());
+        for tool in listed["result"]["tools"].as_array().unwrap() {
+            let hints = &tool["annotations"];
+            let name = tool["name"].as_str().unwrap();
+            assert_eq!(hints["destructiveHint"], name == "forget_memory", "{tool}");
+            let reads = [
+                "recall",
+                "get_memory",
+                "list_memories",
+                "list_peers",
+                "whoami",
+            ];
+            assert_eq!(hints["readOnlyHint"], reads.contains(&name), "{tool}");
+            assert_eq!(hints["idempotentHint"], name != "store_memory", "{tool}");
+        }
+        let tau = Mcp::start(&deployment, &tau, revision, &[]);
+        let listed = tau.request("tools/list", json!({}));
+        assert_eq!(names(&listed).len(), 17);
+        let size = listed.to_string().len();
+        assert!(size <= WHOLE_LIST_MAX_BYTES, "{size} bytes");
+        let instructions = tau.opened["result"]["instructions"].as_str().unwrap();
+        assert!(instructions.contains("store_memory"), "{instructions}");
+    }
+    let other = creds(&deployment, "acme", "other", "o1", &[Scope::Messages]).await;
+    let other = Mcp::start(&deployment, &other, OLD, &[]);
+    let call = |name: &str| other.request("tools/call", json!({"name": name, "arguments": {}}));
+    for hidden in memory {
+        let told = call(hidden)["error"].to_string();
+        assert_eq!(
+            told.replace(hidden, "recoil"),
+            call("recoil")["error"].to_string()
+        );
+    }
+    let instructions = other.opened["result"]["instructions"].as_str().unwrap();
+    assert!(!instructions.contains("memory"), "{instructions}");
 }

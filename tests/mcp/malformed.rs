@@ -116,6 +116,7 @@ async fn huge_arguments_are_refused_and_change_nothing() {
         ("mark_as_read", json!({"receiptIds": [mb]})),
         ("get_message", json!({"messageId": mb})),
         ("list_messages", json!({"channel": mb})),
+        ("search_messages", json!({"query": mb})),
         ("set_summary", json!({"summary": mb})),
         ("whoami", json!({"tenantId": mb})),
     ] {

@@ -86,6 +86,7 @@ async fn no_argument_makes_a_caller_somebody_else() {
         ("message_status", json!({"messageId": "x"}), &["tenantId"]),
         ("list_messages", json!({}), &["tenantId"]),
         ("get_message", json!({"messageId": "x"}), &["tenantId"]),
+        ("search_messages", json!({"query": "x"}), &["tenantId"]),
         ("list_peers", json!({}), &["tenantId"]),
         ("set_summary", json!({"summary": "forged"}), &["tenantId"]),
         ("whoami", json!({}), &["tenantId"]),

@@ -12,6 +12,7 @@
 //! | [`nearest`] | known names that resemble an unknown one |
 //! | [`import`] | which events of an exported history are there, and which are to be stored |
 //! | [`life`] | a tenant as a whole: whether it is suspended, its limits |
+//! | [`memory`] | deciding over memories: where one belongs, what it may relate to |
 //! | [`repeat`] | whether a stored event is what a repeated command asks for |
 
 pub(crate) mod agent;
@@ -19,6 +20,7 @@ pub(crate) mod credential;
 pub(crate) mod import;
 pub(crate) mod life;
 pub(crate) mod member;
+pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod nearest;
 pub(crate) mod repeat;

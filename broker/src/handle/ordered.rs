@@ -1,21 +1,21 @@
-//! Sends and summaries: what one reader stores in the order in which it asked. Decided at once where
+//! Sends, summaries and new memories: what one reader stores in the order in which it asked. Decided at once where
 //! nothing has to be waited for, else in the reader's lane.
 
 use super::{Handler, Request, is_fresh};
 use crate::aggregate::agent::{Standing, standing};
 use crate::aggregate::life::Life;
+use crate::aggregate::memory::{Subject, check_end, stored};
 use crate::aggregate::message::{Audience, audience, doubtful_roles, sent};
 use crate::answer::Answer;
 use crate::ask::Currency;
 use crate::event_log::{Appended, Draft, Outcome};
-use crate::quota::Amount;
-use postroad_protocol::command::{Command, Done, Sent};
+use postroad_protocol::command::{Command, Done, MemorySaved, Sent};
 use postroad_protocol::error::Refusal;
-use postroad_protocol::event::{Actor, Event, MessageSent, SummarySet};
+use postroad_protocol::event::{Actor, Event, EventKey, MemoryStored, MessageSent, SummarySet};
 use postroad_protocol::id::{CommandId, Reader, TimeMs};
-use postroad_protocol::quota::{Limit, too_large};
+use postroad_protocol::memory::MemoryId;
 use postroad_protocol::subject::AggregateKey;
-use postroad_protocol::tenancy::{Scope, TenantScope};
+use postroad_protocol::tenancy::{Principal, Scope, TenantScope};
 use std::sync::Arc;
 
 /// A command of an agent that is stored in the order in which it came. Its event follows from the
@@ -53,6 +53,9 @@ enum Reply {
         id: CommandId,
         audience: Audience,
     },
+    Memory {
+        id: MemoryId,
+    },
     Done,
 }
 
@@ -68,16 +71,17 @@ impl Reply {
     fn id_field(&self) -> &'static str {
         match self {
             Self::Sent { .. } => "messageId",
-            Self::Done => "commandId",
+            Self::Memory { .. } | Self::Done => "commandId",
         }
     }
 }
 
 impl Request {
-    /// Turns a send or a summary into what is kept in order; other commands come back as they are.
+    /// Turns a send, a summary or an agent's new memory into what is kept in order; other commands come back as they are.
     ///
     /// # Errors
-    /// A refusal when it is not an agent of a tenant who calls.
+    /// A refusal when it is not an agent of a tenant who calls, or names what is another's: no attempt of the same caller
+    /// was ever stored that did.
     pub(crate) fn ordered(self) -> Result<Result<Ordered, Self>, Refusal> {
         let event = match self.command {
             Command::SendMessage(command) => {
@@ -88,6 +92,12 @@ impl Request {
                 reader: self.context.reader()?.clone(),
                 summary,
             }),
+            Command::StoreMemory(command)
+                if matches!(self.context.principal(), Principal::Agent(_)) =>
+            {
+                let reader = self.context.reader()?;
+                Event::from(stored(self.context.scope()?.tenant(), reader, command)?)
+            }
             command => return Ok(Err(Self { command, ..self })),
         };
         Ok(Ok(Ordered {
@@ -103,13 +113,6 @@ impl Request {
 }
 
 impl Ordered {
-    fn message(&self) -> Option<&MessageSent> {
-        match &*self.event {
-            Event::MessageSent(message) => Some(message),
-            _ => None,
-        }
-    }
-
     fn draft(&self, shard: u16) -> Draft {
         Draft {
             owner: Some(self.scope.clone()),
@@ -123,9 +126,15 @@ impl Ordered {
         }
     }
 
+    /// The memory that this stores.
+    fn memory_id(&self) -> MemoryId {
+        let by = Actor::Agent(self.reader.clone());
+        MemoryId::of(EventKey::of(&by, self.id))
+    }
+
     fn reply(&self, audience: Option<Audience>) -> Reply {
-        match (self.message(), audience) {
-            (Some(_), audience) => Reply::Sent {
+        match &*self.event {
+            Event::MessageSent(_) => Reply::Sent {
                 scope: self.scope.clone(),
                 id: self.id,
                 audience: audience.unwrap_or(Audience {
@@ -133,7 +142,10 @@ impl Ordered {
                     named: None,
                 }),
             },
-            (None, _) => Reply::Done,
+            Event::MemoryStored(_) => Reply::Memory {
+                id: self.memory_id(),
+            },
+            _ => Reply::Done,
         }
     }
 }
@@ -154,12 +166,17 @@ impl Handler {
         let audience = self.directory.with(&request.scope, |roster| {
             let standing = standing(roster, &request.reader, request.asked).ok()?;
             (standing == Standing::Registered).then_some(())?;
-            match request.message() {
-                Some(message) if message.reply_to.is_some() => None,
+            match &*request.event {
+                Event::MessageSent(message) if message.reply_to.is_some() => None,
                 // Hints cost time that is everybody's here.
-                Some(message) if !doubtful_roles(roster, message).is_empty() => None,
-                Some(message) => audience(roster, message).ok().map(Some),
-                None => Some(None),
+                Event::MessageSent(message) if !doubtful_roles(roster, message).is_empty() => None,
+                Event::MessageSent(message) => audience(roster, message).ok().map(Some),
+                Event::MemoryStored(memory) if !memory.relates_to.is_empty() => None,
+                Event::MemoryStored(memory) => {
+                    let ends = check_end(memory.expires_at, request.time);
+                    ends.is_ok().then_some(None)
+                }
+                _ => Some(None),
             }
         })?;
         Some(Decision {
@@ -182,32 +199,52 @@ impl Handler {
             next: Next::Stored(appended),
             reply: request.reply(audience),
         };
-        let Some(message) = request.message() else {
-            if let Some(appended) = self.first_attempt(&draft, "commandId").await? {
-                return Ok(stored(appended, None));
+        let id_field = request.reply(None).id_field();
+        let first = self.first_attempt(&draft, id_field).await?;
+        let decided = match (&*request.event, &first) {
+            // Whom it reaches is a part of the answer.
+            (Event::MessageSent(message), _) => {
+                let decided = self.decide_send(request, message, shard).await;
+                decided.map(Some)
             }
-            self.expect_room(request).await?;
-            return Ok(Decision {
-                next: Next::Append(draft),
-                reply: request.reply(None),
-            });
+            (_, Some(_)) => Ok(None),
+            (Event::MemoryStored(memory), None) => {
+                let decided = self.decide_store(request, memory).await;
+                decided.map(|()| None)
+            }
+            (_, None) => self.expect_room_in_order(request).await.map(|()| None),
         };
-        let first = self.first_attempt(&draft, "messageId").await?;
-        let decided = self.decide_send(request, message, shard).await;
         match (first, decided) {
-            (Some(appended), decided) => Ok(stored(appended, decided.ok())),
+            (Some(appended), decided) => Ok(stored(appended, decided.ok().flatten())),
             (None, Ok(audience)) => Ok(Decision {
                 next: Next::Append(draft),
-                reply: request.reply(Some(audience)),
+                reply: request.reply(audience),
             }),
             // What refuses now may have come after an attempt that was stored and never answered.
-            (None, Err(refusal)) => match self.find(&draft, "messageId").await {
+            (None, Err(refusal)) => match self.find(&draft, id_field).await {
                 Ok(Some(appended)) => Ok(stored(appended, None)),
                 Ok(None) => Err(refusal),
                 // Whether there was one is not known, or it was another: that is the answer then.
                 Err(other) => Err(other),
             },
         }
+    }
+
+    async fn decide_store(&self, request: &Ordered, memory: &MemoryStored) -> Result<(), Refusal> {
+        check_end(memory.expires_at, request.time)?;
+        let subject = Subject {
+            id: request.memory_id(),
+            namespace: &memory.namespace,
+            role: Some(&request.reader.role),
+        };
+        self.expect_related(Some(&request.scope), subject, &memory.relates_to)
+            .await?;
+        self.expect_room_in_order(request).await
+    }
+
+    async fn expect_room_in_order(&self, request: &Ordered) -> Result<(), Refusal> {
+        let by = Actor::Agent(request.reader.clone());
+        self.expect_room(&request.scope, &by, &request.event).await
     }
 
     async fn decide_send(
@@ -244,39 +281,8 @@ impl Handler {
             }
         }
         // Last, so that room is only taken by what is stored.
-        self.expect_room(request).await?;
+        self.expect_room_in_order(request).await?;
         Ok(audience)
-    }
-
-    /// Takes room for what the operator has limited, where it has.
-    ///
-    /// # Errors
-    /// `too_large` or `quota_exceeded`.
-    async fn expect_room(&self, request: &Ordered) -> Result<(), Refusal> {
-        let Some(limits) = self.directory.life(&request.scope, Life::limits) else {
-            return Ok(());
-        };
-        if let Some(message) = request.message() {
-            let bytes = message.content.len();
-            for limit in [Limit::AgentMessageBytes, Limit::MessageBytes] {
-                if let Some(value) = limits.set(limit)
-                    && bytes as u64 > value
-                {
-                    return Err(too_large(limit, value, bytes));
-                }
-            }
-        }
-        if !limits.has_quota() {
-            return Ok(());
-        }
-        let by = Actor::Agent(request.reader.clone());
-        let more = Amount {
-            messages: u64::from(request.message().is_some()),
-            bytes: request.event.encoded_len(&by),
-        };
-        self.quotas
-            .take(&self.ask, &request.scope, &limits, more)
-            .await
     }
 
     /// Hands a decision to the log. What is handed over first is stored first.
@@ -302,6 +308,10 @@ impl Handler {
         let position = appended.position;
         Ok(match reply {
             Reply::Done => Answer::Done(Done { position }),
+            Reply::Memory { id } => Answer::MemorySaved(MemorySaved {
+                memory_id: id,
+                position,
+            }),
             Reply::Sent {
                 scope,
                 id,

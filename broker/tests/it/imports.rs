@@ -4,9 +4,10 @@
 use crate::harness::{Town, public_key, sequence, start_broker};
 use postroad_broker::Durability;
 use postroad_protocol::ErrorCode;
-use postroad_protocol::event::{Actor, Event, SummarySet};
+use postroad_protocol::event::{Actor, Event, EventKey, SummarySet};
 use postroad_protocol::id::{CommandId, InstanceId, Reader, Role, TimeMs};
 use postroad_protocol::limits::IMPORT_MAX_EVENTS;
+use postroad_protocol::memory::MemoryId;
 use postroad_protocol::portable::PortableEvent;
 use serde_json::{Value, json};
 
@@ -167,6 +168,78 @@ async fn what_is_no_part_of_a_history_stores_nothing() {
     let refusal = agent.own("admin.import_events", &good).await.unwrap_err();
     assert_eq!(refusal.code, ErrorCode::PermissionDenied);
     assert_eq!(stored(&town, "acme").await, (numbers(3), 1));
+}
+
+#[tokio::test]
+async fn memories_of_a_history_keep_their_ids_and_go_on() {
+    let town = Town::new(Durability::PowerSafe).await;
+    town.tenant("acme", &[]).await;
+    let by = Actor::Agent(tau());
+    let id = |n: u8| CommandId::derived(&[&[n]]);
+    let memory = |n: u8| MemoryId::of(EventKey::of(&by, id(n))).to_string();
+    let event = |n: u8, name: &str, data: Value| {
+        json!({
+            "sequence": n, "id": id(n).to_string(), "time": 1_711_670_400_000_u64, "by": by.to_string(),
+            "type": name, "schema": 1, "data": data,
+        })
+    };
+    let stored = |more: Value| {
+        let mut data = json!({"namespace": "workspace", "type": "user", "content": "x"});
+        for (name, value) in more.as_object().unwrap() {
+            data[name] = value.clone();
+        }
+        data
+    };
+    let relates = |kind: &str| json!([{"type": kind, "memoryId": memory(1)}]);
+    let events = [
+        event(1, "memory_stored", stored(json!({"expiresAt": 7}))),
+        event(
+            2,
+            "memory_stored",
+            stored(json!({"relatesTo": relates("updates")})),
+        ),
+        event(
+            3,
+            "memory_updated",
+            json!({"memoryId": memory(1), "change": {"content": "y"}}),
+        ),
+        event(4, "memory_stored", stored(json!({"namespace": "global"}))),
+        event(5, "memory_forgotten", json!({"memoryId": memory(4)})),
+    ];
+    let import = async |events: &[Value]| {
+        let body = json!({"events": events});
+        town.operator
+            .command("acme", "admin.import_events", &body)
+            .await
+    };
+    let mut bad = events.clone();
+    bad[1]["data"]["tags"] = json!(["b", "a"]);
+    let refusal = import(&bad).await.unwrap_err();
+    assert_eq!(refusal.field.as_deref(), Some("events[1].tags"));
+    assert_eq!(import(&events).await.unwrap()["imported"], 5);
+    assert_eq!(import(&events).await.unwrap()["skipped"], 5);
+    town.issue("acme", "tau", None).await;
+    let agent = town.agent("acme", "tau", "pi").await;
+    let change = async |n: u8| {
+        let body = json!({"memoryId": memory(n), "content": "z"});
+        agent.own("memory.update_memory", &body).await
+    };
+    assert!(change(1).await.is_ok() && change(2).await.is_ok());
+    assert_eq!(change(4).await.unwrap_err().code, ErrorCode::NotFound);
+    let circle =
+        json!({"memoryId": memory(1), "relatesTo": [{"type": "updates", "memoryId": memory(2)}]});
+    let refusal = agent
+        .own("memory.update_memory", &circle)
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::Conflict);
+    // The same command, repeated here, is the one that was brought in.
+    let again = json!({
+        "namespace": "workspace/acme", "type": "user", "content": "x", "relatesTo": relates("updates"),
+        "commandId": id(2).to_string(),
+    });
+    let answer = agent.own("memory.store_memory", &again).await.unwrap();
+    assert_eq!(answer["memoryId"], memory(2));
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod appends;
 mod batches;
 mod harness;
 mod imports;
+mod library;
+mod memories;
 mod messages;
 mod neighbours;
 mod observations;

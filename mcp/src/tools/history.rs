@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::registry::{Effect, Tool, UnreadFrom};
 use postroad_client::{ClientError, History};
 use postroad_protocol::tenancy::Scope;
-use postroad_protocol::{Refusal, Role, TimeMs};
+use postroad_protocol::{Refusal, Role};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -75,23 +75,13 @@ fn history(args: Args) -> Result<History, Refusal> {
         history = history.channel(channel);
     }
     if let Some(since) = args.since {
-        history = history.since(moment("since", since)?);
+        history = history.since(args::moment("since", since)?);
     }
     if let Some(until) = args.until {
-        history = history.until(moment("until", until)?);
+        history = history.until(args::moment("until", until)?);
     }
     Ok(match args.cursor {
         Some(cursor) => history.after(cursor),
         None => history,
-    })
-}
-
-fn moment(field: &str, ms: i64) -> Result<TimeMs, Refusal> {
-    u64::try_from(ms).map(TimeMs).map_err(|_| {
-        Refusal::invalid(
-            field,
-            "a time is not negative",
-            "give milliseconds since 1970",
-        )
     })
 }

@@ -4,6 +4,7 @@
 use super::append::Appended;
 use super::hot::{Hot, HotRow};
 use super::keys::{ListedKey, Prefix, RowKey};
+use super::memory::buffer::{INDEX_HELD_MAX_BYTES, IndexBuffer};
 use super::meta::Meta;
 use super::table::{Row, Table, unreadable};
 use crate::apply::Touched;
@@ -65,6 +66,8 @@ pub(crate) struct BatchTables<'t> {
     meta: Meta<'t>,
     /// New rows that nobody reads before the batch ends.
     appended: NewRows,
+    /// Changed rows of the indexes of memories.
+    index: IndexBuffer,
     /// Values are encoded here, so that a batch does not allocate for each.
     encoded: Vec<u8>,
 }
@@ -80,6 +83,7 @@ impl<'t> BatchTables<'t> {
             open: std::array::from_fn(|_| None),
             meta: Meta::open(transaction)?,
             appended,
+            index: IndexBuffer::default(),
             encoded: Vec::new(),
         })
     }
@@ -87,6 +91,7 @@ impl<'t> BatchTables<'t> {
     /// Writes the rows that are left, and gives back the memory in which they were gathered.
     pub(crate) fn close(mut self) -> Result<NewRows, StoreError> {
         self.write_appended()?;
+        self.write_index()?;
         Ok(self.appended)
     }
 
@@ -157,6 +162,33 @@ impl<'t> BatchTables<'t> {
             |bytes| owner.write_key(key, bytes),
             |bytes| write_row(row, bytes),
         );
+    }
+
+    /// The indexes of memories: as they are stored, and what of them this batch has changed.
+    pub(super) fn index(&mut self) -> Result<(&mut OpenTable<'t>, &mut IndexBuffer), StoreError> {
+        const TABLE: Table = Table::MemoryIndex;
+        let open = match &mut self.open[TABLE as usize] {
+            Some(open) => open,
+            closed => closed.insert(self.transaction.open_table(TABLE.definition())?),
+        };
+        Ok((open, &mut self.index))
+    }
+
+    /// Writes changed rows of indexes when they are many.
+    pub(crate) fn bound_index(&mut self) -> Result<(), StoreError> {
+        if self.index.bytes() > INDEX_HELD_MAX_BYTES {
+            self.write_index()?;
+        }
+        Ok(())
+    }
+
+    /// Writes changed rows of indexes.
+    pub(super) fn write_index(&mut self) -> Result<(), StoreError> {
+        if self.index.is_empty() {
+            return Ok(());
+        }
+        let (table, index) = self.index()?;
+        index.write_out(table)
     }
 
     /// Bytes of new rows that are not written yet.

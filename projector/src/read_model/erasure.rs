@@ -33,6 +33,7 @@ impl BatchTables<'_> {
         let owner = Prefix::of_erased(erased);
         // What this batch has added lies in the tables then, and is deleted with the rest.
         self.write_appended()?;
+        self.write_index()?;
         let (start, end) = owner.range(&(), None);
         let range = (
             start.as_ref().map(Vec::as_slice),

@@ -78,6 +78,11 @@ impl<'r, 's> HistoryLane<'r, 's> {
         self.head
     }
 
+    /// How many messages it has left.
+    pub(super) fn left(&self) -> u64 {
+        self.high.saturating_sub(self.low)
+    }
+
     /// Passes `sequence`, if it is the next.
     pub(super) fn pass(&mut self, sequence: u64) -> Result<(), StoreError> {
         if self.head == Some(sequence) {
@@ -191,12 +196,12 @@ impl TenantReader<'_> {
         Ok(lanes)
     }
 
-    fn route_of(&self, message: &MessageRow<'_>) -> Result<Route, StoreError> {
+    pub(super) fn route_of(&self, message: &MessageRow<'_>) -> Result<Route, StoreError> {
         let event = self.route(message.key)?;
         Ok(event.map(|event| event.route).unwrap_or_default())
     }
 
-    fn shown(
+    pub(super) fn shown(
         &self,
         reader: &Reader,
         row: &ReaderRow,

@@ -1,6 +1,7 @@
 //! Keys: how their parts are written, so that they sort as their parts do, and read back. Owns
 //! [`Prefix`], the owner's part of every key: the tenant's name and a zero byte that no name contains.
 
+use crate::apply::Touched;
 use postroad_protocol::event::{EventKey, TenantErased};
 use postroad_protocol::id::{CommandId, InstanceId, Reader, Role};
 use postroad_protocol::subject::Owner;
@@ -26,6 +27,13 @@ pub(crate) trait ListedKey: RowKey + Sized {
 
 impl RowKey for () {
     fn write(&self, _: &mut Vec<u8>) {}
+}
+
+/// A key's bytes as they are, or its rest.
+impl RowKey for &[u8] {
+    fn write(&self, key: &mut Vec<u8>) {
+        key.extend_from_slice(self);
+    }
 }
 
 impl RowKey for u64 {
@@ -151,10 +159,26 @@ impl Prefix {
         Self::of_owner(Owner::Tenant(&erased.tenant))
     }
 
+    /// Rows of the tenant that an applied batch touched, for whoever makes something of them in the background.
+    pub(crate) fn of_touched(touched: &Touched) -> Self {
+        let (Touched::Role(tenant, _) | Touched::Instance(tenant, _) | Touched::Broadcast(tenant)) =
+            touched;
+        Self::of_owner(Owner::Tenant(tenant))
+    }
+
     fn of_owner(owner: Owner<'_>) -> Self {
         let mut key = Vec::new();
         write_name(owner.token(), &mut key);
         Self(key.into())
+    }
+
+    /// Takes the owner's part off the front of a stored key.
+    pub(crate) fn read(key: &mut &[u8]) -> Option<Self> {
+        let end = key.iter().position(|byte| *byte == 0)?;
+        let (owner, rest) = key.split_at(end + 1);
+        *key = rest;
+        std::str::from_utf8(owner).ok()?;
+        Some(Self(owner.into()))
     }
 
     /// The owner's name.
@@ -209,8 +233,14 @@ impl Prefix {
     }
 }
 
+/// The range of keys that begin with `first`.
+pub(crate) fn beginning_with(first: Vec<u8>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let end = successor(&first);
+    (Bound::Included(first), end)
+}
+
 /// Behind every key that begins with `first`.
-fn successor(first: &[u8]) -> Bound<Vec<u8>> {
+pub(super) fn successor(first: &[u8]) -> Bound<Vec<u8>> {
     let mut end = first.to_vec();
     while let Some(last) = end.pop() {
         if let Some(next) = last.checked_add(1) {

@@ -11,7 +11,9 @@
 //! | `bits`, `marks` | what is settled in a lane |
 //! | `priorities` | how urgent what lies in a lane is |
 //! | `inbox`, `history`, `receipts`, `status` | what readers and senders see |
+//! | `search` | one's own history by its words |
 //! | `overview` | what the operator sees of a tenant's messages |
+//! | `memory` | what is remembered, and its index |
 //! | `usage` | what was used each day |
 //! | `events`, `quarantine` | what was applied, and what was set aside |
 //! | `erasure` | a tenant's rows deleted |
@@ -27,6 +29,7 @@ pub(crate) mod inbox;
 pub(crate) mod keys;
 pub(crate) mod lanes;
 pub(crate) mod marks;
+pub(crate) mod memory;
 pub(crate) mod messages;
 pub(crate) mod meta;
 pub(crate) mod overview;
@@ -37,6 +40,7 @@ pub(crate) mod readers;
 pub(crate) mod receipts;
 pub(crate) mod registration;
 pub(crate) mod roster;
+pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod tenants;
@@ -76,6 +80,9 @@ pub(crate) fn fold(
         Event::TenantLimited(data) => rows.tenant_limited(data),
         Event::UsageCounted(data) => rows.usage_counted(data),
         Event::TenantResumed(_) => rows.tenant_resumed(),
+        Event::MemoryStored(_) | Event::MemoryUpdated(_) | Event::MemoryForgotten(_) => {
+            Ok(rows.memory_event(sequence, record)?)
+        }
         // Kept in the log for the audit; no row shows it.
         Event::OperatorRead(_) | Event::DataKeyRotated(_) => Ok(()),
         Event::DamageAccepted(_) | Event::TenantErased(_) => Err(Refused::OtherOwner.into()),

@@ -56,12 +56,12 @@ impl Room {
         self.rows = self.rows.saturating_sub(rows);
     }
 
-    /// Whether a message of so many bytes may still be shown; the first always.
-    fn holds(&self, bytes: usize) -> bool {
+    /// Whether one of so many bytes may still be shown; the first always.
+    pub(super) fn holds(&self, bytes: usize) -> bool {
         self.shown_bytes == 0 || self.shown_bytes + bytes <= ANSWER_MAX_BYTES
     }
 
-    fn look(&mut self, bytes: usize, shown: bool) {
+    pub(super) fn look(&mut self, bytes: usize, shown: bool) {
         self.looks = self.looks.saturating_sub(1);
         self.looked_bytes = self.looked_bytes.saturating_sub(bytes);
         if shown {

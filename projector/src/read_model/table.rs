@@ -2,7 +2,7 @@
 //! names and how a row is stored; never knows what one means.
 
 use super::keys::{ListedKey, Prefix, RowKey};
-use crate::store::{Snapshot, StoreError};
+use crate::store::{RawTable, Snapshot, StoreError};
 use redb::TableDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,10 +24,15 @@ pub(crate) enum Table {
     Quarantine,
     Usage,
     Priorities,
+    Memories,
+    MemoryTexts,
+    MemoryLanes,
+    Namespaces,
+    MemoryIndex,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Tenants,
         Self::Roles,
         Self::Credentials,
@@ -42,6 +47,11 @@ impl Table {
         Self::Quarantine,
         Self::Usage,
         Self::Priorities,
+        Self::Memories,
+        Self::MemoryTexts,
+        Self::MemoryLanes,
+        Self::Namespaces,
+        Self::MemoryIndex,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -60,6 +70,11 @@ impl Table {
             Self::Quarantine => "quarantine",
             Self::Usage => "usage",
             Self::Priorities => "priorities",
+            Self::Memories => "memories",
+            Self::MemoryTexts => "memory_texts",
+            Self::MemoryLanes => "memory_lanes",
+            Self::Namespaces => "namespaces",
+            Self::MemoryIndex => "memory_index",
         }
     }
 
@@ -124,8 +139,18 @@ impl<'s> TenantReader<'s> {
     }
 
     /// The owner's name, as it stands in every key.
-    pub(super) fn owner(&self) -> &str {
+    pub(crate) fn owner(&self) -> &str {
         self.prefix.owner()
+    }
+
+    /// The owner's part of every key.
+    pub(super) fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// A table whose rows are no [`Row`]s.
+    pub(super) fn raw(&self, table: Table) -> Result<&'s RawTable, StoreError> {
+        self.snapshot.table(table)
     }
 
     pub(crate) fn get<R: Row>(&self, key: &R::Key) -> Result<Option<R>, StoreError> {

@@ -23,6 +23,7 @@ pub(crate) struct TenantRow {
     suspended: Option<Suspension>,
     pub(super) stored_bytes: u64,
     limits: Limits,
+    pub(super) memories: u64,
 }
 
 /// Since when the tenant's agents are shut out, and why.
@@ -44,6 +45,11 @@ impl HotRow for TenantRow {
 }
 
 impl TenantRow {
+    /// Which creation of the name this is.
+    pub(super) fn generation(&self) -> Option<u32> {
+        self.created.map(|(generation, _)| generation)
+    }
+
     fn state(&self) -> TenantState {
         match self.suspended {
             Some(_) => TenantState::Suspended,
@@ -127,6 +133,7 @@ impl TenantReader<'_> {
                 .and_then(|suspension| suspension.reason)
                 .map(Into::into),
             stored_bytes: row.stored_bytes,
+            memories: row.memories,
             limits: row.limits,
         }))
     }
@@ -138,6 +145,7 @@ impl TenantReader<'_> {
             suspended: row.state() == TenantState::Suspended,
             messages: row.messages,
             stored_bytes: row.stored_bytes,
+            memories: row.memories,
         })
     }
 

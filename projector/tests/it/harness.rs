@@ -254,8 +254,17 @@ impl Town {
     }
 
     /// A projector with rows in the folder of that name.
-    #[expect(clippy::disallowed_methods, reason = "tests enter by the real door")]
     pub(crate) async fn projector(&self, rows: &str) -> Projector {
+        self.projector_with(rows, None).await
+    }
+
+    /// As [`Self::projector`], with the model in a folder.
+    #[expect(clippy::disallowed_methods, reason = "tests enter by the real door")]
+    pub(crate) async fn projector_with(
+        &self,
+        rows: &str,
+        model: Option<std::path::PathBuf>,
+    ) -> Projector {
         let client = self
             .server
             .connect(&service_inbox_prefix(Service::Projector))
@@ -268,6 +277,7 @@ impl Town {
             admission: Arc::new(Admission::new(self.subjects.clone())),
             master: master(),
             rows: self.folder.path().join(rows),
+            model,
         };
         Projector::start(config).await.unwrap()
     }

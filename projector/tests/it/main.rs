@@ -10,3 +10,4 @@ mod damage;
 mod harness;
 mod membership;
 mod rebuild;
+mod vectors;

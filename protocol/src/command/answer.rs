@@ -1,6 +1,7 @@
 //! What commands are answered.
 
 use crate::id::{MessageId, TimeMs};
+use crate::memory::MemoryId;
 use crate::position::Position;
 use crate::quota::Limits;
 use serde::{Deserialize, Serialize};
@@ -135,4 +136,36 @@ pub struct LimitsSet {
     pub position: Position,
     /// Whether they were so already; then nothing was stored.
     pub already: bool,
+}
+
+/// Answer of `store_memory` and `update_memory`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemorySaved {
+    /// The memory's id.
+    pub memory_id: MemoryId,
+    /// Where it is stored.
+    pub position: Position,
+}
+
+/// Answer of `import_memory`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryImported {
+    /// The memory's id.
+    pub memory_id: MemoryId,
+    /// Where it is stored.
+    pub position: Position,
+    /// Whether it was brought in before; then nothing was stored.
+    pub already: bool,
+}
+
+/// Answer of `forget_memory`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Forgotten {
+    /// The memory that is forgotten.
+    pub memory_id: MemoryId,
+    /// Where it is stored.
+    pub position: Position,
 }

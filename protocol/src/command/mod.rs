@@ -6,6 +6,7 @@ use crate::channel::Channel;
 use crate::error::{ErrorCode, Refusal};
 use crate::event::Priority;
 use crate::id::{CommandId, InstanceId, MessageId, Role};
+use crate::memory::MemoryId;
 use crate::quota::LimitsChange;
 use crate::tenancy::Scope;
 use serde::{Deserialize, Serialize};
@@ -15,18 +16,21 @@ mod answer;
 mod credential;
 mod import;
 mod life;
+mod memory;
 mod read;
 mod receipt;
 pub mod wire;
 
 pub use answer::{
-    Done, Erased, Imported, Issued, LifeChanged, LimitsSet, Marked, Revoked, Rotated, Sent,
-    TenantMade,
+    Done, Erased, Forgotten, Imported, Issued, LifeChanged, LimitsSet, Marked, MemoryImported,
+    MemorySaved, Revoked, Rotated, Sent, TenantMade,
 };
 pub use credential::no_such_credential;
 use credential::read_issue;
 pub use import::ImportEvents;
 use import::read_import;
+pub use memory::{StoreMemory, UpdateMemory, bare_is_project, read_memory_id};
+pub(crate) use memory::{check_change, check_stored};
 pub(crate) use read::check_content;
 use read::{identify, read_instance, read_mark, read_send, read_summary};
 
@@ -91,6 +95,17 @@ pub enum Command {
     ResumeTenant,
     /// Set limits of the tenant in scope, or reset them.
     SetLimits(LimitsChange),
+    /// Store a memory.
+    StoreMemory(StoreMemory),
+    /// Store a memory that somebody had elsewhere.
+    ImportMemory(StoreMemory),
+    /// Have a memory say something else.
+    UpdateMemory(UpdateMemory),
+    /// Forget a memory.
+    ForgetMemory {
+        /// Which.
+        memory: MemoryId,
+    },
 }
 
 /// A checked `send_message`.
@@ -267,6 +282,10 @@ impl Command {
             (Scope::Admin, "suspend_tenant") => life::read_suspend(encoding.decode(body)?),
             (Scope::Admin, "resume_tenant") => life::read_resume(&encoding.decode(body)?),
             (Scope::Admin, "set_limits") => life::read_limits(&encoding.decode(body)?),
+            (Scope::Memory, "store_memory") => memory::read_store(encoding.decode(body)?),
+            (Scope::Memory, "update_memory") => memory::read_update(encoding.decode(body)?),
+            (Scope::Memory, "forget_memory") => memory::read_forget(&encoding.decode(body)?),
+            (Scope::Admin, "import_memory") => memory::read_import(encoding.decode(body)?),
             _ => Err(unknown_verb()),
         }
     }

@@ -238,3 +238,129 @@ pub struct SetLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command_id: Option<String>,
 }
+
+/// `memory.store_memory`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreMemory {
+    /// `global`, `project/{x}`, `workspace/{tenant}` or `orchestrator/{role}`.
+    pub namespace: String,
+    /// `user`, `feedback`, `project`, `reference`, `episode` or another slug.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The text, 1 byte to 64 KiB.
+    pub content: String,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Older memories that it updates, extends or derives from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relates_to: Option<Vec<Relation>>,
+    /// The episode that it is a part of, in the caller's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode: Option<String>,
+    /// When what it tells happened, in milliseconds since 1970; by default now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<i64>,
+    /// From when on it is not found any more, in milliseconds since 1970; by default never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// The caller's own role; compared with the credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// UUID made by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// A relation as callers write it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Relation {
+    /// `updates`, `extends` or `derives`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The older memory.
+    pub memory_id: String,
+}
+
+/// `memory.update_memory`: what is named is set, the rest stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateMemory {
+    /// Which memory.
+    pub memory_id: String,
+    /// Another text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// Another type.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// All its labels; an empty list takes them away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// All its relations; an empty list takes them away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relates_to: Option<Vec<Relation>>,
+    /// Another episode; an empty text takes it out of its episode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode: Option<String>,
+    /// Another time of what it tells, in milliseconds since 1970; 0: when it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<i64>,
+    /// Another end, in milliseconds since 1970; 0: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// UUID made by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `memory.forget_memory`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForgetMemory {
+    /// Which memory.
+    pub memory_id: String,
+    /// UUID made by the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}
+
+/// `admin.import_memory`: a line of a file of memories.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportMemory {
+    /// Its id where it comes from: with the namespace it says what was brought in before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// As in `store_memory`; a bare name becomes `project/{name}`.
+    pub namespace: String,
+    /// As in `store_memory`; by default `reference`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The text, 1 byte to 64 KiB.
+    pub content: String,
+    /// Its author where it comes from, in any words.
+    #[serde(default, alias = "created_by", skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// As in `store_memory`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode: Option<String>,
+    /// As in `store_memory`.
+    #[serde(
+        default,
+        alias = "occurred_at",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub occurred_at: Option<i64>,
+    /// As in `store_memory`.
+    #[serde(default, alias = "expires_at", skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// UUID made by the client; by default derived from id and namespace, or from the whole line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<String>,
+}

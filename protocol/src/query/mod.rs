@@ -9,17 +9,23 @@ use crate::limits;
 use crate::tenancy::Scope;
 
 mod answer;
+mod memory;
 mod operator;
+mod search;
 pub mod wire;
 
 pub use answer::{
     Agent, AgentKind, Agents, Message, MessageStatus, Messages, OneMessage, Peer, Peers, Receipt,
     Usage, UsageDay, WhoAmI,
 };
-pub use operator::{
-    Damage, ERASED, QuarantinedEvent, Rebuilding, Replayed, ReplayedEvent, ShardStatus, Status,
-    Tenant, TenantEntry, TenantMessages, TenantPeers, TenantState, Tenants,
+pub use memory::{
+    AsOf, GetMemory, ListMemories, Memories, Memory, OneMemory, Recall, RecallMode, Recalled, Why,
 };
+pub use operator::{
+    Damage, ERASED, QuarantinedEvent, Rebuilding, RecallStatus, Replayed, ReplayedEvent,
+    ShardStatus, Status, Tenant, TenantEntry, TenantMessages, TenantPeers, TenantState, Tenants,
+};
+pub use search::{FoundMessage, FoundMessages, SearchMessages};
 
 /// A checked query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +72,14 @@ pub enum Query {
     Replay(Replay),
     /// What the tenant in scope, or every tenant, used.
     Usage(UsageAsked),
+    /// One memory.
+    GetMemory(GetMemory),
+    /// Memories, the newest first.
+    ListMemories(ListMemories),
+    /// Memories that answer a question, the best first.
+    Recall(Recall),
+    /// Messages of my history that have these words, the best first.
+    SearchMessages(SearchMessages),
 }
 
 /// A checked `usage`.
@@ -171,6 +185,16 @@ impl Query {
             (Scope::Admin, "status") => Self::Status,
             (Scope::Admin, "rebuild") => Self::Rebuild,
             (Scope::Own, "usage") => Self::Usage(read_usage(encoding.decode(body)?)?),
+            (Scope::Memory, "get_memory") => {
+                Self::GetMemory(memory::read_get(&encoding.decode(body)?)?)
+            }
+            (Scope::Memory, "list_memories") => {
+                Self::ListMemories(memory::read_list(encoding.decode(body)?)?)
+            }
+            (Scope::Memory, "recall") => Self::Recall(memory::read_recall(encoding.decode(body)?)?),
+            (Scope::Messages, "search_messages") => {
+                Self::SearchMessages(search::read_search(encoding.decode(body)?)?)
+            }
             (Scope::Audit, "replay") => Self::Replay(read_replay(&encoding.decode(body)?)?),
             _ => return Err(unknown_verb()),
         })
@@ -187,7 +211,7 @@ fn read_limit(limit: Option<i64>, default: usize, max: usize) -> Result<usize, R
                 Refusal::invalid(
                     "limit",
                     format!("the limit lies between 1 and {max}"),
-                    format!("ask for 1 to {max}, and use the cursor for more"),
+                    format!("ask for 1 to {max}; a list goes on with its cursor"),
                 )
             }),
     }
@@ -256,8 +280,13 @@ fn read_time(value: Option<i64>, field: &str) -> Result<Option<TimeMs>, Refusal>
         .transpose()
 }
 
-fn read_list(wire: wire::ListMessages) -> Result<ListMessages, Refusal> {
-    let channel = match wire.channel.as_deref().map(str::trim) {
+fn read_sender(text: Option<&str>) -> Result<Option<Role>, Refusal> {
+    text.map(|text| Role::parse(text).map_err(|error| error.at("sender")))
+        .transpose()
+}
+
+fn read_channel(text: Option<&str>) -> Result<Option<ChannelFilter>, Refusal> {
+    Ok(match text.map(str::trim) {
         None => None,
         Some(text) if text.eq_ignore_ascii_case(crate::channel::BROADCAST) => {
             Some(ChannelFilter::Broadcast)
@@ -265,15 +294,14 @@ fn read_list(wire: wire::ListMessages) -> Result<ListMessages, Refusal> {
         Some(text) => Some(ChannelFilter::Role(
             Role::parse(text).map_err(|error| error.at("channel"))?,
         )),
-    };
+    })
+}
+
+fn read_list(wire: wire::ListMessages) -> Result<ListMessages, Refusal> {
     Ok(ListMessages {
         page: read_page(wire.limit, wire.cursor, limits::PAGE_DEFAULT)?,
-        sender: wire
-            .sender
-            .as_deref()
-            .map(|text| Role::parse(text).map_err(|error| error.at("sender")))
-            .transpose()?,
-        channel,
+        sender: read_sender(wire.sender.as_deref())?,
+        channel: read_channel(wire.channel.as_deref())?,
         since: read_time(wire.since, "since")?,
         until: read_time(wire.until, "until")?,
     })

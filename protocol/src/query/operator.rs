@@ -1,6 +1,6 @@
 //! What operators' queries are answered: tenants, shards and the log, and the views across tenants.
 
-use super::{Message, Peer};
+use super::{Message, Peer, RecallMode};
 use crate::id::TimeMs;
 use crate::position::Position;
 use crate::quota::Limits;
@@ -36,6 +36,9 @@ pub struct Tenant {
     /// Bytes of the events that its log holds, before they are sealed.
     #[serde(default)]
     pub stored_bytes: u64,
+    /// Memories that it holds.
+    #[serde(default)]
+    pub memories: u64,
     /// Limits that are set for it; the others have their defaults.
     #[serde(default)]
     pub limits: Limits,
@@ -153,6 +156,32 @@ pub struct Status {
     pub nats_version: String,
     /// Requests dropped because they wanted their answer elsewhere than at the caller's inbox.
     pub dropped_requests: u64,
+    /// How memories are recalled; none from a projector that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<RecallStatus>,
+}
+
+/// How a projector recalls memories.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecallStatus {
+    /// By words alone, or by meaning, too.
+    pub mode: RecallMode,
+    /// The model's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Why it is words alone, or why vectors cannot be read now, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Memories that have no vectors yet and are found by their words, up to a bound; none without a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<u64>,
+    /// Contents that were embedded since the projector started; what is kept needs no embedding again.
+    #[serde(default)]
+    pub embedded: u64,
+    /// Memories of which the model could make nothing since the projector started.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 /// Answer of `rebuild`.

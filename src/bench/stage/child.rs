@@ -114,6 +114,21 @@ impl Child {
         }
     }
 
+    /// Bytes of memory that it has by now, as `ps` tells.
+    ///
+    /// # Errors
+    /// When that cannot be asked.
+    pub(crate) async fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let pid = self.process.id().context("a child has ended")?;
+        let told = Command::new("ps")
+            .args(["-o", "rss=", "-p", &pid.to_string()])
+            .output()
+            .await
+            .context("ps does not run")?;
+        let kib: u64 = String::from_utf8_lossy(&told.stdout).trim().parse()?;
+        Ok(kib * 1024)
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         // An error means that it cannot even be asked, which counts as the end.

@@ -121,6 +121,14 @@ impl Deployment {
         Ok(Agent { client, creds })
     }
 
+    /// Bytes of memory that its processes but nats-server have.
+    ///
+    /// # Errors
+    /// When that cannot be asked.
+    pub(crate) async fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.up.resident_bytes().await
+    }
+
     /// Stops it as an operator would.
     ///
     /// # Errors

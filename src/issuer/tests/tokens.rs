@@ -182,7 +182,8 @@ async fn a_caller_outlives_the_jwts_that_it_is_served_with() {
     let (keys, templates) = (stage.deployment.keys(), stage.deployment.templates());
     let creds = part_creds(keys, templates, Service::Projector).unwrap();
     let rows = stage.deployment.layout().rows_dir();
-    let _projector = start_projector(&stage.shared, &creds, rows).await.unwrap();
+    let projector = start_projector(&stage.shared, &creds, rows, None);
+    let _projector = projector.await.unwrap();
     let brief = Duration::from_secs(2);
     let exchanger = Exchanger::new(stage.gateway().await, &Subjects::default()).brief(brief);
     let settings = Settings {

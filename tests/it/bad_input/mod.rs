@@ -5,6 +5,7 @@ mod credentials;
 mod cursors;
 mod foreign_ids;
 mod reply_to;
+mod searches;
 mod sends;
 
 use crate::harness::witness::Witness;

@@ -3,6 +3,9 @@
 
 mod exit_codes;
 mod mail;
+mod memories;
+mod memory_files;
+mod memory_stops;
 mod operator_view;
 mod people;
 mod speaking_as;

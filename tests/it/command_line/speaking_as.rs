@@ -89,7 +89,7 @@ async fn the_tour_of_readme_runs_word_for_word() {
     let deployment = Deployment::start();
     let tour = block_of_readme("## A five-minute tour");
     assert!(tour.len() > 12, "{tour:?}");
-    let (mut receipt, mut message) = (String::new(), String::new());
+    let (mut receipt, mut message, mut memory) = (String::new(), String::new(), String::new());
     for line in &tour {
         let Some(arguments) = line.strip_prefix("postroad ") else {
             // The alias makes the words below mean the binary; here that is done by hand.
@@ -98,7 +98,8 @@ async fn the_tour_of_readme_runs_word_for_word() {
         };
         let arguments = arguments
             .replace("RECEIPT", &receipt)
-            .replace("MESSAGE", &message);
+            .replace("MESSAGE", &message)
+            .replace("MEMORY", &memory);
         if arguments.ends_with(" watch") {
             watch_shows(&deployment, &arguments, "for the server only");
             continue;
@@ -121,6 +122,10 @@ async fn the_tour_of_readme_runs_word_for_word() {
             if receipt.starts_with('-') {
                 receipt.insert_str(0, "-- ");
             }
+        } else if arguments.contains("alice.creds remember ") {
+            memory = ran.stdout.split_whitespace().next().unwrap().to_owned();
+        } else if arguments.contains("import memories") {
+            assert!(ran.stdout.contains("imported 1 memory"), "{ran:?}");
         } else if arguments.contains("message status") {
             assert!(ran.stdout.contains("delivered to 1, read by 1"), "{ran:?}");
         } else if arguments == "--creds globex-bob.creds check" {

@@ -1,7 +1,7 @@
 //! One case a verb: what the stranger tries, and that the owner is served all the same.
 
-use super::{CANARY, Stage, credentials};
-use crate::harness::eventually;
+use super::{CANARY, Stage, credentials, memories};
+use crate::harness::{eventually, raw};
 use serde_json::json;
 
 pub(super) async fn case(name: &str, stage: &Stage) {
@@ -28,6 +28,9 @@ pub(super) async fn case(name: &str, stage: &Stage) {
         }
         "renew_credential" | "end_credential" => credentials::of_ones_own(stage, name).await,
         "usage" => usage(stage).await,
+        "search_messages" => searches(stage).await,
+        "store_memory" | "update_memory" | "forget_memory" | "import_memory" | "get_memory"
+        | "list_memories" | "recall" => memories::case(stage, name).await,
         operators => operators_only(stage, operators).await,
     }
 }
@@ -115,7 +118,7 @@ async fn mark_as_read(stage: &Stage) {
 }
 
 /// The operator is shown what a tenant has, and that tenant's log says so; another one's is not touched.
-fn operator_sees(stage: &Stage, verb: &str, args: &[&str]) {
+pub(super) fn operator_sees(stage: &Stage, verb: &str, args: &[&str]) {
     let shown = |tenant: &[&str]| {
         let args = [&["--json"][..], args, tenant].concat();
         stage.road.run(&args).expect(0).stdout
@@ -290,6 +293,41 @@ async fn usage(stage: &Stage) {
     let trail = road.run(&["--json", "replay", "--tenant", "acme"]);
     let is_read = |line: &str| line.contains("operator_read") && line.contains("usage");
     assert!(trail.expect(0).stdout.lines().any(is_read));
+}
+
+/// The stranger finds nothing of what the owner finds, and is not even told how much there is.
+async fn searches(stage: &Stage) {
+    let ask = json!({"query":CANARY,"limit":100,"fresh":true});
+    let call = async |agent: &super::Agent| {
+        agent
+            .call("qry", "messages", "search_messages", ask.clone())
+            .await
+    };
+    for own in [&stage.owner, &stage.peer] {
+        let found = call(own).await;
+        assert!(found["messages"].to_string().contains(CANARY), "{found}");
+        assert!(found["messages"][0]["score"].is_number(), "{found}");
+    }
+    let foreign = call(&stage.stranger).await;
+    assert!(
+        foreign["messages"].is_array() && !foreign.to_string().contains(CANARY),
+        "{foreign}"
+    );
+    assert_eq!(foreign["matched"], 0, "counts are one's own: {foreign}");
+    assert!(foreign.get("indexing").is_none(), "{foreign}");
+    // Another role of the owner's tenant was not written to.
+    let words = json!({"query":CANARY.rsplit('-').next(),"fresh":true});
+    let aside = &stage.narrow[0].1;
+    let subject = aside.subject_in("acme", "qry", "messages", "search_messages");
+    let sent = aside
+        .watched
+        .client
+        .publish(subject, words.to_string().into());
+    sent.await.expect("it is sent, and goes no further");
+    // The operator has no history of its own.
+    let subject = "postroad.acme.qry._operator.local.messages.search_messages";
+    let refused = raw::request(&stage.operator.client, subject, ask.to_string()).await;
+    assert_eq!(refused["code"], "permission_denied", "{refused}");
 }
 
 async fn operators_only(stage: &Stage, verb: &str) {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 mod cases;
 mod credentials;
+mod memories;
 
 promised_by_both_kinds!(the_stranger_is_refused_and_the_owner_is_served_for_every_verb);
 
@@ -44,6 +45,14 @@ const CASES: &[&str] = &[
     "import_events",
     "erase_tenant",
     "rotate_key",
+    "search_messages",
+    "store_memory",
+    "update_memory",
+    "forget_memory",
+    "import_memory",
+    "get_memory",
+    "list_memories",
+    "recall",
     // The last: the owner exchanges its key, and is cut off where it is connected with the former.
     "end_credential",
 ];
@@ -268,10 +277,11 @@ async fn the_stranger_is_refused_and_the_owner_is_served_for_every_verb(road: Ro
     }
     let after = stage.events_of_owner();
     // The owner's own calls in the cases: one send, one mark, one summary; three credentials, two
-    // retirements, one revocation; one renewal, and one exchange of keys, which renews and ends.
+    // retirements, one revocation; one renewal, and one exchange of keys, which renews and ends. Of memories: four
+    // stores, two of each that is changed and both changes, one import, two stores for each question.
     assert_eq!(
         after - before,
-        12,
+        12 + 4 + 2 * (2 + 2) + 1 + 3 * 2,
         "nothing but the owner's own commands was stored"
     );
 }

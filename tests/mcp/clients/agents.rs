@@ -7,13 +7,14 @@ use super::stage::{Stage, Transport, Way};
 use serde_json::{Value, json};
 
 /// The tools that messages need, as the seeds name them.
-const MESSAGING: [&str; 10] = [
+const MESSAGING: [&str; 11] = [
     "check_messages",
     "get_message",
     "list_messages",
     "list_peers",
     "mark_as_read",
     "message_status",
+    "search_messages",
     "send_message",
     "set_summary",
     "wait_for_messages",
@@ -92,6 +93,7 @@ fn two_tenants_work(transport: Transport, revision: &'static str) {
     world.keeps_to_its_tenant(&message, &receipt);
     world.reads_and_is_seen_to(&message, &receipt);
     world.refuses_what_is_not_the_callers();
+    world.remembers_and_finds(&message);
     world.python.finish();
 }
 
@@ -274,6 +276,39 @@ impl World {
             let peers = self.call(agent, "list_peers", &json!({}));
             assert!(!peers.to_string().contains("carol"), "{agent}: {peers}");
         }
+    }
+
+    /// What Alice stores Carol finds, and whoever has Alice's name elsewhere does not. The client holds each result
+    /// against its tool's schema.
+    fn remembers_and_finds(&mut self, message: &str) {
+        let stored = self.call(
+            "acme/alice",
+            "store_memory",
+            &json!({
+                "namespace": "workspace/acme", "type": "project", "createdBy": "alice", "tags": ["nav"],
+                "content": "The quokka navigation is migrated.", "episode": "phase 2",
+            }),
+        );
+        let id = &stored["memoryId"];
+        let found = self.call("acme/carol", "recall", &json!({"query": "quokka"}));
+        assert_eq!(found["results"][0]["memoryId"], *id, "{found}");
+        let listed = self.call("acme/carol", "list_memories", &json!({"tag": "nav"}));
+        assert_eq!(listed["memories"][0]["createdBy"], "alice", "{listed}");
+        let update = json!({"memoryId": id, "tags": []});
+        assert_eq!(
+            self.call("acme/carol", "update_memory", &update)["memoryId"],
+            *id
+        );
+        let one = self.call("acme/alice", "get_memory", &json!({"memoryId": id}));
+        assert_eq!(one["memory"]["version"], 2, "{one}");
+        let none = self.call("globex/alice", "recall", &json!({"query": "quokka"}));
+        assert_eq!(none["results"], json!([]), "{none}");
+        let error = self.refused("globex/alice", "forget_memory", &json!({"memoryId": id}));
+        assert_eq!(error["code"], "not_found", "{error}");
+        let gone = self.call("acme/carol", "forget_memory", &json!({"memoryId": id}));
+        assert_eq!(gone["forgotten"], *id, "{gone}");
+        let mail = self.call("acme/bob", "search_messages", &json!({"query": "mission"}));
+        assert_eq!(mail["messages"][0]["messageId"], message, "{mail}");
     }
 
     /// Checking hides nothing; reading does, and the sender sees it.

@@ -10,12 +10,15 @@ use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{MarkTarget, parse_receipt_id};
 use postroad_protocol::envelope::Record;
 use postroad_protocol::event::Event;
-use postroad_protocol::id::Reader;
+use postroad_protocol::id::{Reader, Role};
+use postroad_protocol::memory::{MemoryId, Namespace, Relation, RelationKind};
 use postroad_protocol::service::{
-    ENFORCE, Enforced, Finding, Lookup, MarkState, Question, Sign, Signed, TenantStanding,
+    ENFORCE, Enforced, Finding, Lookup, MarkState, MemoryStanding, Question, Sign, Signed,
+    TenantStanding,
 };
-use postroad_protocol::subject::{Service, Subjects};
+use postroad_protocol::subject::{SYSTEM, Service, Subjects};
 use postroad_protocol::tenancy::replay::StoredFor;
+use std::collections::BTreeMap;
 use tokio::task::JoinHandle;
 
 /// The stand-ins; gone when dropped.
@@ -118,7 +121,13 @@ async fn answer_look_up(client: async_nats::Client, message: Message) {
                 .iter()
                 .map(|(_, record)| record.event.encoded_len(&record.by))
                 .sum(),
+            memories: memories_of(&records).len() as u64,
         }),
+        Question::Memories {
+            role,
+            changed,
+            named,
+        } => standings(&memories_of(&records), role.as_ref(), changed, &named),
         Question::Marks { reader, targets } => Finding::Marks(
             targets
                 .iter()
@@ -156,8 +165,73 @@ fn state_of(records: &[(u64, Record)], reader: &Reader, target: &MarkTarget) -> 
     }
 }
 
-/// A tenant's events with their sequences, straight from the log.
-async fn records_of(client: &async_nats::Client, tenant: &str) -> Vec<(u64, Record)> {
+/// Memories that are not forgotten: where each belongs, and to what it relates.
+type Known = BTreeMap<MemoryId, (Namespace, Vec<Relation>)>;
+
+fn memories_of(records: &[(u64, Record)]) -> Known {
+    let mut known = Known::new();
+    for (_, record) in records {
+        match &record.event {
+            Event::MemoryStored(data) => {
+                let memory = (data.namespace.clone(), data.relates_to.clone());
+                known.insert(MemoryId::of(record.key), memory);
+            }
+            Event::MemoryUpdated(data) => {
+                if let (Some(memory), Some(relations)) =
+                    (known.get_mut(&data.memory_id), &data.change.relates_to)
+                {
+                    memory.1.clone_from(relations);
+                }
+            }
+            Event::MemoryForgotten(data) => drop(known.remove(&data.memory_id)),
+            _ => {}
+        }
+    }
+    known
+}
+
+fn standings(
+    known: &Known,
+    role: Option<&Role>,
+    changed: Option<MemoryId>,
+    named: &[MemoryId],
+) -> Finding {
+    let visible = |id: &MemoryId| {
+        let (namespace, _) = known.get(id)?;
+        namespace.is_open_to(role).then(|| namespace.clone())
+    };
+    let standing = |id: &MemoryId| {
+        Some(MemoryStanding {
+            namespace: visible(id)?,
+            is_behind: changed.is_some_and(|changed| reaches(known, *id, changed)),
+        })
+    };
+    Finding::Memories {
+        changed: changed.as_ref().and_then(visible),
+        named: named.iter().map(standing).collect(),
+    }
+}
+
+/// Whether `from` is `to`, or takes its place, at once or over others.
+fn reaches(known: &Known, from: MemoryId, to: MemoryId) -> bool {
+    let (mut left, mut seen) = (vec![from], Vec::new());
+    while let Some(at) = left.pop() {
+        if at == to {
+            return true;
+        }
+        if seen.contains(&at) {
+            continue;
+        }
+        seen.push(at);
+        let relations = known.get(&at).into_iter().flat_map(|memory| &memory.1);
+        let older = relations.filter(|relation| relation.kind == RelationKind::Updates);
+        left.extend(older.map(|relation| relation.memory_id));
+    }
+    false
+}
+
+/// An owner's events with their sequences, straight from the log.
+async fn records_of(client: &async_nats::Client, owner: &str) -> Vec<(u64, Record)> {
     let context = async_nats::jetstream::new(client.clone());
     let keyring = Keyring::open(&context, Subjects::default(), master())
         .await
@@ -168,12 +242,15 @@ async fn records_of(client: &async_nats::Client, tenant: &str) -> Vec<(u64, Reco
             let Some(event) = shard.get(sequence).await.unwrap() else {
                 continue;
             };
-            if let Opened::Event {
-                stored_for: StoredFor::Tenant(scope),
-                record,
-            } = keyring.open_event(shard.number(), &event)
-                && scope.tenant().as_str() == tenant
-            {
+            let Opened::Event { stored_for, record } = keyring.open_event(shard.number(), &event)
+            else {
+                continue;
+            };
+            let is_owners = match stored_for {
+                StoredFor::Tenant(scope) => scope.tenant().as_str() == owner,
+                StoredFor::System => owner == SYSTEM,
+            };
+            if is_owners {
                 records.push((sequence, record));
             }
         }
