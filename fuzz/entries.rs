@@ -16,6 +16,7 @@ use postroad_protocol::memory::{MemoryId, Namespace, NamespaceFilter, NamespaceN
 use postroad_protocol::query::{Query, wire::Reading};
 use postroad_protocol::seal::{DataKey, KeyId, KeyRecord, MasterKey};
 use postroad_protocol::subject::{self, Owner, RequestKind, Service, Subjects};
+use postroad_protocol::task::{Project, ProjectText, TaskId};
 use postroad_protocol::tenancy::{Admission, Scope, TenantScope};
 use postroad_protocol::{Channel, CommandId, MessageId};
 use serde_json::{Value, json};
@@ -201,6 +202,14 @@ pub fn ids(bytes: &[u8]) {
     }
     if let Some(id) = MemoryId::parse(text) {
         assert_eq!(MemoryId::parse(&id.to_string()), Some(id));
+    }
+    if let Some(id) = TaskId::parse(text) {
+        assert_eq!(TaskId::parse(&id.to_string()), Some(id));
+    }
+    if let Ok(project) = ProjectText::parse(text)
+        && let Ok(project) = project.resolve(scope().tenant())
+    {
+        assert_eq!(Project::parse_stored(project.stored()), Some(project));
     }
     if let Ok(name) = NamespaceName::parse(text) {
         assert_eq!(NamespaceName::parse(&name.to_string()), Ok(name));
@@ -485,6 +494,11 @@ fn body_seeds() -> Vec<Vec<u8>> {
         json!({"namespace": "project/web", "type": "user", "content": "x", "tags": ["a"], "episode": "e", "occurredAt": 1, "expiresAt": 2, "relatesTo": [{"type": "updates", "memoryId": id}], "createdBy": "tau", "id": "m", "commandId": id}),
         json!({"memoryId": id, "content": "y", "relatesTo": [], "episode": "", "asOf": 1}),
         json!({"query": "x", "namespace": "project/", "since": 1, "until": 2, "limit": 3, "asOfSequence": 4}),
+        json!({"title": "x", "description": "y", "project": "studio/acme", "priority": "high", "assignedTo": "tau", "assignedToInstanceId": "pi", "dependsOn": [id], "missionId": id, "tags": ["a"], "dueAt": 1, "note": "n", "commandId": id}),
+        json!({"taskId": id, "leaseMs": 60_000, "ifVersion": 1, "status": "review", "reason": "r", "assignedTo": "", "missionId": "", "dueAt": 0}),
+        json!({"taskId": id, "dependsOn": id}),
+        json!({"title": "x", "brief": "b", "pilot": "tau", "agents": ["phi"], "status": "plan", "startsAt": 1}),
+        json!({"missionId": id, "status": "complete", "ready": true, "limit": 1}),
         json!({"code": "not_found", "message": "x", "remedy": "y", "field": "z", "retryAfterMs": 1}),
     ]
     .iter()

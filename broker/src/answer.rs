@@ -6,7 +6,7 @@ use async_nats::{HeaderMap, Subject};
 use postroad_protocol::body::{ERROR_CODE_HEADER, ERROR_HEADER, Encoding};
 use postroad_protocol::command::{
     Done, Erased, Forgotten, Imported, Issued, LifeChanged, LimitsSet, Marked, MemoryImported,
-    MemorySaved, Revoked, Rotated, Sent, TenantMade,
+    MemorySaved, MissionSaved, Revoked, Rotated, Sent, TaskSaved, TenantMade,
 };
 use postroad_protocol::error::Refusal;
 use serde::Serialize;
@@ -43,6 +43,10 @@ pub(crate) enum Answer {
     MemoryImported(MemoryImported),
     /// To `forget_memory`.
     Forgotten(Forgotten),
+    /// To every command on a task.
+    TaskSaved(TaskSaved),
+    /// To every command on a mission.
+    MissionSaved(MissionSaved),
 }
 
 /// Where one request is answered, and how it is written.

@@ -12,9 +12,10 @@ use postroad_protocol::memory::{MemoryId, Namespace};
 use postroad_protocol::position::Position;
 use postroad_protocol::service::{
     ENFORCE, Enforce, Enforced, Finding, LOOK_UP, Lookup, MarkState, MemoryStanding, Question,
-    SIGN, Sign, Signed, TenantStanding,
+    SIGN, Sign, Signed, TaskStanding, TenantStanding,
 };
 use postroad_protocol::subject::{Owner, Service, Subjects};
+use postroad_protocol::task::TaskId;
 use postroad_protocol::tenancy::TenantScope;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -129,6 +130,22 @@ impl Ask {
         };
         match self.look_up(owner_of(scope), currency, question).await? {
             Finding::Memories { changed, named } if named.len() == count => Ok((changed, named)),
+            _ => Err(other_answer()),
+        }
+    }
+
+    /// Which dependencies of the task `changed` count, where one is named, and how each of `named` stands, one each.
+    pub(crate) async fn tasks(
+        &self,
+        scope: &TenantScope,
+        currency: Currency,
+        changed: Option<TaskId>,
+        named: Vec<TaskId>,
+    ) -> Result<(Vec<TaskId>, Vec<Option<TaskStanding>>), Refusal> {
+        let count = named.len();
+        let question = Question::Tasks { changed, named };
+        match self.look_up(scope.owner(), currency, question).await? {
+            Finding::Tasks { counted, named } if named.len() == count => Ok((counted, named)),
             _ => Err(other_answer()),
         }
     }

@@ -14,20 +14,31 @@
 //! | [`memory`] | memories, but for those that agents store in order |
 //! | [`room`] | room for what is stored |
 //! | [`import`] | the events of an exported tenant |
+//! | [`task`], [`mission`] | what they are made, and changed to |
+//! | [`stated`] | changing what says all of itself in each event |
+//! | [`look`] | last events, and who is on the roster |
+//! | [`react`] | what follows from how tasks stand |
 
 mod admin;
 mod credential;
 mod erase;
 mod import;
 mod life;
+mod look;
 mod mark;
 mod memory;
+mod mission;
 mod observe;
 mod ordered;
+mod react;
 mod room;
 mod rotate;
+mod stated;
+mod task;
+mod turns;
 
 pub(crate) use ordered::{Decision, Ordered};
+pub(crate) use turns::Turns;
 
 use crate::aggregate::agent::{Standing, standing};
 use crate::aggregate::life::{resume, suspend};
@@ -71,6 +82,8 @@ pub(crate) struct Handler {
     pub(crate) parts: Arc<Parts>,
     /// Tenants are erased one at a time.
     pub(crate) erasing: tokio::sync::Mutex<()>,
+    /// Tasks and missions that several change at once are changed one behind the other.
+    pub(crate) turns: Turns,
     /// How fast commands came, where that is limited.
     pub(crate) rates: Rates,
     /// What was stored, where that is limited.
@@ -138,6 +151,8 @@ impl Handler {
             Command::ImportMemory(command) => self.import_memory(&request, command).await,
             Command::UpdateMemory(command) => self.update_memory(&request, command).await,
             Command::ForgetMemory { memory } => self.forget_memory(&request, memory).await,
+            Command::Task(command) => Box::pin(self.task(&request, command)).await,
+            Command::Mission(command) => Box::pin(self.mission(&request, command)).await,
             // Sends and summaries go through a lane, and there is no other command yet.
             _ => Err(postroad_protocol::command::unknown_verb()),
         }

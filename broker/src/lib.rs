@@ -51,7 +51,7 @@ use crate::ask::Ask;
 use crate::directory::Directory;
 use crate::dropped::Dropped;
 use crate::event_log::EventLog;
-use crate::handle::Handler;
+use crate::handle::{Handler, Turns};
 use crate::in_flight::InFlight;
 use crate::ingress::{Arrivals, Ingress};
 use crate::lane::Lanes;
@@ -183,6 +183,7 @@ impl Broker {
             opening: tokio::sync::Mutex::default(),
             parts: Arc::new(Parts::new(client.clone(), subjects.clone())),
             erasing: tokio::sync::Mutex::default(),
+            turns: Turns::default(),
             rates: Rates::default(),
             quotas: Quotas::default(),
             counts: Counts::default(),

@@ -3,7 +3,7 @@
 
 use crate::ask::{Ask, Currency};
 use postroad_protocol::error::Refusal;
-use postroad_protocol::event::{Actor, Event};
+use postroad_protocol::event::{Actor, Event, TaskChange};
 use postroad_protocol::limits::QUOTA_KNOWN_MS;
 use postroad_protocol::quota::{Limit, Limits, no_room};
 use postroad_protocol::tenancy::TenantScope;
@@ -39,6 +39,8 @@ pub(crate) struct Amount {
     pub(crate) bytes: u64,
     /// Memories.
     pub(crate) memories: u64,
+    /// Tasks.
+    pub(crate) tasks: u64,
 }
 
 impl Amount {
@@ -48,8 +50,13 @@ impl Amount {
             messages: u64::from(matches!(event, Event::MessageSent(_))),
             bytes: event.encoded_len(by),
             memories: u64::from(matches!(event, Event::MemoryStored(_))),
+            tasks: u64::from(is_new_task(event)),
         }
     }
+}
+
+fn is_new_task(event: &Event) -> bool {
+    matches!(event, Event::TaskChanged(changed) if changed.change == TaskChange::Created)
 }
 
 impl Use {
@@ -59,11 +66,13 @@ impl Use {
             messages: self.stored.messages.saturating_add(more.messages),
             bytes: self.stored.bytes.saturating_add(more.bytes),
             memories: self.stored.memories.saturating_add(more.memories),
+            tasks: self.stored.tasks.saturating_add(more.tasks),
         };
         let quotas = [
             (Limit::Messages, self.stored.messages, after.messages),
             (Limit::StoredBytes, self.stored.bytes, after.bytes),
             (Limit::Memories, self.stored.memories, after.memories),
+            (Limit::Tasks, self.stored.tasks, after.tasks),
         ];
         for (limit, used, after) in quotas {
             if let Some(value) = limits.set(limit)
@@ -108,6 +117,7 @@ impl Quotas {
                         messages: standing.messages,
                         bytes: standing.stored_bytes,
                         memories: standing.memories,
+                        tasks: standing.tasks,
                     };
                 }
                 Ok(Err(refusal)) => {
@@ -141,6 +151,7 @@ mod tests {
             messages,
             bytes,
             memories: 0,
+            tasks: 0,
         }
     }
 

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{
     Done, Erased, Forgotten, Imported, Issued, LifeChanged, LimitsSet, Marked, MemoryImported,
-    MemorySaved, Revoked, Rotated, Sent, TenantMade,
+    MemorySaved, MissionSaved, Revoked, Rotated, Sent, TaskSaved, TenantMade,
 };
 use postroad_protocol::query::{
-    Agents, FoundMessages, Memories, MessageStatus, Messages, OneMemory, OneMessage, Peers,
-    Rebuilding, Recalled, Replayed, Status, Tenant, TenantMessages, TenantPeers, Tenants, Usage,
-    WhoAmI, wire,
+    Agents, FoundMessages, Memories, MessageStatus, Messages, Missions, OneMemory, OneMessage,
+    OneMission, OneTask, Peers, Rebuilding, Recalled, Replayed, Status, Tasks, Tenant,
+    TenantMessages, TenantPeers, Tenants, Usage, WhoAmI, wire,
 };
 use postroad_protocol::subject::{ALL_TENANTS, RequestKind};
 use postroad_protocol::tenancy::Scope;
@@ -308,4 +308,10 @@ positioned! {
     OneMemory: this => this.position,
     Memories: this => this.position,
     Recalled: this => this.position,
+    TaskSaved: this => Some(this.position),
+    MissionSaved: this => Some(this.position),
+    OneTask: this => Some(this.position),
+    Tasks: this => this.position,
+    OneMission: this => Some(this.position),
+    Missions: this => this.position,
 }

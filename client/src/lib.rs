@@ -26,10 +26,10 @@
 //! | `credential`, `context` | `.creds` files; files that say where a deployment is |
 //! | `trust` | which nats-server is believed, over TLS |
 //! | `user_key`, `wallet`, `renew` | a key pair; the credential of now, and the next |
-//! | `commands`, `queries`, `roster`, `operator`, `replay`, `memories` | what can be asked |
+//! | `commands`, `queries`, `roster`, `operator`, `replay`, `memories`, `tasks` | what can be asked |
 //! | `subscribe`, `bell` | mail as a stream, and the push that shortens its wait |
 //! | `presence` | heartbeats |
-//! | `exchange`, `link`, `retry`, `seen`, `trace` | one question, one answer |
+//! | `exchange`, `link`, `retry`, `seen`, `trace`, `times` | one question, one answer |
 //! | `reconnect` | whether a lost connection is made again |
 //! | `error` | what went wrong and what to do |
 
@@ -54,6 +54,8 @@ mod retry;
 mod roster;
 mod seen;
 mod subscribe;
+mod tasks;
+mod times;
 mod trace;
 mod trust;
 mod user_key;
@@ -73,6 +75,7 @@ pub use queries::{Check, History, Page, Search};
 pub use replay::{Replay, ReplayOf, ReplayRange};
 pub use roster::{Revoke, Roster};
 pub use subscribe::Subscription;
+pub use tasks::{MissionList, MissionUpdate, NewMission, NewTask, TaskList, TaskStep, TaskUpdate};
 pub use trace::traced;
 pub use trust::{Trust, tls_refusal};
 pub use user_key::UserKey;

@@ -299,6 +299,7 @@ fn read(message: &async_nats::jetstream::Message) -> Option<(StoredEvent, bool)>
         &message.subject,
         message.headers.as_ref(),
         message.payload.clone(),
+        info.published.unix_timestamp_nanos(),
     );
     Some((event, info.pending > 0))
 }

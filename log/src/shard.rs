@@ -202,5 +202,6 @@ fn stored(message: StreamMessage) -> StoredEvent {
         &message.subject,
         Some(&message.headers),
         message.payload,
+        message.time.unix_timestamp_nanos(),
     )
 }

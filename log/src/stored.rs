@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use postroad_protocol::envelope::{Head, Unreadable};
+use postroad_protocol::id::TimeMs;
 use postroad_protocol::position::Position;
 
 /// A message read from a shard.
@@ -15,6 +16,8 @@ pub struct StoredEvent {
     pub head: Result<Head, Unreadable>,
     /// The sealed payload.
     pub payload: Bytes,
+    /// When the stream stored it, by the server's clock.
+    pub stored_at: TimeMs,
 }
 
 impl StoredEvent {
@@ -23,6 +26,7 @@ impl StoredEvent {
         subject: &str,
         headers: Option<&async_nats::HeaderMap>,
         payload: Bytes,
+        stored_at_ns: i128,
     ) -> Self {
         let head = Head::read(|name| headers?.get(name).map(async_nats::HeaderValue::as_str));
         Self {
@@ -30,6 +34,7 @@ impl StoredEvent {
             subject: subject.to_owned(),
             head,
             payload,
+            stored_at: TimeMs(u64::try_from(stored_at_ns / 1_000_000).unwrap_or(0)),
         }
     }
 

@@ -15,6 +15,7 @@
 //! | `answer` | results: text beside structure, errors, unread mail, and how long they may be |
 //! | `messages` | messages as a model is shown them, as much as one answer holds |
 //! | `memories` | memories likewise, and why each was found |
+//! | `tasks`, `missions` | what is to be done, as a model is shown it |
 //! | `parts` | contents that are longer than one answer |
 //! | [`frame`] | words of others, set apart from ours |
 //! | `inbox` | the mailbox as a resource, and news of it |
@@ -31,11 +32,13 @@ pub mod http;
 mod inbox;
 mod memories;
 mod messages;
+mod missions;
 mod parts;
 mod registry;
 mod schema;
 pub mod server;
 pub mod stdio;
+mod tasks;
 mod tools;
 
 pub use caller::Caller;

@@ -1,13 +1,14 @@
 //! Schemas of arguments and answers, from the types themselves. Owns making them small and plain: a
 //! client sends the whole list of tools to its model, and warns about what it does not know.
 
+use crate::registry::UnreadFrom;
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 /// Keywords that say nothing to a model, or that clients do not know.
-const NOISE: [&str; 4] = ["$schema", "title", "format", "default"];
+const NOISE: [&str; 5] = ["$schema", "title", "format", "default", "minimum"];
 
 /// What a tool takes: the fields of `T`, and those by which a caller may say who it is.
 pub(crate) fn input<T: JsonSchema>(claims: &[(&str, &str)]) -> JsonObject {
@@ -24,17 +25,21 @@ pub(crate) fn input<T: JsonSchema>(claims: &[(&str, &str)]) -> JsonObject {
 }
 
 /// What a tool answers. The same schema holds for a refusal, which has `error` and none of the rest: some
-/// clients hold every result against it. So at the top nothing is required.
-pub(crate) fn output<T: JsonSchema>() -> JsonObject {
+/// clients hold every result against it. So at the top nothing is required. What of the unread mail is told stands where
+/// a tool is about it; said of each tool it would take a model 2 kB more.
+pub(crate) fn output<T: JsonSchema>(unread: UnreadFrom) -> JsonObject {
     let settings = SchemaSettings::draft2020_12()
         .for_serialize()
         .with(|settings| settings.inline_subschemas = true);
     let mut schema = plain(settings.into_generator().into_root_schema_for::<T>().into());
     schema.remove("required");
     let properties = properties_of(&mut schema);
-    let unread = json!({"type": "object", "properties": {
-        "count": {"type": "integer"}, "highestPriority": {"type": "string"}
-    }});
+    let unread = match unread {
+        UnreadFrom::Answer => json!({"type": "object", "properties": {
+            "count": {"type": "integer"}, "highestPriority": {"type": "string"}
+        }}),
+        UnreadFrom::Beside | UnreadFrom::Afterwards => json!({"type": "object"}),
+    };
     properties.insert("unread".to_owned(), unread);
     properties.insert("error".to_owned(), json!({"type": "object"}));
     schema
@@ -158,7 +163,7 @@ mod tests {
 
     #[test]
     fn schemas_hold_no_word_that_clients_warn_about() {
-        let schema = Value::Object(output::<Sample>());
+        let schema = Value::Object(output::<Sample>(UnreadFrom::Beside));
         assert_eq!(
             schema["properties"]["sentAt"],
             json!({"type": "integer", "description": "When."})

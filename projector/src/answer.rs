@@ -258,6 +258,10 @@ impl Answerer {
             }
             Query::ListMessages(wanted) => self.list_messages(call, wanted).await,
             Query::Usage(asked) => self.own_usage(call, &asked).await,
+            Query::GetTask { task } => self.get_task(call, task).await,
+            Query::ListTasks(wanted) => self.list_tasks(call, wanted).await,
+            Query::GetMission { mission } => self.get_mission(call, mission).await,
+            Query::ListMissions(wanted) => self.list_missions(call, wanted).await,
             _ => Err(unknown_verb()),
         }
     }
@@ -404,6 +408,7 @@ impl Answerer {
                 messages: page.messages,
                 unread_total: unread.total(),
                 highest_priority: unread.highest(),
+                tasks: None,
                 truncated: next.is_some(),
                 next_cursor: call.cursor(Kind::List, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
                 position: seen.position,

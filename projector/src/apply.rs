@@ -97,6 +97,8 @@ pub struct Applied {
     pub erased: u64,
     /// Whose memories were stored or say something else.
     pub(crate) remembered: HashSet<Prefix>,
+    /// Whose leases, or messages about tasks that wait for nothing any more, are others.
+    pub(crate) stirred: HashSet<Prefix>,
 }
 
 /// Why a batch was not applied. The rows are as before.
@@ -282,9 +284,13 @@ impl Batch<'_, '_> {
         let mut rows = TenantWriter::new(tables, hot, owner, scope, touched);
         let content = content_of(record, &mut self.scratch);
         let taken = take_record(&mut rows, sequence, record, content);
+        let is_stirred = rows.is_stirred();
         match taken {
             Ok(Sighting::New) => {
                 self.applied.folded += 1;
+                if is_stirred && !self.applied.stirred.contains(owner) {
+                    self.applied.stirred.insert(owner.clone());
+                }
                 if is_remembered(&record.event) && !self.applied.remembered.contains(owner) {
                     self.applied.remembered.insert(owner.clone());
                 }

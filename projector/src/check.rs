@@ -3,10 +3,13 @@
 
 use crate::answer::{Answer, Answerer, Call};
 use crate::cursor::Kind;
+use crate::store::{StoreError, TenantReader};
 use crate::turns::Ticket;
 use postroad_protocol::error::Refusal;
+use postroad_protocol::id::{Reader, TimeMs};
 use postroad_protocol::limits::ANSWER_MAX_BYTES;
-use postroad_protocol::query;
+use postroad_protocol::query::{self, TaskCounts};
+use postroad_protocol::tenancy::Scope;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -64,8 +67,11 @@ impl Answerer {
         let mut limit = limit;
         loop {
             let reader = call.reader.clone();
-            let (page, seen) = call
-                .rows(move |rows, _| rows.check(&reader, limit, after, ANSWER_MAX_BYTES))
+            let ((page, tasks), seen) = call
+                .rows(move |rows, _| {
+                    let page = rows.check(&reader, limit, after, ANSWER_MAX_BYTES)?;
+                    Ok((page, tasks_of(rows, &reader)?))
+                })
                 .await?;
             let next = page.next_after.map(u64::to_be_bytes);
             let count = page.messages.len();
@@ -73,6 +79,7 @@ impl Answerer {
                 messages: page.messages,
                 unread_total: page.unread_total,
                 highest_priority: page.highest_priority,
+                tasks,
                 truncated: page.truncated,
                 next_cursor: call.cursor(Kind::Check, seen, next.as_ref().map(<[u8; 8]>::as_slice)),
                 position: seen.position,
@@ -92,6 +99,15 @@ impl Answerer {
             });
         }
     }
+}
+
+/// The work that waits for a reader, where there is any and its role may see it.
+fn tasks_of(rows: &TenantReader<'_>, reader: &Reader) -> Result<Option<TaskCounts>, StoreError> {
+    if !rows.role_grants(&reader.role, Scope::Tasks)? {
+        return Ok(None);
+    }
+    let counts = rows.task_counts(reader, TimeMs::now())?;
+    Ok(Some(counts).filter(|counts| !counts.is_none()))
 }
 
 /// One look at a reader's mail.

@@ -36,6 +36,10 @@ pub enum Kind {
     Memories,
     /// Those of the shared library; the place is a sequence.
     Library,
+    /// A tenant's tasks; the place is the priority's rank and an ordinal.
+    Tasks,
+    /// A tenant's missions; the place is an ordinal.
+    Missions,
 }
 
 impl Kind {
@@ -51,6 +55,8 @@ impl Kind {
             Self::Usage => b'u',
             Self::Memories => b'm',
             Self::Library => b'L',
+            Self::Tasks => b'k',
+            Self::Missions => b'i',
         }
     }
 }

@@ -72,6 +72,17 @@ pub(crate) struct Part<T> {
     pub(crate) room: Room,
 }
 
+impl<T> Part<T> {
+    /// Of a tenant of which nothing is asked for.
+    pub(crate) fn empty(room: Room) -> Self {
+        Self {
+            rows: Vec::new(),
+            next: None,
+            room,
+        }
+    }
+}
+
 /// A page over tenants.
 pub(crate) struct Walked<T> {
     pub(crate) parts: Vec<(TenantScope, Vec<T>)>,

@@ -3,6 +3,7 @@
 use crate::open::Opener;
 use crate::pipeline::{Swap, with_causes};
 use crate::progress::{Progress, State, another_log, wait_until, wait_until_end};
+use crate::react::Stirred;
 use crate::renew::Failure;
 use crate::side::Sides;
 use crate::store::{Store, StoreError};
@@ -30,6 +31,7 @@ pub struct Host {
     rebuilding: AtomicBool,
     /// Whether other rows were handed over that are not served yet.
     swapping: AtomicBool,
+    stirred: Stirred,
 }
 
 /// The right to rebuild a shard. Dropping it gives it back.
@@ -63,6 +65,7 @@ impl Host {
             failures,
             rebuilding: AtomicBool::new(false),
             swapping: AtomicBool::new(false),
+            stirred: Stirred::default(),
         }
     }
 
@@ -79,6 +82,11 @@ impl Host {
     /// What lies beside its rows.
     pub(crate) fn sides(&self) -> &Sides {
         &self.sides
+    }
+
+    /// Whose rows have changed so that something may follow.
+    pub(crate) fn stirred(&self) -> &Stirred {
+        &self.stirred
     }
 
     /// What is read from now.

@@ -22,6 +22,7 @@
 //! | [`observe`] | what was seen here and has to become an event |
 //! | [`presence`] | who was heard of lately |
 //! | [`forget`], [`purge`] | a tenant that is erased leaves nothing here |
+//! | `react` | what follows from rows without anybody asking: leases that run out, tasks that wait for nothing any more |
 //! | `open` | opening a shard's files and its pipeline |
 //! | [`rebuild`], [`renew`] | folding the log anew: how, and when rows that failed are |
 
@@ -49,6 +50,7 @@ pub mod pipeline;
 pub mod presence;
 pub mod progress;
 pub mod purge;
+mod react;
 pub mod read_model;
 pub mod rebuild;
 mod recall;
@@ -58,6 +60,7 @@ mod search;
 mod side;
 mod start;
 pub mod store;
+mod tasks;
 pub mod turns;
 mod usage;
 mod vectors;

@@ -114,6 +114,7 @@ impl Lookups {
                     changed,
                     named,
                 } => rows.memories().standing(role.as_ref(), changed, &named)?,
+                Question::Tasks { changed, named } => rows.task_standings(changed, &named)?,
                 Question::Events(keys) => {
                     let found = keys.into_iter().map(|key| rows.event_sequence(key));
                     Finding::Events(found.collect::<Result<_, _>>()?)

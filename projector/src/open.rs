@@ -5,6 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::hosts::Host;
 use crate::pipeline::{Parts, Pipeline};
 use crate::progress::{Progress, State};
+use crate::react::{Asking, react};
 use crate::rebuild::{beside, remove_if_there};
 use crate::side::{IsOver, Sides};
 use crate::start::StartError;
@@ -29,6 +30,7 @@ pub struct Opener {
     pub(crate) side_cache_bytes: usize,
     pub(crate) is_over: IsOver,
     pub(crate) meaning: Arc<Meaning>,
+    pub(crate) asking: Arc<Asking>,
     pub(crate) pipelines: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
@@ -76,6 +78,12 @@ impl Opener {
         let pipeline = Pipeline::new(Arc::clone(&host), parts, anchor, swapped, failed)?;
         self.pipelines.spawn(pipeline.run(self.stop.clone()));
         self.fill_sides(&host);
+        let reactions = react(
+            Arc::clone(&host),
+            Arc::clone(&self.asking),
+            self.stop.clone(),
+        );
+        self.pipelines.spawn(reactions);
         Ok(host)
     }
 

@@ -90,6 +90,12 @@ impl Answerer {
             Query::ListMemories(wanted) => self.list_tenant_memories(asked, reading, wanted).await,
             Query::Recall(wanted) => self.recall_of_tenants(asked, reading, wanted).await,
             Query::Usage(wanted) => self.operators_usage(asked, operator, &wanted).await,
+            Query::GetTask { task } => self.get_tenants_task(asked, reading, task).await,
+            Query::ListTasks(wanted) => self.list_tenant_tasks(asked, reading, wanted).await,
+            Query::GetMission { mission } => {
+                self.get_tenants_mission(asked, reading, mission).await
+            }
+            Query::ListMissions(wanted) => self.list_tenant_missions(asked, reading, wanted).await,
             _ => Err(context
                 .reader()
                 .err()

@@ -346,6 +346,7 @@ impl Pipeline {
         if written.applied.erased > 0 {
             self.purge();
             self.host.sides().tidy();
+            self.host.stirred().add_everybody();
         }
         let whole = written.damaged.is_none() && written.anchor.sequence >= end;
         let is_large = !whole || events.len() as u64 >= WORDS_YIELD_EVENTS;
@@ -365,6 +366,7 @@ impl Pipeline {
             for owner in &written.applied.remembered {
                 self.parts.meaning.wake(self.shard.number(), owner);
             }
+            self.host.stirred().add(&written.applied.stirred);
             let words = &self.host.sides().words;
             words.applied(&written.applied.touched, is_large);
         } else if written.anchor.sequence >= self.host.progress().sequence {
@@ -414,6 +416,7 @@ impl Pipeline {
         self.told = None;
         self.parts.bells.ring_everybody();
         self.host.sides().words.rows_replaced();
+        self.host.stirred().add_everybody();
         tracing::info!(
             shard = self.shard.number(),
             sequence,

@@ -11,6 +11,7 @@ use crate::observe::{Brokers, Deliveries};
 use crate::open::Opener;
 use crate::operate::Operations;
 use crate::presence::{Presence, hear};
+use crate::react::Asking;
 use crate::side::over_by;
 use crate::store::StoreError;
 use crate::usage;
@@ -131,6 +132,8 @@ impl Projector {
         let bells = Arc::new(Bells::default());
         let is_over = over_by(keyring.clone());
         let meaning = Arc::new(Meaning::new(config.model.clone(), Arc::clone(&is_over)));
+        let brokers = Brokers::new(config.client.clone(), config.subjects.clone());
+        let asking = Asking::new(brokers, keyring.clone(), config.subjects.clone());
         let opener = Opener {
             context,
             subjects: config.subjects.clone(),
@@ -141,6 +144,7 @@ impl Projector {
             side_cache_bytes: SIDE_CACHE_BYTES / shards.len(),
             is_over,
             meaning: Arc::clone(&meaning),
+            asking: Arc::new(asking),
             pipelines: pipelines.clone(),
             stop: stop.clone(),
         };

@@ -24,10 +24,12 @@ pub use crate::read_model::priorities::Counts;
 pub use crate::read_model::quarantine::Quarantined;
 pub use crate::read_model::readers::ReaderState;
 pub use crate::read_model::table::{Listed, PageOf, TenantReader};
+pub use crate::read_model::tasks::missions::{MissionPage, MissionsWanted};
+pub use crate::read_model::tasks::read::{TaskPage, TaskPlace, TasksWanted};
 pub use crate::read_model::{history::HistoryPage, status::StatusPage};
 
 /// Version of the rows' layout. Rows of another version are not read but folded anew.
-pub const SCHEMA: u32 = 7;
+pub const SCHEMA: u32 = 8;
 
 pub(crate) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 

@@ -66,6 +66,8 @@ const fn query(
     }
 }
 
+const TASK_SAVED: &str = "taskId, status, version, leaseUntil?, position, already?";
+
 /// Every verb.
 pub const VERBS: &[Verb] = &[
     command(
@@ -136,7 +138,7 @@ pub const VERBS: &[Verb] = &[
         "check_messages",
         Who::Agent,
         "limit?, cursor?, waitMs?",
-        "messages, unreadTotal, highestPriority?, truncated, nextCursor, position, stale?",
+        "messages, unreadTotal, highestPriority?, tasks?, truncated, nextCursor, position, stale?",
     ),
     query(
         Scope::Messages,
@@ -185,7 +187,7 @@ pub const VERBS: &[Verb] = &[
         "get_tenant",
         Who::Operator,
         "",
-        "tenant, shard, generation, createdAt, roles, readers, messages, storedBytes, memories, state, suspendedAt?, suspendReason?, limits",
+        "tenant, shard, generation, createdAt, roles, readers, messages, storedBytes, memories, tasks, state, suspendedAt?, suspendReason?, limits",
     ),
     query(
         Scope::Admin,
@@ -320,6 +322,111 @@ pub const VERBS: &[Verb] = &[
         Who::Agent,
         "query, sender?, channel?, since?, until?, limit?",
         "messages, matched, truncated?, indexing?, position, stale?",
+    ),
+    command(
+        Scope::Tasks,
+        "create_task",
+        Who::Agent,
+        "title, description?, project?, priority?, assignedTo?, assignedToInstanceId?, dependsOn?, missionId?, tags?, dueAt?, note?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "claim_task",
+        Who::Agent,
+        "taskId, leaseMs?, ifVersion?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "release_task",
+        Who::Agent,
+        "taskId, note?, ifVersion?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "update_task",
+        Who::Agent,
+        "taskId, title?, description?, project?, priority?, status?, assignedTo?, assignedToInstanceId?, dependsOn?, missionId?, tags?, dueAt?, note?, ifVersion?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "add_dependency",
+        Who::Agent,
+        "taskId, dependsOn, ifVersion?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "block_task",
+        Who::Agent,
+        "taskId, reason, ifVersion?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "complete_task",
+        Who::Agent,
+        "taskId, note?, ifVersion?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "fail_task",
+        Who::Agent,
+        "taskId, reason, ifVersion?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "cancel_task",
+        Who::Agent,
+        "taskId, reason, ifVersion?, commandId?",
+        TASK_SAVED,
+    ),
+    command(
+        Scope::Tasks,
+        "create_mission",
+        Who::Agent,
+        "title, brief?, pilot?, agents?, project?, priority?, status?, startsAt?, dueAt?, commandId?",
+        "missionId, status, version, position",
+    ),
+    command(
+        Scope::Tasks,
+        "update_mission",
+        Who::Agent,
+        "missionId, title?, brief?, pilot?, agents?, project?, priority?, status?, startsAt?, dueAt?, ifVersion?, commandId?",
+        "missionId, status, version, position, already?",
+    ),
+    query(
+        Scope::Tasks,
+        "get_task",
+        Who::Both,
+        "taskId",
+        "task, position, stale?",
+    ),
+    query(
+        Scope::Tasks,
+        "list_tasks",
+        Who::Both,
+        "limit?, cursor?, project?, assignedTo?, assignedToInstanceId?, status?, missionId?, priority?, ready?",
+        "tasks, truncated, nextCursor, position?, stale?",
+    ),
+    query(
+        Scope::Tasks,
+        "get_mission",
+        Who::Both,
+        "missionId",
+        "mission, position, stale?",
+    ),
+    query(
+        Scope::Tasks,
+        "list_missions",
+        Who::Both,
+        "limit?, cursor?, project?, status?, pilot?",
+        "missions, truncated, nextCursor, position?, stale?",
     ),
 ];
 

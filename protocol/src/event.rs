@@ -15,9 +15,11 @@ use std::fmt;
 use std::sync::LazyLock;
 
 mod memory;
+mod task;
 
 pub use crate::priority::Priority;
 pub use memory::{MemoryChange, MemoryForgotten, MemoryOrigin, MemoryStored, MemoryUpdated};
+pub use task::{Asked, MissionChange, MissionChanged, TaskChange, TaskChanged};
 
 /// What names an event inside its tenant: a hash of who caused it and the command id, so that two
 /// agents that choose the same id never touch each other. Sixteen bytes, hexadecimal in text.
@@ -413,6 +415,8 @@ events! {
     MemoryStored = "memory_stored" v 1,
     MemoryUpdated = "memory_updated" v 1,
     MemoryForgotten = "memory_forgotten" v 1,
+    TaskChanged = "task_changed" v 1,
+    MissionChanged = "mission_changed" v 1,
 }
 
 #[derive(Serialize)]
@@ -484,6 +488,8 @@ impl Event {
             Self::MemoryStored(_) | Self::MemoryUpdated(_) | Self::MemoryForgotten(_) => {
                 AggregateKey::Memory
             }
+            Self::TaskChanged(data) => AggregateKey::Task(data.task_id),
+            Self::MissionChanged(data) => AggregateKey::Mission(data.mission_id),
             Self::DamageAccepted(_) => AggregateKey::Shard,
             Self::CredentialRevoked(data) => AggregateKey::Agent(data.role.clone()),
             Self::TenantErased(data) => AggregateKey::Erasure(data.tenant.clone()),

@@ -86,7 +86,7 @@ fn canonical(kind: &'static str, text: &str) -> Result<Arc<str>, InvalidName> {
 }
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, reserved: [$($word:literal),*]) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, reserved: [$($word:literal),*] $(, own: $own:literal)?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
@@ -103,6 +103,17 @@ macro_rules! name_type {
                     return Err(InvalidName::Reserved { kind: $kind, word: $word });
                 })*
                 Ok(Self(name))
+            }
+
+            /// Reads what was stored or answered: a name, or one that Postroad goes by itself and nobody may choose.
+            ///
+            /// # Errors
+            /// As [`Self::parse`].
+            pub fn parse_stored(text: &str) -> Result<Self, InvalidName> {
+                $(if text == $own {
+                    return Ok(Self($own.into()));
+                })?
+                Self::parse(text)
             }
 
             /// The canonical text.
@@ -127,11 +138,14 @@ macro_rules! name_type {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Self::parse(&text).map_err(serde::de::Error::custom)
+                Self::parse_stored(&text).map_err(serde::de::Error::custom)
             }
         }
     };
 }
+
+/// The role under which Postroad itself sends messages. No credential bears it, and nothing can be sent to it.
+pub const POSTROAD_ROLE: &str = "_postroad";
 
 name_type!(
     /// The name of a tenant, as somebody wrote it. A claim: rows are reached only with a
@@ -140,7 +154,7 @@ name_type!(
 );
 name_type!(
     /// The role of an agent inside its tenant: what messages are addressed to.
-    Role, "role", reserved: ["broadcast"]
+    Role, "role", reserved: ["broadcast"], own: "_postroad"
 );
 name_type!(
     /// One machine or process that serves a role. An address, not a wall.
@@ -163,6 +177,21 @@ pub struct Reader {
     pub role: Role,
     /// Which instance of it.
     pub instance: InstanceId,
+}
+
+impl Reader {
+    /// Postroad itself, as the sender of messages about tasks.
+    pub fn postroad() -> Self {
+        Self {
+            role: Role(POSTROAD_ROLE.into()),
+            instance: InstanceId("tasks".into()),
+        }
+    }
+
+    /// Whether this is Postroad itself, and no agent.
+    pub fn is_postroad(&self) -> bool {
+        self.role.as_str() == POSTROAD_ROLE
+    }
 }
 
 impl fmt::Display for Reader {
@@ -275,6 +304,15 @@ mod tests {
             Role::parse("t\u{0430}u"),
             Err(InvalidName::Alphabet { .. })
         ));
+    }
+
+    #[test]
+    fn postroads_own_role_is_read_back_and_never_chosen() {
+        let own = Reader::postroad();
+        assert!(own.is_postroad() && Role::parse(POSTROAD_ROLE).is_err());
+        let json = serde_json::to_string(&own).unwrap();
+        assert_eq!(serde_json::from_str::<Reader>(&json).unwrap(), own);
+        assert!(serde_json::from_str::<TenantId>("\"_postroad\"").is_err());
     }
 
     #[test]

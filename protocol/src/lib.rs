@@ -13,6 +13,8 @@
 //! | [`channel`] | to whom a message goes |
 //! | [`event`] | what happened, with stored names and versions |
 //! | [`memory`] | what names a memory, and where it belongs |
+//! | [`task`] | what names tasks and missions, and how they stand |
+//! | `keyed` | ids of things that an event made |
 //! | [`envelope`], [`seal`] | an event as it lies in the log |
 //! | [`position`] | where an append landed |
 //! | [`priority`] | how urgent a message is |
@@ -34,6 +36,7 @@ pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod id;
+mod keyed;
 pub mod limits;
 pub mod memory;
 pub mod permission;
@@ -47,6 +50,7 @@ pub mod quota;
 pub mod seal;
 pub mod service;
 pub mod subject;
+pub mod task;
 pub mod tenancy;
 pub mod token;
 pub mod usage;

@@ -250,3 +250,36 @@ pub const WORDS_CHUNK_BYTES: usize = 1024 * 1024;
 pub const WORDS_YIELD_EVENTS: u64 = 1_000;
 /// How long it lets them go first before it does one chunk all the same, in milliseconds.
 pub const WORDS_YIELD_MS: u64 = 1_000;
+/// Longest title of a task or mission, in bytes of UTF-8.
+pub const TITLE_MAX_BYTES: usize = 256;
+/// Largest description of a task and brief of a mission, in bytes of UTF-8.
+pub const DESCRIPTION_MAX_BYTES: usize = 16 * 1024;
+/// Largest note of a task, and reason for what becomes of it, in bytes of UTF-8.
+pub const NOTE_MAX_BYTES: usize = 2 * 1024;
+/// Notes that a task keeps, the last; the log has all of them.
+pub const TASK_NOTES_KEPT: usize = 20;
+/// Tasks that one task depends on.
+pub const TASK_DEPENDENCIES_MAX: usize = 64;
+/// Tasks that depend on one task.
+pub const TASK_DEPENDENTS_MAX: usize = 1_000;
+/// Tasks that are walked through to find whether one depends on another, at once or over others. Where there are more, it is
+/// taken to.
+pub const TASK_WALK_MAX: usize = 4_096;
+/// Roles that take part in one mission.
+pub const MISSION_AGENTS_MAX: usize = 64;
+/// Shortest lease of a claim, in milliseconds.
+pub const LEASE_MIN_MS: u64 = 1_000;
+/// Longest lease of a claim, in milliseconds.
+pub const LEASE_MAX_MS: u64 = 7 * 24 * 3_600_000;
+/// Up to how many tasks that are due are counted.
+pub const DUE_COUNTED_MAX: usize = 100;
+/// Reactions that one projector has on their way to the brokers at once.
+pub const REACTIONS_IN_FLIGHT: usize = 64;
+/// Pause before a reaction that no broker took is asked for again, in milliseconds; doubled each time.
+pub const REACTION_AGAIN_MIN_MS: u64 = 500;
+/// Longest such pause, in milliseconds.
+pub const REACTION_AGAIN_MAX_MS: u64 = 60_000;
+/// An event whose command is so much older than the event is one that was brought in, in milliseconds.
+pub const BROUGHT_IN_MS: u64 = 600_000;
+/// How long what follows from events that were brought in waits behind the last of them, in milliseconds.
+pub const BROUGHT_IN_REST_MS: u64 = 300_000;

@@ -2,8 +2,8 @@
 //! namespace rules of one tenant; never decides who calls.
 
 use crate::error::{ErrorCode, Refusal};
-use crate::event::EventKey;
-use crate::id::{CommandId, InvalidName, ProjectName, Role, TenantId};
+use crate::id::{InvalidName, ProjectName, Role, TenantId};
+use crate::keyed::keyed_id;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -19,39 +19,10 @@ pub const ORCHESTRATOR: &str = "orchestrator";
 /// Types that the documentation names; any other slug is one, too.
 pub const USUAL_TYPES: [&str; 5] = ["user", "feedback", "project", "reference", "episode"];
 
-/// The id of a memory: the key of the event that stored it, written as a UUID. It follows from who stored it and from
-/// the command's id, so two agents that choose the same id store two memories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MemoryId(CommandId);
-
-impl MemoryId {
-    /// The id of the memory that the event with this key stored.
-    pub fn of(key: EventKey) -> Self {
-        Self(CommandId::from_bytes(*key.as_bytes()))
-    }
-
-    /// Reads a UUID.
-    pub fn parse(text: &str) -> Option<Self> {
-        CommandId::parse(text).map(Self)
-    }
-
-    /// The 16 bytes, for row keys.
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        self.0.as_bytes()
-    }
-
-    /// From the 16 bytes of a row key.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(CommandId::from_bytes(bytes))
-    }
-}
-
-impl fmt::Display for MemoryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+keyed_id!(
+    /// The id of a memory: the key of the event that stored it, written as a UUID.
+    MemoryId
+);
 
 /// Where a memory belongs, inside one tenant. Written without the tenant's name, so that a history brought into a
 /// tenant of another name keeps its workspace.

@@ -28,6 +28,8 @@ pub enum Limit {
     Messages,
     /// Memories that the tenant holds.
     Memories,
+    /// Tasks that were ever created in the tenant.
+    Tasks,
     /// Checks with `waitMs` that one projector holds open for the tenant.
     Waits,
     /// As `CommandsPerS`, of one agent.
@@ -42,13 +44,14 @@ pub enum Limit {
 
 impl Limit {
     /// Every one, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CommandsPerS,
         Self::Burst,
         Self::MessageBytes,
         Self::StoredBytes,
         Self::Messages,
         Self::Memories,
+        Self::Tasks,
         Self::Waits,
         Self::AgentCommandsPerS,
         Self::AgentBurst,
@@ -65,6 +68,7 @@ impl Limit {
             Self::StoredBytes => "storedBytes",
             Self::Messages => "messages",
             Self::Memories => "memories",
+            Self::Tasks => "tasks",
             Self::Waits => "waits",
             Self::AgentCommandsPerS => "agentCommandsPerS",
             Self::AgentBurst => "agentBurst",
@@ -82,6 +86,7 @@ impl Limit {
             Self::StoredBytes => "stored-bytes",
             Self::Messages => "messages",
             Self::Memories => "memories",
+            Self::Tasks => "tasks",
             Self::Waits => "waits",
             Self::AgentCommandsPerS => "agent-commands-per-s",
             Self::AgentBurst => "agent-burst",
@@ -103,7 +108,7 @@ impl Limit {
                 RATE_MAX
             }
             Self::MessageBytes | Self::AgentMessageBytes => CONTENT_MAX_BYTES as u64,
-            Self::StoredBytes | Self::Messages | Self::Memories => LARGEST,
+            Self::StoredBytes | Self::Messages | Self::Memories | Self::Tasks => LARGEST,
             Self::Waits => TENANT_WAITS_OPEN as u64,
             Self::AgentWaits => READER_WAITS_OPEN as u64,
         }
@@ -174,7 +179,12 @@ impl Limits {
 
     /// Whether what the tenant has stored is limited.
     pub fn has_quota(&self) -> bool {
-        let quotas = [Limit::StoredBytes, Limit::Messages, Limit::Memories];
+        let quotas = [
+            Limit::StoredBytes,
+            Limit::Messages,
+            Limit::Memories,
+            Limit::Tasks,
+        ];
         quotas.iter().any(|limit| self.set(*limit).is_some())
     }
 

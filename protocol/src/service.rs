@@ -6,6 +6,7 @@ use crate::event::EventKey;
 use crate::id::{CommandId, InstanceId, MessageId, Reader, Role, TimeMs};
 use crate::memory::{MemoryId, Namespace};
 use crate::position::Position;
+use crate::task::{TaskId, TaskStatus};
 use crate::usage::Report;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,30 @@ pub enum Observation {
         /// Which process counted.
         by: CommandId,
     },
+    /// A claim was not renewed in time.
+    LeaseExpired {
+        /// Of which task.
+        task: TaskId,
+        /// The task's version whose claim it is.
+        version: u64,
+    },
+    /// The last task that a task waited for is done.
+    TaskReady {
+        /// The task that waited.
+        task: TaskId,
+        /// The event that completed the other.
+        cause: EventKey,
+    },
+}
+
+/// The id of the event that takes a task whose claim was not renewed back.
+pub fn lease_expired_id(task: TaskId, version: u64) -> CommandId {
+    CommandId::derived(&[b"lease expired", task.as_bytes(), &version.to_be_bytes()])
+}
+
+/// The id of the message that tells of a task that waits for nothing any more.
+pub fn task_ready_id(task: TaskId, cause: EventKey) -> CommandId {
+    CommandId::derived(&[b"task ready", task.as_bytes(), cause.as_bytes()])
 }
 
 /// Answer to an observation.
@@ -118,6 +143,13 @@ pub enum Question {
         /// Others that the change names.
         named: Vec<MemoryId>,
     },
+    /// How do these tasks stand?
+    Tasks {
+        /// Which is to depend on `named`, where one is there already.
+        changed: Option<TaskId>,
+        /// Which.
+        named: Vec<TaskId>,
+    },
 }
 
 /// Answer to a [`Lookup`].
@@ -141,6 +173,25 @@ pub enum Finding {
         /// Each that was named.
         named: Vec<Option<MemoryStanding>>,
     },
+    /// Each task that was named, in their order.
+    Tasks {
+        /// Of the changed one, those of its dependencies that count: all but what would have closed a circle.
+        counted: Vec<TaskId>,
+        /// Each that was named.
+        named: Vec<Option<TaskStanding>>,
+    },
+}
+
+/// How a task stands in the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStanding {
+    /// How it stands.
+    pub status: TaskStatus,
+    /// Tasks that depend on it.
+    pub dependents: u64,
+    /// Whether it is the one to be changed, or depends on that one, at once or over others: were that one to depend on it, they
+    /// would wait for each other.
+    pub is_behind: bool,
 }
 
 /// How a memory stands in the rows.
@@ -167,6 +218,9 @@ pub struct TenantStanding {
     /// Memories that it holds.
     #[serde(default)]
     pub memories: u64,
+    /// Tasks that were ever created in it.
+    #[serde(default)]
+    pub tasks: u64,
 }
 
 /// State of one receipt.

@@ -2,6 +2,7 @@
 
 use crate::id::{InstanceId, Reader, Role, TenantId};
 use crate::service::{ANNOUNCE, FORGET};
+use crate::task::{MissionId, TaskId};
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,6 +105,10 @@ pub enum AggregateKey {
     Receipt(Role),
     /// Memories; under `_sys` those of the operator's shared library.
     Memory,
+    /// One task: its own, so that of two changes decided at once one is refused.
+    Task(TaskId),
+    /// One mission.
+    Mission(MissionId),
     /// The shard's own health; only under `_sys`.
     Shard,
     /// The end of a tenant; only under `_sys`.
@@ -118,6 +123,8 @@ impl fmt::Display for AggregateKey {
             Self::Message(role) => write!(f, "message.{role}"),
             Self::Receipt(role) => write!(f, "receipt.{role}"),
             Self::Memory => f.write_str("memory.all"),
+            Self::Task(task) => write!(f, "task.{task}"),
+            Self::Mission(mission) => write!(f, "mission.{mission}"),
             Self::Shard => f.write_str("shard.damage"),
             Self::Erasure(tenant) => write!(f, "erased.{tenant}"),
         }

@@ -5,7 +5,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`plan`] | how much is measured |
-//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`], [`walls`], [`mcp`], [`search`], [`memories`] | one group of figures each |
+//! | [`start`], [`sends`], [`push`], [`projection`], [`checks`], [`neighbours`], [`walls`], [`mcp`], [`search`], [`memories`], [`tasks`] | one group of figures each |
 //! | [`backlog`] | the deployment in which much lies unread |
 //! | [`plain`], [`rows`] | the ceilings: nats-server and redb without Postroad |
 //! | [`samples`] | many calls, and numbers out of them |
@@ -31,6 +31,7 @@ mod search;
 mod sends;
 pub(crate) mod stage;
 mod start;
+mod tasks;
 mod walls;
 
 use crate::cli::output::say;
@@ -92,6 +93,8 @@ enum Group {
     Search,
     /// Recalls from few memories and from many, stores beside sends, and folding and embedding them.
     Memories,
+    /// Creating, claiming and listing tasks, few and many, and folding them.
+    Tasks,
 }
 
 /// A run: where it measures, how much, and what it has found.
@@ -191,6 +194,9 @@ async fn measure(bench: &mut Bench, only: &[Group]) -> anyhow::Result<()> {
     if is_wanted(Group::Memories) {
         let is_alone = only.contains(&Group::Memories);
         memories::measure(bench, is_alone).await?;
+    }
+    if is_wanted(Group::Tasks) {
+        tasks::measure(bench).await?;
     }
     Ok(())
 }

@@ -26,8 +26,19 @@ const MESSAGE_WAIT: Duration = Duration::from_secs(10);
 const PULL_BATCH: usize = 8_192;
 const STREAM: &str = "PLAIN";
 const SUBJECT: &str = "plain.log";
+/// What each of these begins is the subject of one publish alone.
+const APART: &str = "plain.apart";
 const BELL: &str = "plain.bell";
 const ECHO: &str = "plain.echo";
+
+/// What a publish says of the last message on its subject.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expecting {
+    /// Nothing.
+    Nothing,
+    /// Which sequence it has.
+    Last,
+}
 
 /// A running server, and two connections to it.
 #[derive(Debug)]
@@ -80,7 +91,7 @@ impl PlainServer {
         let context = jetstream::new(client.clone());
         let config = stream::Config {
             name: STREAM.to_owned(),
-            subjects: vec![SUBJECT.to_owned()],
+            subjects: vec![SUBJECT.to_owned(), format!("{APART}.>")],
             ..stream::Config::default()
         };
         context.create_stream(config).await?;
@@ -107,6 +118,33 @@ impl PlainServer {
                 .payload(payload.clone())
                 .message_id(id);
             self.context.send_publish(SUBJECT, message).await?.await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The same, each to a subject of its own.
+    ///
+    /// # Errors
+    /// When one is not acknowledged.
+    pub(crate) async fn publishes_apart(
+        &self,
+        in_flight: usize,
+        until: Until,
+        expecting: Expecting,
+    ) -> anyhow::Result<Load> {
+        let payload = Bytes::from(vec![b'x'; CONTENT_BYTES]);
+        keep_in_flight(in_flight, until, || async {
+            let id = Uuid::now_v7().simple().to_string();
+            let subject = format!("{APART}.{id}");
+            let message = PublishMessage::build()
+                .payload(payload.clone())
+                .message_id(id);
+            let message = match expecting {
+                Expecting::Nothing => message,
+                Expecting::Last => message.expected_last_subject_sequence(0),
+            };
+            self.context.send_publish(subject, message).await?.await?;
             Ok(())
         })
         .await

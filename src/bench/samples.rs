@@ -73,6 +73,8 @@ pub(crate) enum Until {
     Elapsed(Duration),
     /// After so many calls.
     Calls(usize),
+    /// After so many calls, or after this time where that comes first.
+    Within(usize, Duration),
 }
 
 /// What came of many calls.
@@ -151,6 +153,7 @@ where
         std::future::ready(match until {
             Until::Elapsed(time) => begun.elapsed() < time,
             Until::Calls(calls) => *number < calls,
+            Until::Within(calls, time) => *number < calls && begun.elapsed() < time,
         })
     };
     let latencies: Vec<Duration> = stream::iter(0_usize..)
@@ -206,6 +209,10 @@ mod tests {
     async fn as_many_calls_as_asked_for_are_made_and_a_failure_ends_them() {
         let load = keep_in_flight(8, Until::Calls(100), || async { Ok(()) });
         assert_eq!(load.await.unwrap().calls, 100);
+        for (time, calls) in [(Duration::from_hours(1), 100), (Duration::ZERO, 0)] {
+            let load = keep_in_flight(8, Until::Within(100, time), || async { Ok(()) });
+            assert_eq!(load.await.unwrap().calls, calls);
+        }
         let load = keep_in_flight(8, Until::Calls(100), || async { anyhow::bail!("no") });
         assert!(load.await.is_err());
     }

@@ -108,6 +108,7 @@ pub(super) async fn send(
     let each = in_flight / used;
     let until = match until {
         Until::Calls(calls) => Until::Calls(calls.div_ceil(used)),
+        Until::Within(calls, time) => Until::Within(calls.div_ceil(used), time),
         elapsed @ Until::Elapsed(_) => elapsed,
     };
     together(senders[..used].iter().cloned().map(|sender| async move {

@@ -40,6 +40,9 @@ pub(crate) struct LimitsArgs {
     /// Memories
     #[arg(long, value_name = "N")]
     memories: Option<u64>,
+    /// Tasks that are created, those that have ended among them
+    #[arg(long, value_name = "N")]
+    tasks: Option<u64>,
     /// Checks that wait for mail, at each projector
     #[arg(long, value_name = "N")]
     waits: Option<u64>,
@@ -76,6 +79,7 @@ impl LimitsArgs {
             Limit::StoredBytes => self.stored_bytes,
             Limit::Messages => self.messages,
             Limit::Memories => self.memories,
+            Limit::Tasks => self.tasks,
             Limit::Waits => self.waits,
             Limit::AgentCommandsPerS => self.agent_commands_per_s,
             Limit::AgentBurst => self.agent_burst,
@@ -116,6 +120,7 @@ pub(crate) async fn run(session: &Session, args: &LimitsArgs) -> Result<(), Fail
         (Limit::Messages, shown.messages),
         (Limit::StoredBytes, shown.stored_bytes),
         (Limit::Memories, shown.memories),
+        (Limit::Tasks, shown.tasks),
     ]);
     let document = LimitsDocument {
         tenant: &shown.tenant,
@@ -189,6 +194,7 @@ mod tests {
         stored-bytes          no limit  default  400
         messages              9         set      3
         memories              no limit  default  –
+        tasks                 no limit  default  –
         waits                 4000      default  –
         agent-commands-per-s  no limit  default  –
         agent-burst           no limit  default  –

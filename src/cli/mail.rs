@@ -21,7 +21,8 @@ use std::time::Duration;
 /// Show what is unread, oldest first.
 ///
 /// Checking changes nothing for you: a message stays unread until `read` marks it. Its sender can see
-/// that it was delivered. With --wait the command ends as soon as there is something to show.
+/// that it was delivered. With --wait the command ends as soon as there is something to show. Where tasks
+/// wait for you they are counted below; `task list --mine` shows them.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -129,6 +130,11 @@ pub(crate) async fn check(session: &Session, args: CheckArgs) -> Result<(), Fail
         session
             .out
             .note(&format!("more: postroad check --cursor {cursor}"));
+    }
+    if let Some(tasks) = answer.tasks.as_ref().and_then(shown::tasks) {
+        session
+            .out
+            .note(&format!("{tasks}: postroad task list --mine"));
     }
     if answer.stale {
         session.out.note(STALE);

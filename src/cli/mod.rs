@@ -17,6 +17,7 @@
 //! | `upkeep`, `own_status` | `status`, `rebuild`, `shard accept-damage` |
 //! | `mcp`, `mcp_install` | `mcp`, `mcp install` |
 //! | `memory` | `remember`, `recall`, `memory …`, `import memories`, `export memories` |
+//! | `task`, `mission` | `task …`, `mission …` |
 //!
 //! Beside them: `settings` (where and as whom), `session` (connecting), `instance`, `output`,
 //! `failure` (exit codes), `time` and `text`.
@@ -33,6 +34,7 @@ mod mcp;
 mod mcp_install;
 mod memory;
 mod message;
+mod mission;
 pub(crate) mod output;
 mod own_status;
 mod people;
@@ -42,6 +44,7 @@ mod service;
 mod session;
 mod settings;
 mod shown;
+mod task;
 mod tenant;
 mod tenant_export;
 mod tenant_import;
@@ -155,6 +158,10 @@ pub(crate) enum Command {
     Import(memory::ImportCommand),
     #[command(subcommand)]
     Export(memory::ExportCommand),
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+    #[command(subcommand)]
+    Mission(mission::MissionCommand),
 }
 
 /// Print a script that completes commands and options in your shell.
@@ -256,6 +263,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Memory(command) => memory::run(&session, command).await,
         Command::Import(command) => memory::import(&session, command).await,
         Command::Export(command) => memory::export(&session, command).await,
+        Command::Task(command) => task::run(&session, command).await,
+        Command::Mission(command) => mission::run(&session, command).await,
     }
 }
 

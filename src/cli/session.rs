@@ -409,7 +409,7 @@ fn not_on_roster(agent: &AgentName, roles: &[&str]) -> Failure {
 fn operator_is_no_agent(by_default: bool) -> Failure {
     let remedy = "say which agent: --as tenant/role where the deployment runs, or --creds FILE \
                   with a credential from `postroad agent issue`; the operator can list messages, \
-                  peers and memories with --tenant or --all-tenants";
+                  peers, memories, tasks and missions with --tenant or --all-tenants";
     let (code, message) = if by_default {
         let message = "this command speaks for an agent, and none was named";
         (ErrorCode::Unauthenticated, message)

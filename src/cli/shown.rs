@@ -6,7 +6,7 @@ use super::output::{Style, table};
 use super::text::{absolute, count, lines, one_line, relative};
 use postroad_protocol::TimeMs;
 use postroad_protocol::event::Priority;
-use postroad_protocol::query::{FoundMessage, Message, MessageStatus, Receipt};
+use postroad_protocol::query::{FoundMessage, Message, MessageStatus, Receipt, TaskCounts};
 
 /// A message as a block: who, to whom, when; the text behind a margin; the ids to go on with.
 ///
@@ -54,6 +54,25 @@ pub(crate) fn unread(total: u64, highest: Option<Priority>) -> String {
         Some(Priority::High) => format!("{unread}, the highest priority is high"),
         Some(Priority::Normal | Priority::Low) | None => unread,
     }
+}
+
+/// Work that waits, in one line; nothing where there is none.
+pub(crate) fn tasks(counts: &TaskCounts) -> Option<String> {
+    let parts = [
+        (counts.ready, "ready"),
+        (counts.waiting, "waiting"),
+        (counts.claimed, "claimed"),
+        (counts.due, "due"),
+    ];
+    let mut told = String::new();
+    for (number, what) in parts.into_iter().filter(|(number, _)| *number > 0) {
+        if told.is_empty() {
+            told = format!("{} {what}", count(number, "task"));
+        } else {
+            told.push_str(&format!(", {number} {what}"));
+        }
+    }
+    (!told.is_empty()).then_some(told)
 }
 
 fn details(message: &Message) -> Vec<String> {
@@ -199,6 +218,27 @@ mod tests {
             ),
         ] {
             assert_eq!(unread(2, highest), told);
+        }
+    }
+
+    #[test]
+    fn work_that_waits_is_counted_in_one_line() {
+        let counts = |ready, waiting, claimed, due| TaskCounts {
+            ready,
+            waiting,
+            claimed,
+            due,
+        };
+        for (counts, told) in [
+            (
+                counts(3, 1, 2, 1),
+                Some("3 tasks ready, 1 waiting, 2 claimed, 1 due"),
+            ),
+            (counts(0, 1, 0, 0), Some("1 task waiting")),
+            (counts(0, 0, 2, 2), Some("2 tasks claimed, 2 due")),
+            (counts(0, 0, 0, 0), None),
+        ] {
+            assert_eq!(tasks(&counts).as_deref(), told);
         }
     }
 

@@ -177,6 +177,7 @@ mod tests {
             suspend_reason: None,
             stored_bytes: 0,
             memories: 0,
+            tasks: 0,
             limits: Limits::default(),
         };
         let now = TimeMs(1_711_670_460_000);

@@ -45,7 +45,11 @@ fn coming_at(text: &str, now: Timestamp, zone: &TimeZone) -> Result<TimeMs, Stri
     let span = text.trim();
     let span = signed(span.strip_prefix("in ").unwrap_or(span));
     let Some(ahead) = span.filter(|span| !span.is_negative()) else {
-        return time_at(text, now, zone);
+        return time_at(text, now, zone).map_err(|_| {
+            "write a time such as 2026-11-22T10:00:00Z, 2026-11-22, `2d` or `in 2d`, or \
+             milliseconds since 1970"
+                .to_owned()
+        });
     };
     let time = now.checked_add(ahead).ok();
     time.and_then(|time| u64::try_from(time.as_millisecond()).ok())
@@ -146,7 +150,8 @@ mod tests {
         assert_eq!(read("2026-11-22T13:00:00Z"), Ok(noon + 3_600_000));
         assert_eq!(read("1711670400000"), Ok(1_711_670_400_000));
         for bad in ["", "soon", "99999999d"] {
-            assert!(read(bad).is_err(), "{bad}");
+            let told = read(bad).unwrap_err();
+            assert!(!told.contains("ago"), "{bad}: {told}");
         }
     }
 

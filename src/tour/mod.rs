@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`mail`] | the chapters about messages |
 //! | [`memory`] | the chapter about memories |
+//! | [`task`] | the chapter about tasks |
 //! | [`walls`] | the chapters about tenants and the log |
 //! | [`guide`] | running, showing and checking |
 //! | [`told`] | how it reads |
@@ -13,6 +14,7 @@
 mod guide;
 mod mail;
 mod memory;
+mod task;
 mod told;
 mod walls;
 
@@ -71,6 +73,7 @@ async fn tell(server: &Path) -> anyhow::Result<()> {
     mail::choose_an_instance(&mut guide).await?;
     mail::hear_the_push(&mut guide).await?;
     memory::share(&mut guide).await?;
+    task::hand_over(&mut guide).await?;
     walls::knock(&mut guide, &sent).await?;
     walls::replay(&mut guide).await?;
     guide.voice.chapter("The end");

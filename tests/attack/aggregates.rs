@@ -22,6 +22,18 @@ async fn remember(agent: &Agent) {
     assert!(saved["memoryId"].is_string(), "{saved}");
 }
 
+/// A task and a mission; what is given to the agent's own role is counted in its checks.
+async fn plan(agent: &Agent) {
+    let mission = json!({"title": CANARY, "pilot": "tau"});
+    let mission = agent.call("create_mission", mission).await;
+    let task = json!({
+        "title": CANARY, "assignedTo": agent.role, "priority": "urgent", "dueAt": 1,
+        "missionId": mission["missionId"]
+    });
+    let saved = agent.call("create_task", task).await;
+    assert!(saved["taskId"].is_string(), "{saved}");
+}
+
 /// Everything that an agent can count or list, without positions and the times of calls.
 async fn counted(agent: &Agent, message: &Value) -> Value {
     let mut told = Vec::new();
@@ -50,6 +62,10 @@ async fn counted(agent: &Agent, message: &Value) -> Value {
             json!({"fresh": true, "query": "tau", "createdBy": "pi"}),
         ),
         ("search_messages", json!({"fresh": true, "query": CANARY})),
+        ("list_tasks", json!({"fresh": true, "limit": 200})),
+        ("list_tasks", json!({"fresh": true, "assignedTo": "tau"})),
+        ("list_tasks", json!({"fresh": true, "ready": true})),
+        ("list_missions", json!({"fresh": true, "limit": 200})),
     ] {
         let mut answer = agent.call(verb, body).await;
         assert!(answer["code"].is_null(), "{verb}: {answer}");
@@ -97,6 +113,8 @@ async fn nothing_that_an_agent_can_count_moves_with_another_tenants_mail() {
     crate::harness::eventually("it is delivered", receipt).await;
     remember(&stage.stranger).await;
     remember(&stage.double).await;
+    plan(&stage.stranger).await;
+    plan(&stage.double).await;
     let awaits_nothing = async || {
         let body = json!({"fresh": true, "query": CANARY});
         let told = stage.stranger.call("recall", body).await;
@@ -119,6 +137,8 @@ async fn nothing_that_an_agent_can_count_moves_with_another_tenants_mail() {
         }
         remember(&stage.peer).await;
         remember(&stage.owner).await;
+        plan(&stage.peer).await;
+        plan(&stage.owner).await;
     }
     let page = stage
         .owner

@@ -1,8 +1,8 @@
 //! What a request says of its own caller, forged in every way of writing: never believed, on any verb.
 
-use crate::oracles::Known;
+use crate::known::Known;
 use crate::stage::{CANARY, INSTANCE, Stage};
-use crate::verbs::ENTRIES;
+use crate::verbs::entries;
 use serde_json::{Value, json};
 
 /// Ways to write `other`, or something that only looks like `own`.
@@ -78,7 +78,7 @@ async fn a_forged_claim_is_refused_alike_on_every_verb_and_an_honest_one_is_serv
         ("fromInstanceId", INSTANCE, "only-here"),
         ("recipientInstanceId", INSTANCE, "only-here"),
     ];
-    for entry in ENTRIES {
+    for entry in entries() {
         let end = stage.changes().await;
         for (field, own, other) in claims {
             let mut refusals: Vec<Value> = Vec::new();

@@ -2,10 +2,10 @@
 //! itself lets none of them in.
 
 use crate::harness::{DEADLINE, Deployment, eventually};
-use crate::oracles::Known;
+use crate::known::Known;
 use crate::socket::{Socket, parts};
 use crate::stage::Stage;
-use crate::verbs::ENTRIES;
+use crate::verbs::entries;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures_util::StreamExt as _;
@@ -141,7 +141,7 @@ async fn a_suspended_tenants_agents_are_refused_everything_and_hear_nothing() {
         .deployment
         .run(&["tenant", "suspend", tenant])
         .expect(0);
-    for entry in ENTRIES {
+    for entry in entries() {
         let body = (entry.body)(&known);
         let refused = stage.stranger.call(entry.verb, body).await;
         let verb = entry.verb;

@@ -15,12 +15,14 @@ mod claims;
 mod credentials;
 mod fuzz;
 mod headers;
+mod known;
 mod load;
 mod oracles;
 mod reply_to;
 mod socket;
 mod stage;
 mod subjects;
+mod task_verbs;
 mod verbs;
 
 #[path = "../it/harness/mod.rs"]

@@ -1,243 +1,25 @@
 //! Whether an answer tells that something of somebody else's exists: what is foreign, what is another
 //! role's and what never was must read alike, to the letter.
 
-use crate::stage::{Agent, CANARY, INSTANCE, Stage, find};
-use crate::verbs::{ENTRIES, Entry, Names};
+use crate::known::{Known, ONLY_INSTANCE, ONLY_ROLE};
+use crate::stage::{CANARY, Stage, find};
+use crate::verbs::{Entry, Names, entries};
 use postroad_client::UserKey;
 use postroad_protocol::catalogue::Who;
-use postroad_protocol::command::receipt_id;
-use postroad_protocol::event::EventKey;
-use postroad_protocol::id::{InstanceId, MessageId, Reader, Role};
 use serde_json::{Value, json};
-
-/// A role, and an instance of it, that only the attacked tenant has.
-const ONLY_ROLE: &str = "only-theirs";
-const ONLY_INSTANCE: &str = "only-here";
-
-/// What one agent has.
-#[derive(Debug)]
-pub struct Has {
-    pub message: Value,
-    pub receipt: Value,
-    /// One in the namespace of its own role, to which nobody else is let in.
-    pub memory: Value,
-    /// Another of its own, to be forgotten.
-    pub spare: Value,
-    /// Ids that it has made up itself: of a message, a summary, a memory and a change of one.
-    made_up: [Value; 4],
-    cursors: Vec<(&'static str, Value)>,
-}
-
-/// What the attacker may know of by name: its own, another role's in its own tenant, and the other tenant's.
-#[derive(Debug)]
-pub struct Known {
-    pub own: Has,
-    double: Has,
-    foreign: Has,
-}
-
-impl Has {
-    /// `agent` gets mail from `from` and sends some itself, and looks at all of it a page at a time.
-    async fn of(agent: &Agent, from: &Agent, content: &str) -> Self {
-        for _ in 0..3 {
-            send(from, json!({"channel": agent.role, "content": content})).await;
-        }
-        let made_up = [0; 4].map(|_| json!(MessageId::generate().to_string()));
-        let first = json!({"channel": "phi", "content": content, "messageId": made_up[0]});
-        send(agent, first).await;
-        let message = send(agent, json!({"channel": "broadcast", "content": content})).await;
-        let set = agent
-            .call(
-                "set_summary",
-                json!({"summary": content, "commandId": made_up[1]}),
-            )
-            .await;
-        assert!(set["position"].is_object(), "{set}");
-        let private = format!("orchestrator/{}", agent.role);
-        let memory = json!(MessageId::generate().to_string());
-        let memory = save(agent, &private, content, &memory).await;
-        let spare = save(agent, &private, content, &made_up[2]).await;
-        let changed = json!({"memoryId": spare, "tags": ["changed"], "commandId": made_up[3]});
-        let changed = agent.call("update_memory", changed).await;
-        assert!(changed["position"].is_object(), "{changed}");
-        let mut cursors = Vec::new();
-        let mut receipt = Value::Null;
-        for verb in [
-            "check_messages",
-            "list_messages",
-            "list_peers",
-            "message_status",
-            "list_memories",
-        ] {
-            let mut body = json!({"limit": 1, "fresh": true});
-            if verb == "message_status" {
-                body["messageId"] = message.clone();
-            }
-            let page = agent.call(verb, body).await;
-            if verb == "check_messages" {
-                receipt = page["messages"][0]["receiptId"].clone();
-            }
-            if page["nextCursor"].is_string() {
-                cursors.push((verb, page["nextCursor"].clone()));
-            }
-        }
-        assert!(
-            cursors.len() >= 3 && receipt.is_string(),
-            "{cursors:?} {receipt}"
-        );
-        Self {
-            message,
-            receipt,
-            memory,
-            spare,
-            made_up,
-            cursors,
-        }
-    }
-
-    fn cursor(&self, verb: &str) -> Value {
-        let found = self.cursors.iter().find(|(of, _)| *of == verb);
-        found
-            .or(self.cursors.first())
-            .map(|(_, cursor)| cursor.clone())
-            .unwrap()
-    }
-}
-
-async fn send(from: &Agent, body: Value) -> Value {
-    let sent = from.call("send_message", body).await;
-    assert!(sent["messageId"].is_string(), "{sent}");
-    sent["messageId"].clone()
-}
-
-async fn save(agent: &Agent, namespace: &str, content: &str, id: &Value) -> Value {
-    let body = json!({"namespace": namespace, "type": "note", "content": content, "commandId": id});
-    let saved = agent.call("store_memory", body).await;
-    assert!(saved["memoryId"].is_string(), "{saved}");
-    saved["memoryId"].clone()
-}
-
-impl Known {
-    /// Fills the stage.
-    pub async fn fill(stage: &Stage) -> Self {
-        let tenant = stage.owner.tenant;
-        stage
-            .deployment
-            .creds(tenant, ONLY_ROLE, Some(ONLY_INSTANCE))
-            .await;
-        stage
-            .deployment
-            .creds(tenant, "pi", Some(ONLY_INSTANCE))
-            .await;
-        // Each of them has more than one reader to a broadcast.
-        for tenant in [tenant, stage.stranger.tenant] {
-            stage.deployment.creds(tenant, "phi", Some(INSTANCE)).await;
-        }
-        Self {
-            foreign: Has::of(&stage.owner, &stage.peer, CANARY).await,
-            own: Has::of(&stage.stranger, &stage.double, "its own").await,
-            // The other role's mail is from itself: the attacker has no part in it.
-            double: {
-                send(&stage.double, json!({"channel": "phi", "content": CANARY})).await;
-                let hidden =
-                    send(&stage.double, json!({"channel": "phi", "content": CANARY})).await;
-                let mut has = Has::of(&stage.double, &stage.stranger, "its own").await;
-                has.message = hidden;
-                has
-            },
-        }
-    }
-
-    /// Values for a field, the first two of which name something that exists and is not the attacker's, the
-    /// others nothing at all.
-    fn values(&self, names: Names, verb: &str) -> Vec<Value> {
-        let fresh = || json!(MessageId::generate().to_string());
-        let never = json!("5f0c7a52-1f0b-4b39-9a2b-6d6ad2a0c3de");
-        let reader = Reader {
-            role: Role::parse("tau").unwrap(),
-            instance: InstanceId::parse(INSTANCE).unwrap(),
-        };
-        let unknown = json!(receipt_id(EventKey::from_bytes([7; 16]), &reader));
-        let mut garbled = self.own.cursor(verb).as_str().unwrap().to_owned();
-        garbled.replace_range(
-            4..5,
-            if garbled[4..].starts_with('A') {
-                "B"
-            } else {
-                "A"
-            },
-        );
-        let list = |values: Vec<Value>| values.into_iter().map(|value| json!([value])).collect();
-        match names {
-            Names::Message => vec![
-                self.foreign.message.clone(),
-                self.double.message.clone(),
-                fresh(),
-                never,
-            ],
-            Names::Messages => list(vec![
-                self.foreign.message.clone(),
-                self.double.message.clone(),
-                fresh(),
-                never,
-                json!("nonsense"),
-            ]),
-            Names::Receipts => list(vec![
-                self.foreign.receipt.clone(),
-                self.double.receipt.clone(),
-                unknown,
-                json!("rcpt-xyz"),
-                json!("\u{e9}"),
-            ]),
-            Names::Role => vec![json!(ONLY_ROLE), json!("only-theirz"), json!("only-aheirs")],
-            Names::Instance => vec![
-                json!(ONLY_INSTANCE),
-                json!("only-herx"),
-                json!("nobody-here"),
-            ],
-            Names::Cursor => vec![
-                self.foreign.cursor(verb),
-                self.double.cursor(verb),
-                json!(garbled),
-                json!("AAAA"),
-                json!("not base64!"),
-            ],
-            // Each is tried once: then it is one that the attacker itself has made up.
-            Names::OwnId => {
-                let place = match verb {
-                    "send_message" => 0,
-                    "store_memory" => 2,
-                    "update_memory" => 3,
-                    _ => 1,
-                };
-                let known = [&self.foreign, &self.double].map(|has| has.made_up[place].clone());
-                known.into_iter().chain([fresh()]).collect()
-            }
-            Names::Memory => vec![
-                self.foreign.memory.clone(),
-                self.double.memory.clone(),
-                fresh(),
-                never,
-            ],
-            Names::Relations => {
-                let ids = [
-                    self.foreign.memory.clone(),
-                    self.double.memory.clone(),
-                    fresh(),
-                ];
-                let relation = |id| json!([{"type": "extends", "memoryId": id}]);
-                ids.into_iter().map(relation).collect()
-            }
-            Names::Author => vec![json!("pi"), json!(ONLY_ROLE), json!("nobody-here")],
-            Names::Nothing => Vec::new(),
-        }
-    }
-}
 
 /// An answer without what the caller gave itself or follows from that, and without where something was stored.
 fn shape(mut answer: Value, given: &Value) -> Value {
     if let Some(fields) = answer.as_object_mut() {
-        for changing in ["position", "expiresAt", "jwt", "memoryId"] {
+        for changing in [
+            "position",
+            "expiresAt",
+            "jwt",
+            "memoryId",
+            "taskId",
+            "version",
+            "already",
+        ] {
             fields.remove(changing);
         }
     }
@@ -252,7 +34,15 @@ fn shape(mut answer: Value, given: &Value) -> Value {
 }
 
 /// Verbs that refuse a role or an instance that is not on the caller's roster; others only filter by it.
-const REFUSES_NAMES: &[&str] = &["send_message", "retire_agent", "revoke_credential"];
+const REFUSES_NAMES: &[&str] = &[
+    "send_message",
+    "retire_agent",
+    "revoke_credential",
+    "create_task",
+    "update_task",
+    "create_mission",
+    "update_mission",
+];
 /// Verbs that want a proof, which nobody here has.
 const WANT_PROOF: &[&str] = &["renew_credential", "end_credential"];
 
@@ -290,7 +80,13 @@ async fn probe(stage: &Stage, known: &Known, entry: &Entry, field: &str, names: 
     let is_operators = find(entry.verb).who == Who::Operator;
     let code = match names {
         _ if is_operators => Some("permission_denied"),
-        Names::Message | Names::Memory | Names::Relations => Some("not_found"),
+        Names::Message
+        | Names::Memory
+        | Names::Relations
+        | Names::Task
+        | Names::Tasks
+        | Names::Mission
+        | Names::Roles => Some("not_found"),
         Names::Author => Some("permission_denied"),
         Names::Role | Names::Instance if REFUSES_NAMES.contains(&entry.verb) => Some("not_found"),
         Names::Cursor => Some("invalid_argument"),
@@ -330,7 +126,7 @@ async fn what_is_foreign_and_what_is_missing_read_alike(
     let marked = stage.stranger.call("mark_as_read", own).await;
     assert_eq!(marked["marked"], json!([known.own.receipt]), "{marked}");
     let before = trail().await;
-    for entry in ENTRIES {
+    for entry in entries() {
         for (field, names) in entry.fields {
             probe(&stage, &known, entry, field, *names).await;
         }
@@ -382,6 +178,31 @@ async fn what_is_foreign_and_what_is_missing_read_alike(
         ),
         ("forget_memory", json!({"memoryId": known.foreign.spare})),
         (
+            "list_tasks",
+            json!({"cursor": known.foreign.cursor("list_tasks")}),
+        ),
+        (
+            "list_missions",
+            json!({"cursor": known.foreign.cursor("list_missions")}),
+        ),
+        ("list_tasks", json!({"missionId": known.foreign.mission})),
+        ("get_mission", json!({"missionId": known.foreign.mission})),
+        (
+            "update_mission",
+            json!({"missionId": known.foreign.mission, "agents": [ONLY_ROLE]}),
+        ),
+        (
+            "create_task",
+            json!({
+                "title": "x", "assignedTo": "pi", "assignedToInstanceId": ONLY_INSTANCE,
+                "dependsOn": [known.foreign.tasks["claim_task"]], "missionId": known.foreign.mission
+            }),
+        ),
+        (
+            "complete_task",
+            json!({"taskId": known.foreign.tasks["complete_task"]}),
+        ),
+        (
             "mark_as_read",
             json!({"receiptIds": [known.foreign.receipt]}),
         ),
@@ -413,7 +234,7 @@ async fn an_agent_is_refused_every_verb_of_the_operator_whatever_it_names() {
     let stage = Stage::set().await;
     let known = Known::fill(&stage).await;
     let before = stage.changes().await;
-    for entry in ENTRIES {
+    for entry in entries() {
         let who = find(entry.verb).who;
         let answer = stage.stranger.call(entry.verb, (entry.body)(&known)).await;
         if who == Who::Operator {
@@ -429,8 +250,9 @@ async fn an_agent_is_refused_every_verb_of_the_operator_whatever_it_names() {
         }
     }
     // Its own send, mark and summary, and a memory stored, one changed and one forgotten; what it did as its tenant's
-    // administrator: one credential issued, one role retired, one revoked, one memory brought along.
-    assert_eq!(stage.changes().await, before + 10);
+    // administrator: one credential issued, one role retired, one revoked, one memory brought along. Of tasks: one created,
+    // eight changed, a mission created and changed.
+    assert_eq!(stage.changes().await, before + 10 + 11);
     let key = UserKey::generate().public_key();
     let wider = json!({"role": "_operator", "publicKey": key, "scopes": ["admin"], "tenantId": stage.stranger.tenant});
     let refused = stage.stranger.call("issue_credential", wider).await;

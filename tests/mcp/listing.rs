@@ -153,3 +153,62 @@ async fn memory_has_tools_of_its_own_and_forgetting_is_said_to_destroy() {
     let instructions = other.opened["result"]["instructions"].as_str().unwrap();
     assert!(!instructions.contains("memory"), "{instructions}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_have_tools_of_their_own_and_the_whole_list_stays_small() {
+    let deployment = Deployment::start_with(&["--durability", "fast"]);
+    deployment.tenant("acme").await;
+    let own = ["list_peers", "set_summary", "whoami"];
+    let tasks = [
+        "list_tasks",
+        "get_task",
+        "create_task",
+        "claim_task",
+        "update_task",
+        "release_task",
+        "block_task",
+        "complete_task",
+        "fail_task",
+        "cancel_task",
+        "add_dependency",
+        "create_mission",
+        "get_mission",
+        "list_missions",
+        "update_mission",
+    ];
+    let worker = creds(&deployment, "acme", "worker", "w1", &[Scope::Tasks]).await;
+    let all = [Scope::Messages, Scope::Memory, Scope::Tasks];
+    let tau = creds(&deployment, "acme", "tau", "t1", &all).await;
+    for revision in [OLD, NEW] {
+        let worker = Mcp::start(&deployment, &worker, revision, &[]);
+        let listed = worker.request("tools/list", json!({}));
+        assert_eq!(names(&listed), [&own[..], &tasks].concat());
+        for tool in listed["result"]["tools"].as_array().unwrap() {
+            let (hints, name) = (&tool["annotations"], tool["name"].as_str().unwrap());
+            let reads = name.starts_with("list_") || name.starts_with("get_") || name == "whoami";
+            let adds = ["create_task", "update_task", "create_mission"];
+            assert_eq!(hints["readOnlyHint"], reads, "{tool}");
+            assert_eq!(hints["destructiveHint"], false, "{tool}");
+            assert_eq!(hints["idempotentHint"], !adds.contains(&name), "{tool}");
+        }
+        let tau = Mcp::start(&deployment, &tau, revision, &[]);
+        let listed = tau.request("tools/list", json!({}));
+        assert_eq!(names(&listed).len(), 32);
+        let size = listed.to_string().len();
+        assert!(size <= WHOLE_LIST_MAX_BYTES, "{size} bytes");
+        let instructions = tau.opened["result"]["instructions"].as_str().unwrap();
+        assert!(instructions.contains("claim_task"), "{instructions}");
+    }
+    let other = creds(&deployment, "acme", "other", "o1", &[Scope::Messages]).await;
+    let other = Mcp::start(&deployment, &other, OLD, &[]);
+    let call = |name: &str| other.request("tools/call", json!({"name": name, "arguments": {}}));
+    for hidden in tasks {
+        let told = call(hidden)["error"].to_string();
+        assert_eq!(
+            told.replace(hidden, "list_tusks"),
+            call("list_tusks")["error"].to_string()
+        );
+    }
+    let instructions = other.opened["result"]["instructions"].as_str().unwrap();
+    assert!(!instructions.contains("task"), "{instructions}");
+}

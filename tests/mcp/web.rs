@@ -276,12 +276,24 @@ pub async fn token(
     instance: &str,
     ttl: Option<Duration>,
 ) -> Token {
+    token_of(operator, tenant, role, instance, ttl, &[Scope::Messages]).await
+}
+
+/// The same for these scopes besides `self`.
+pub async fn token_of(
+    operator: &Client,
+    tenant: &str,
+    role: &str,
+    instance: &str,
+    ttl: Option<Duration>,
+    scopes: &[Scope],
+) -> Token {
     let token = Token::generate();
     let mut agent = NewAgent::token(
         Role::parse(role).unwrap(),
         InstanceId::parse(instance).unwrap(),
     )
-    .scopes(vec![Scope::Messages]);
+    .scopes(scopes.to_vec());
     if let Some(ttl) = ttl {
         agent = agent.ttl(ttl);
     }

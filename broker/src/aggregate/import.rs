@@ -3,7 +3,7 @@
 
 use postroad_protocol::envelope::Record;
 use postroad_protocol::error::{ErrorCode, Refusal};
-use postroad_protocol::event::{Event, EventKey};
+use postroad_protocol::event::{Event, EventKey, TaskChange};
 use std::collections::HashMap;
 
 /// What has to be looked at, and what is left to store.
@@ -24,8 +24,9 @@ pub(crate) struct There {
     pub(crate) index: usize,
     /// Where it is stored.
     pub(crate) sequence: u64,
-    /// Whether it repeats an event that stands before it in the history: then its time is its own.
-    pub(crate) is_repeat: bool,
+    /// Whether its time may be another: it repeats an event that stands before it in the history, or the tenant came to it by
+    /// itself before the import did.
+    pub(crate) has_own_time: bool,
 }
 
 /// Decides what becomes of `events`, of which each lies at its place in `found`, if anywhere; they come
@@ -41,17 +42,19 @@ pub(crate) fn plan(events: &[Record], found: &[Option<u64>], after: u64) -> Resu
     let mut planned: HashMap<EventKey, usize> = HashMap::new();
     for (index, (event, found)) in events.iter().zip(found).enumerate() {
         match *found {
-            Some(sequence) if sequence <= plan.behind => plan.there.push(There {
-                index,
-                sequence,
-                is_repeat: true,
-            }),
+            Some(sequence) if sequence <= plan.behind || follows_by_itself(&event.event) => {
+                plan.there.push(There {
+                    index,
+                    sequence,
+                    has_own_time: true,
+                });
+            }
             Some(sequence) if plan.missing.is_empty() => {
                 plan.behind = sequence;
                 plan.there.push(There {
                     index,
                     sequence,
-                    is_repeat: false,
+                    has_own_time: false,
                 });
             }
             Some(sequence) => {
@@ -73,9 +76,16 @@ pub(crate) fn plan(events: &[Record], found: &[Option<u64>], after: u64) -> Resu
     Ok(plan)
 }
 
-/// Whether two records of one key say the same.
+/// Whether two records of one key say the same. What Postroad sends follows from its id, but for what the task was called
+/// just then.
 fn is_same(first: &Record, second: &Record) -> bool {
-    (&first.by, &first.event) == (&second.by, &second.event)
+    let says_same = match (&first.event, &second.event) {
+        (Event::MessageSent(one), Event::MessageSent(other)) if one.from.is_postroad() => {
+            other.from.is_postroad()
+        }
+        (one, other) => one == other,
+    };
+    first.by == second.by && says_same
 }
 
 /// Compares what is to be imported with what is stored under its key.
@@ -83,7 +93,7 @@ fn is_same(first: &Record, second: &Record) -> bool {
 /// # Errors
 /// `conflict` when that is something else.
 pub(crate) fn compare(event: &Record, there: There, stored: &Record) -> Result<(), Refusal> {
-    let same_time = there.is_repeat || stored.time == event.time;
+    let same_time = there.has_own_time || stored.time == event.time;
     if is_same(stored, event) && same_time {
         return Ok(());
     }
@@ -92,8 +102,23 @@ pub(crate) fn compare(event: &Record, there: There, stored: &Record) -> Result<(
 }
 
 /// Whether a tenant into which a history is brought may hold `event` besides: it tells of the tenant's own
-/// creation, of what operators did with it as a whole, or of what was counted.
+/// creation, of what operators did with it as a whole, or of what was counted; or it follows from tasks that were brought in
+/// before, by itself.
 pub(crate) fn may_lie_between(event: &Event) -> bool {
+    follows_by_itself(event) || is_of_operators(event)
+}
+
+/// Whether a tenant comes to `event` by itself: then it may have done so between two parts of an import, and holds at another
+/// time and place what the history goes on to tell.
+fn follows_by_itself(event: &Event) -> bool {
+    match event {
+        Event::TaskChanged(data) => data.change == TaskChange::LeaseExpired,
+        Event::MessageSent(data) => data.from.is_postroad(),
+        _ => false,
+    }
+}
+
+fn is_of_operators(event: &Event) -> bool {
     matches!(
         event,
         Event::TenantCreated(_)
@@ -128,9 +153,13 @@ fn other(index: usize, said: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::super::roster::given::*;
+    use super::super::task::given::{creation, made, task_id};
     use super::*;
-    use postroad_protocol::event::{Actor, OperatorRead, SummarySet, TenantSuspended};
-    use postroad_protocol::id::{CommandId, TimeMs};
+    use postroad_protocol::Channel;
+    use postroad_protocol::event::{
+        Actor, Asked, MessageSent, OperatorRead, Priority, SummarySet, TaskChanged, TenantSuspended,
+    };
+    use postroad_protocol::id::{CommandId, Reader, TimeMs};
 
     fn record(id: u8, summary: &str) -> Record {
         let by = Actor::Agent(reader("tau", "pi"));
@@ -156,7 +185,7 @@ mod tests {
     fn what_is_there_is_passed_over_and_the_rest_goes_behind_it() {
         let plan = plan(&records(&[1, 2, 3]), &[Some(5), Some(9), None], 4).unwrap();
         assert_eq!((plan.behind, plan.missing), (9, vec![2]));
-        assert!(plan.there.iter().all(|there| !there.is_repeat));
+        assert!(plan.there.iter().all(|there| !there.has_own_time));
     }
 
     #[test]
@@ -166,7 +195,7 @@ mod tests {
         assert_eq!(once.missing, [0, 1]);
         let again = plan(&records(&[1, 2, 1]), &[Some(5), Some(6), Some(5)], 4).unwrap();
         assert_eq!((again.missing.len(), again.behind), (0, 6));
-        assert!(again.there[2].is_repeat);
+        assert!(again.there[2].has_own_time);
         let mut two = records(&[1, 2, 1]);
         two[2] = record(1, "idle");
         assert_eq!(
@@ -184,10 +213,10 @@ mod tests {
 
     #[test]
     fn what_lies_there_has_to_be_the_same_to_the_millisecond() {
-        let there = |is_repeat| There {
+        let there = |has_own_time| There {
             index: 0,
             sequence: 5,
-            is_repeat,
+            has_own_time,
         };
         let (event, mut stored) = (record(1, "busy"), record(1, "busy"));
         assert!(compare(&event, there(false), &stored).is_ok());
@@ -210,5 +239,67 @@ mod tests {
         assert!(!may_lie_between(&revoked("tau", &["A"])));
         assert!(!may_lie_between(&issued("tau", None, "A")));
         assert!(!may_lie_between(&record(1, "busy").event));
+        assert!(may_lie_between(&sent(Reader::postroad(), "Task ready")));
+        assert!(!may_lie_between(&sent(reader("tau", "pi"), "Task ready")));
+        assert!(may_lie_between(&task(TaskChange::LeaseExpired)));
+        assert!(!may_lie_between(&task(TaskChange::Released)));
+    }
+
+    fn sent(from: Reader, content: &str) -> Event {
+        Event::from(MessageSent {
+            from,
+            channel: Channel::Roles(vec![role("tau")]),
+            instance: None,
+            content: content.into(),
+            reply_to: None,
+            priority: Priority::Normal,
+            metadata: std::collections::BTreeMap::new(),
+        })
+    }
+
+    fn task(change: TaskChange) -> Event {
+        Event::from(TaskChanged {
+            task_id: task_id(1),
+            change,
+            asked: Asked::of(&"back"),
+            state: made(&creation()),
+        })
+    }
+
+    fn of_itself(id: u8, event: Event) -> Record {
+        let (by, id) = (Actor::System, CommandId::derived(&[&[id]]));
+        Record {
+            id,
+            key: EventKey::of(&by, id),
+            time: TimeMs(7),
+            by,
+            event,
+        }
+    }
+
+    #[test]
+    fn what_the_tenant_came_to_by_itself_between_two_parts_is_what_the_history_goes_on_to_tell() {
+        let (expired, told) = (
+            task(TaskChange::LeaseExpired),
+            sent(Reader::postroad(), "Task ready"),
+        );
+        let mut events = records(&[1, 2, 5, 6]);
+        events[1] = of_itself(2, expired.clone());
+        events[2] = of_itself(5, told);
+        let plan = plan(&events, &[None, Some(9), Some(8), None], 4).unwrap();
+        assert_eq!((plan.behind, plan.missing.as_slice()), (4, &[0, 3][..]));
+        let [back, tale] = plan.there[..] else {
+            panic!("two are there");
+        };
+        let mut stored = of_itself(2, expired);
+        stored.time = TimeMs(8);
+        assert!(compare(&events[1], back, &stored).is_ok());
+        let otherwise = of_itself(2, task(TaskChange::Released));
+        assert!(compare(&events[1], back, &otherwise).is_err());
+        // It was called otherwise when it was told of.
+        let renamed = of_itself(5, sent(Reader::postroad(), "Task called otherwise"));
+        assert!(compare(&events[2], tale, &renamed).is_ok());
+        let anybodys = of_itself(5, sent(reader("tau", "pi"), "Task ready"));
+        assert!(compare(&events[2], tale, &anybodys).is_err());
     }
 }

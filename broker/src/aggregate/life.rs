@@ -28,6 +28,10 @@ struct Since {
 
 /// What changing a tenant's life comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one decision, and most decisions change something"
+)]
 pub(crate) enum Changing {
     /// Store this.
     Store(Event),

@@ -1,10 +1,11 @@
 //! Deciding a send: whom it reaches, or why it reaches nobody. Pure.
 
-use super::nearest::{hint, nearest};
+use super::address::{Place, check_served, is_served};
+use super::member::Member;
 use super::roster::{ReaderState, Roster};
 use postroad_protocol::Channel;
 use postroad_protocol::command::SendMessage;
-use postroad_protocol::error::{ErrorCode, Refusal};
+use postroad_protocol::error::Refusal;
 use postroad_protocol::event::MessageSent;
 use postroad_protocol::id::{InstanceId, Reader, Role};
 use postroad_protocol::limits::RECIPIENTS_NAMED;
@@ -55,20 +56,16 @@ pub(crate) fn audience(roster: &Roster, message: &MessageSent) -> Result<Audienc
         }
     };
     for role in roles {
-        let Some(member) = roster.live(role) else {
-            return Err(unreachable_role(roster, role));
-        };
+        check_served(roster, Place::Channel, role, message.instance.as_ref())?;
         if let Some(instance) = &message.instance {
-            if member.reader(instance) != Some(ReaderState::Live) {
-                return Err(unreachable_instance(roster, role, instance));
-            }
             if !is_sender(&message.from, role, instance) {
                 meet(&|| format!("{role}/{instance}"));
             }
             continue;
         }
         let mut empty = true;
-        for instance in member.live_readers() {
+        let member = roster.live(role).into_iter();
+        for instance in member.flat_map(Member::live_readers) {
             empty = false;
             if !is_sender(&message.from, role, instance) {
                 meet(&|| format!("{role}/{instance}"));
@@ -88,11 +85,7 @@ pub(crate) fn doubtful_roles(roster: &Roster, message: &MessageSent) -> Vec<Role
     let Channel::Roles(roles) = &message.channel else {
         return Vec::new();
     };
-    let doubtful = |role: &&Role| match (roster.live(role), &message.instance) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(member), Some(instance)) => member.reader(instance) != Some(ReaderState::Live),
-    };
+    let doubtful = |role: &&Role| !is_served(roster, role, message.instance.as_ref());
     roles.iter().filter(doubtful).cloned().collect()
 }
 
@@ -106,57 +99,11 @@ fn own_slot(roster: &Roster, from: &Reader) -> u64 {
     u64::from(registered && roster.live(&from.role).is_some())
 }
 
-fn unreachable_role(roster: &Roster, role: &Role) -> Refusal {
-    if roster.member(role).is_some() {
-        return Refusal::new(
-            ErrorCode::NotFound,
-            format!("role `{role}` has left: its last credential was retired"),
-            "send to another role, or ask the operator to issue it a credential",
-        )
-        .at("channel");
-    }
-    let near = nearest(role.as_str(), roster.live_roles().map(Role::as_str));
-    Refusal::new(
-        ErrorCode::NotFound,
-        format!("there is no role `{role}`{}", hint(&near)),
-        remedy(&near, "list_peers shows who is there"),
-    )
-    .at("channel")
-}
-
-fn unreachable_instance(roster: &Roster, role: &Role, instance: &InstanceId) -> Refusal {
-    let known: Vec<&str> = roster
-        .member(role)
-        .into_iter()
-        .flat_map(|member| member.live_readers().map(InstanceId::as_str))
-        .collect();
-    let near = nearest(instance.as_str(), known.into_iter());
-    let retired = roster
-        .member(role)
-        .and_then(|member| member.reader(instance));
-    let message = match retired {
-        Some(_) => format!("`{role}/{instance}` was retired"),
-        None => format!("role `{role}` has no instance `{instance}`{}", hint(&near)),
-    };
-    Refusal::new(
-        ErrorCode::NotFound,
-        message,
-        remedy(&near, "leave instanceId out to reach the role"),
-    )
-    .at("instanceId")
-}
-
-fn remedy(near: &[&str], otherwise: &str) -> String {
-    match near {
-        [] => otherwise.to_owned(),
-        near => format!("did you mean {}? {otherwise}", near.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::roster::given::*;
     use super::*;
+    use postroad_protocol::error::ErrorCode;
     use postroad_protocol::event::Priority;
     use std::collections::BTreeMap;
 

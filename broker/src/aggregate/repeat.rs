@@ -51,6 +51,13 @@ pub(crate) fn is_repeat(stored: Taken<'_>, asked: Taken<'_>) -> bool {
         (Event::TenantLimited(first), Event::TenantLimited(second)) => {
             first.change == second.change
         }
+        // A state follows from what was there before as well; what was asked for does not.
+        (Event::TaskChanged(first), Event::TaskChanged(second)) => {
+            (first.task_id, first.asked) == (second.task_id, second.asked)
+        }
+        (Event::MissionChanged(first), Event::MissionChanged(second)) => {
+            (first.mission_id, first.asked) == (second.mission_id, second.asked)
+        }
         (first, second) => first == second,
     }
 }
@@ -62,8 +69,15 @@ fn life(issued: &CredentialIssued, at: TimeMs) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::super::roster::given::*;
+    use super::super::task::given::{creation, made, tenant};
     use super::*;
-    use postroad_protocol::event::{DamageAccepted, EventKey, MessagesRead, SummarySet};
+    use postroad_protocol::command::{CreateMission, CreateTask};
+    use postroad_protocol::event::{
+        Actor, Asked, DamageAccepted, EventKey, MessagesRead, MissionChange, MissionChanged,
+        SummarySet, TaskChange, TaskChanged,
+    };
+    use postroad_protocol::id::CommandId;
+    use postroad_protocol::task::{MissionId, MissionStatus, TaskId, TaskPriority};
 
     fn repeats(stored: &Event, then: u64, asked: &Event, now: u64) -> bool {
         is_repeat(
@@ -149,5 +163,55 @@ mod tests {
             2
         ));
         assert!(!repeats(&damage(&[(5, 6)]), 1, &damage(&[(7, 8)]), 2));
+    }
+
+    #[test]
+    fn a_task_or_mission_is_changed_again_by_whoever_asks_the_same_whatever_comes_of_it() {
+        let by = Actor::Agent(reader("tau", "pi"));
+        let key = |id: &[u8]| EventKey::of(&by, CommandId::derived(&[id]));
+        let task = |id: &[u8], asked: &str, title: &str| {
+            let command = CreateTask {
+                title: title.to_owned(),
+                ..creation()
+            };
+            Event::from(TaskChanged {
+                task_id: TaskId::of(key(id)),
+                change: TaskChange::Updated,
+                asked: Asked::of(&asked),
+                state: made(&command),
+            })
+        };
+        let first = task(b"a", "pave", "Lay the road");
+        assert!(repeats(&first, 1, &task(b"a", "pave", "Pave the road"), 9));
+        assert!(!repeats(&first, 1, &task(b"b", "pave", "Lay the road"), 9));
+        assert!(!repeats(&first, 1, &task(b"a", "mow", "Lay the road"), 9));
+        let mission = |id: &[u8], asked: &str, title: &str| {
+            let command = create_mission(title);
+            Event::from(MissionChanged {
+                mission_id: MissionId::of(key(id)),
+                change: MissionChange::Updated,
+                asked: Asked::of(&asked),
+                state: super::super::mission::create(&tenant(), &command, &by, TimeMs(1)).unwrap(),
+            })
+        };
+        let first = mission(b"a", "pave", "Lay the road");
+        assert!(repeats(&first, 1, &mission(b"a", "pave", "Pave it"), 9));
+        assert!(!repeats(&first, 1, &mission(b"b", "pave", "Pave it"), 9));
+        assert!(!repeats(&first, 1, &mission(b"a", "mow", "Pave it"), 9));
+        assert!(!repeats(&first, 1, &task(b"a", "pave", "Pave it"), 9));
+    }
+
+    fn create_mission(title: &str) -> CreateMission {
+        CreateMission {
+            title: title.to_owned(),
+            brief: String::new(),
+            pilot: None,
+            agents: Vec::new(),
+            project: None,
+            priority: TaskPriority::Medium,
+            status: MissionStatus::Plan,
+            starts_at: None,
+            due_at: None,
+        }
     }
 }

@@ -198,7 +198,7 @@ impl Handler {
     }
 
     /// Appends what `decided` lets pass. An earlier attempt that was stored is the answer whatever would be decided now.
-    async fn store_decided(
+    pub(super) async fn store_decided(
         &self,
         draft: Draft,
         id_field: &str,

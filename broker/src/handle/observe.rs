@@ -44,10 +44,8 @@ impl Handler {
                         "report them in several marks",
                     ));
                 }
-                if self.expect_active(scope).is_err() {
-                    // It went out before; the projector keeps the mark and asks again.
-                    return Err(Refusal::unavailable("the tenant is suspended"));
-                }
+                // It went out before; the projector keeps the mark and asks again.
+                self.expect_resumed(scope)?;
                 let id = delivered_id(&reader, &messages);
                 let event = Event::from(MessagesDelivered { reader, messages });
                 (id, Actor::System, event)
@@ -75,9 +73,27 @@ impl Handler {
                 });
                 (usage_id(by, report.number), Actor::System, event)
             }
+            Observation::LeaseExpired { task, version } => {
+                let claim = (task, version);
+                let expired = self.expire_lease(scope, shard, claim, time).await;
+                return expired.map(|position| Observed { position });
+            }
+            Observation::TaskReady { task, cause } => {
+                let told = self.tell_ready(scope, shard, (task, cause), time).await;
+                return told.map(|position| Observed { position });
+            }
         };
         let position = self.record(scope, shard, id, by, event, time).await?;
         Ok(Observed { position })
+    }
+
+    /// Puts off what a suspended tenant has to wait for.
+    ///
+    /// # Errors
+    /// `unavailable`, so that it is asked for again.
+    pub(super) fn expect_resumed(&self, scope: &TenantScope) -> Result<(), Refusal> {
+        let active = self.expect_active(scope);
+        active.map_err(|_| Refusal::unavailable("the tenant is suspended"))
     }
 
     async fn record(

@@ -12,7 +12,7 @@ use crate::event_log::{Appended, Draft, Outcome};
 use postroad_protocol::command::{Command, Done, MemorySaved, Sent};
 use postroad_protocol::error::Refusal;
 use postroad_protocol::event::{Actor, Event, EventKey, MemoryStored, MessageSent, SummarySet};
-use postroad_protocol::id::{CommandId, Reader, TimeMs};
+use postroad_protocol::id::{CommandId, MessageId, Reader, TimeMs};
 use postroad_protocol::memory::MemoryId;
 use postroad_protocol::subject::AggregateKey;
 use postroad_protocol::tenancy::{Principal, Scope, TenantScope};
@@ -317,11 +317,7 @@ impl Handler {
                 id,
                 audience,
             } => {
-                // What was on its way when the tenant was suspended is stored, and waits silently.
-                if self.expect_active(&scope).is_ok() {
-                    let hints = self.push.stored(scope.tenant(), id, &appended).await;
-                    self.count_hints(&scope, hints);
-                }
+                self.ring(&scope, id, &appended).await;
                 Answer::Sent(Sent {
                     message_id: id,
                     position,
@@ -330,5 +326,14 @@ impl Handler {
                 })
             }
         })
+    }
+
+    /// Rings the bell for the message `id`, which is stored.
+    pub(super) async fn ring(&self, scope: &TenantScope, id: MessageId, appended: &Appended) {
+        // What was on its way when the tenant was suspended is stored, and waits silently.
+        if self.expect_active(scope).is_ok() {
+            let hints = self.push.stored(scope.tenant(), id, appended).await;
+            self.count_hints(scope, hints);
+        }
     }
 }

@@ -144,7 +144,7 @@ async fn the_operator_writes_no_tenants_memories_and_the_library_knows_none_of_t
 }
 
 /// Has JetStream forget every id that it was given until now.
-async fn forget_ids(server: &Server) {
+pub(crate) async fn forget_ids(server: &Server) {
     let context = async_nats::jetstream::new(server.connect("_INBOX.test").await);
     let mut stream = context.get_stream("POSTROAD_0").await.unwrap();
     let mut config = stream.info().await.unwrap().config.clone();

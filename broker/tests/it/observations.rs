@@ -11,14 +11,16 @@ use postroad_protocol::service::{OBSERVE, Observation, Observed};
 use postroad_protocol::subject::{Owner, Service};
 use serde_json::json;
 
-fn reader(role: &str, instance: &str) -> Reader {
+/// An agent.
+pub(crate) fn reader(role: &str, instance: &str) -> Reader {
     Reader {
         role: Role::parse(role).unwrap(),
         instance: InstanceId::parse(instance).unwrap(),
     }
 }
 
-async fn observe(
+/// Reports what a projector saw; says where that is stored.
+pub(crate) async fn observe(
     town: &Town,
     client: &Client,
     tenant: &str,

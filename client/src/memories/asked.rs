@@ -1,7 +1,8 @@
 //! Which memories are meant: filters of a list, and what a recall looks for. Asks nothing.
 
-use super::{wire_as_of, wire_ms};
+use super::wire_as_of;
 use crate::queries::Page;
+use crate::times::wire_ms;
 use postroad_protocol::TimeMs;
 use postroad_protocol::query::{AsOf, wire as query};
 

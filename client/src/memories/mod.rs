@@ -16,6 +16,7 @@ pub use written::{MemoryUpdate, NewMemory};
 use crate::client::{Client, Verb};
 use crate::error::ClientError;
 use crate::operator::{Operator, over};
+use crate::times::wire_ms;
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{
     Command, Forgotten, MemoryImported, MemorySaved, wire as command,
@@ -23,7 +24,7 @@ use postroad_protocol::command::{
 use postroad_protocol::memory::MemoryId;
 use postroad_protocol::query::{AsOf, Memories, OneMemory, Recalled, wire as query};
 use postroad_protocol::tenancy::Scope;
-use postroad_protocol::{CommandId, TenantId, TimeMs};
+use postroad_protocol::{CommandId, TenantId};
 use std::time::Duration;
 
 impl Client {
@@ -265,11 +266,6 @@ impl Operator<'_> {
             .query(verb, Duration::ZERO, |reading| wanted.wire(&reading))
             .await
     }
-}
-
-fn wire_ms(time: TimeMs) -> i64 {
-    // What is beyond the year 292 million is refused, as the year 10000 is.
-    i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
 fn wire_as_of(as_of: Option<AsOf>) -> (Option<i64>, Option<u64>) {

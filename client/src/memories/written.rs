@@ -1,6 +1,6 @@
 //! What is to be stored in a memory, with the id of its command from the start. Sends nothing.
 
-use super::wire_ms;
+use crate::times::{wire_end, wire_ms};
 use postroad_protocol::command::wire as command;
 use postroad_protocol::memory::{MemoryId, RelationKind};
 use postroad_protocol::{CommandId, TimeMs};
@@ -157,13 +157,13 @@ impl MemoryUpdate {
 
     /// Another time of what it tells; `None`: when it was stored.
     pub fn occurred_at(mut self, time: Option<TimeMs>) -> Self {
-        self.body.occurred_at = Some(time.map_or(0, wire_ms));
+        self.body.occurred_at = Some(wire_end(time));
         self
     }
 
     /// Another end; `None`: never.
     pub fn expires_at(mut self, time: Option<TimeMs>) -> Self {
-        self.body.expires_at = Some(time.map_or(0, wire_ms));
+        self.body.expires_at = Some(wire_end(time));
         self
     }
 

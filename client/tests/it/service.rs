@@ -307,6 +307,7 @@ fn page(state: &State, after: usize, limit: usize) -> Messages {
             .map(|m| m.priority)
             .min(),
         truncated: behind.next().is_some(),
+        tasks: None,
         position: position(state.messages.len()),
         stale: false,
     }

@@ -68,7 +68,7 @@ fn history(args: Args) -> Result<History, Refusal> {
         history = history.limit(limit);
     }
     if let Some(sender) = args.sender {
-        let sender = Role::parse(&sender).map_err(|error| error.at("sender"))?;
+        let sender = Role::parse_stored(&sender).map_err(|error| error.at("sender"))?;
         history = history.sender(sender);
     }
     if let Some(channel) = args.channel {

@@ -7,9 +7,10 @@ use crate::caller::Caller;
 use crate::frame::NOTICE;
 use crate::messages::{Shown, frame_for, how_many_fit};
 use crate::registry::{Effect, Tool, UnreadFrom};
+use crate::tasks::{some_object, waiting_work};
 use postroad_client::{Check, ClientError};
 use postroad_protocol::Refusal;
-use postroad_protocol::query::Messages;
+use postroad_protocol::query::{Messages, TaskCounts};
 use postroad_protocol::tenancy::Scope;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ pub(crate) struct Mail {
     pub(crate) truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "some_object")]
+    tasks: Option<TaskCounts>,
     /// The log is damaged: this may not be all
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stale: bool,
@@ -205,12 +209,14 @@ impl Mail {
             messages: shown,
             truncated: answer.truncated,
             next_cursor: answer.next_cursor.clone(),
+            tasks: answer.tasks,
             stale: answer.stale,
         }
     }
 
-    /// `text`, and how to get the rest.
+    /// `text`, what else waits, and how to get the rest.
     pub(crate) fn and_more(&self, mut text: String, call: &str) -> String {
+        text.push_str(&waiting_work(self.tasks.as_ref()));
         if let (true, Some(cursor)) = (self.truncated, &self.next_cursor) {
             text.push_str(&format!("\n\nMore follow: {call} with cursor {cursor}"));
         }

@@ -15,6 +15,7 @@ mod search_messages;
 mod send_message;
 mod set_summary;
 mod store_memory;
+mod tasks;
 
 pub(crate) use change_memory::{ForgetMemory, UpdateMemory};
 pub(crate) use get_memory::GetMemory;
@@ -30,6 +31,10 @@ pub(crate) use search_messages::SearchMessages;
 pub(crate) use send_message::SendMessage;
 pub(crate) use set_summary::SetSummary;
 pub(crate) use store_memory::StoreMemory;
+pub(crate) use tasks::{
+    AddDependency, BlockTask, CancelTask, ClaimTask, CompleteTask, CreateMission, CreateTask,
+    FailTask, GetMission, GetTask, ListMissions, ListTasks, ReleaseTask, UpdateMission, UpdateTask,
+};
 
 /// What is said where the log is damaged.
 pub(crate) const STALE: &str =

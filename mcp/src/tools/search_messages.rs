@@ -95,7 +95,7 @@ fn search(args: Args) -> Result<Search, Refusal> {
         search = search.limit(u32::try_from(limit).unwrap_or(0));
     }
     if let Some(sender) = args.sender {
-        search = search.sender(Role::parse(&sender).map_err(|error| error.at("sender"))?);
+        search = search.sender(Role::parse_stored(&sender).map_err(|error| error.at("sender"))?);
     }
     if let Some(channel) = args.channel {
         search = search.channel(channel);

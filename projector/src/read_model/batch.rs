@@ -150,6 +150,11 @@ impl<'t> BatchTables<'t> {
         Ok(())
     }
 
+    pub(super) fn delete_at<R: Row>(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.table(R::TABLE)?.remove(key)?;
+        Ok(())
+    }
+
     fn encode<R: Row>(&mut self, row: &R) -> Vec<u8> {
         let mut encoded = std::mem::take(&mut self.encoded);
         encoded.clear();
@@ -221,6 +226,8 @@ pub(crate) struct TenantWriter<'b, 't> {
     owner: &'b Prefix,
     scope: &'b TenantScope,
     touched: &'b mut Vec<Touched>,
+    /// Whether what the tenant's reactions follow from is another now.
+    stirred: bool,
 }
 
 impl<'b, 't> TenantWriter<'b, 't> {
@@ -237,6 +244,7 @@ impl<'b, 't> TenantWriter<'b, 't> {
             owner,
             scope,
             touched,
+            stirred: false,
         }
     }
 
@@ -248,12 +256,26 @@ impl<'b, 't> TenantWriter<'b, 't> {
         self.touched.push(touched);
     }
 
+    /// What the tenant's reactions follow from has changed.
+    pub(super) fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// Whether it has.
+    pub(crate) fn is_stirred(&self) -> bool {
+        self.stirred
+    }
+
     pub(super) fn get<R: Row>(&mut self, key: &R::Key) -> Result<Option<R>, StoreError> {
         self.tables.get(self.owner, key)
     }
 
     pub(super) fn put<R: Row>(&mut self, key: &R::Key, row: &R) -> Result<(), StoreError> {
         self.tables.put(self.owner, key, row)
+    }
+
+    pub(super) fn delete<R: Row>(&mut self, key: &R::Key) -> Result<(), StoreError> {
+        self.tables.delete_at::<R>(&self.owner.key(key))
     }
 
     /// Adds a row that is not there yet, and that nobody reads before the batch ends.
@@ -271,19 +293,32 @@ impl<'b, 't> TenantWriter<'b, 't> {
     where
         R::Key: ListedKey,
     {
+        self.first_keys::<R>(under, usize::MAX)
+    }
+
+    /// As [`Self::keys`], the first so many.
+    pub(super) fn first_keys<R: Row>(
+        &mut self,
+        under: &impl RowKey,
+        limit: usize,
+    ) -> Result<Vec<R::Key>, StoreError>
+    where
+        R::Key: ListedKey,
+    {
         let (start, end) = self.owner.range(under, None);
         let bounds = (
             start.as_ref().map(Vec::as_slice),
             end.as_ref().map(Vec::as_slice),
         );
         let rows = self.tables.table(R::TABLE)?.range::<&[u8]>(bounds)?;
-        rows.map(|row| {
-            let (key, _) = row?;
-            let read = |mut rest: &[u8]| R::Key::read(&mut rest);
-            let key = self.owner.strip(key.value()).and_then(read);
-            key.ok_or_else(|| unreadable(R::TABLE))
-        })
-        .collect()
+        rows.take(limit)
+            .map(|row| {
+                let (key, _) = row?;
+                let read = |mut rest: &[u8]| R::Key::read(&mut rest);
+                let key = self.owner.strip(key.value()).and_then(read);
+                key.ok_or_else(|| unreadable(R::TABLE))
+            })
+            .collect()
     }
 
     /// Writes hot rows out, so that they can be listed.

@@ -85,6 +85,44 @@ impl Bits {
         is_new
     }
 
+    /// Puts in what lies from `start` to before `end`, which may be the block's end.
+    fn insert_run(&mut self, start: Place, end: Place) {
+        for index in start.word()..usize::from(end.0.div_ceil(64)) {
+            let run = mask_from(index, start) & !mask_from(index, end);
+            if run != 0 {
+                self.words_mut()[index] |= run;
+            }
+        }
+    }
+
+    /// Takes `place` out.
+    pub(crate) fn remove(&mut self, place: Place) {
+        if self.contains(place) {
+            self.words_mut()[place.word()] &= !place.bit();
+            self.tidy();
+        }
+    }
+
+    /// Gives back the memory of an empty set.
+    fn tidy(&mut self) {
+        if self.is_empty() {
+            self.0 = None;
+        }
+    }
+
+    /// Whether no place is in the set.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words().iter().all(|word| *word == 0)
+    }
+
+    /// Takes out what `other` does not hold.
+    pub(crate) fn keep(&mut self, other: &Self) {
+        for (own, other) in self.words_mut().iter_mut().zip(other.words()) {
+            *own &= other;
+        }
+        self.tidy();
+    }
+
     /// Puts in what `other` holds at or after `from`.
     pub(crate) fn insert_all(&mut self, other: &Self, from: Place) {
         for (index, word) in other.words().iter().enumerate() {
@@ -122,7 +160,7 @@ impl Bits {
     }
 
     /// The first place at or after `from` that is in the set.
-    fn first_from(&self, from: Place) -> Option<Place> {
+    pub(crate) fn first_from(&self, from: Place) -> Option<Place> {
         let words = self.words();
         (from.word()..WORDS).find_map(|index| lowest(index, words[index] & mask_from(index, from)))
     }
@@ -198,9 +236,7 @@ impl TryFrom<StoredBits> for Bits {
             if place > BLOCK_END || !rest.is_empty() {
                 return Err("a run leaves its block");
             }
-            (start..place).for_each(|place| {
-                bits.insert(Place(place));
-            });
+            bits.insert_run(Place(start), Place(place));
         }
         Ok(bits)
     }
@@ -281,6 +317,16 @@ mod tests {
             prop_assert_eq!(one.count_either_within(&two, &two, from_place), b.range(from..).count() as u64);
             let open = (from..4096).find(|place| !both.contains(place)).map(Place);
             prop_assert_eq!(one.first_in_neither(&two, from_place), open);
+            let mut shared = one.clone();
+            shared.keep(&two);
+            prop_assert_eq!(shared.is_empty(), a.intersection(&b).next().is_none());
+            let from_on = a.intersection(&b).copied().find(|place| *place >= from);
+            prop_assert_eq!(shared.first_from(from_place), from_on.map(Place));
+            let mut rest = one.clone();
+            for place in &b {
+                rest.remove(Place(*place));
+            }
+            prop_assert_eq!(rest, bits(&a.difference(&b).copied().collect()));
             let mut sum = one.clone();
             sum.insert_all(&two, from_place);
             let expected: BTreeSet<u16> = a.union(&both).copied().collect();

@@ -92,9 +92,19 @@ pub(crate) fn content_of(record: &Record, scratch: &mut Vec<u8>) -> u64 {
         _ => None,
     };
     let event = asked.as_ref().unwrap_or(&record.event);
+    let (name, by) = (event.type_name(), &record.by);
     scratch.clear();
-    rmp_serde::encode::write_named(scratch, &(event.type_name(), &record.by, event))
-        .expect("events are plain data");
+    // A state follows from what was there before as well as from what was asked for.
+    let written = match event {
+        Event::TaskChanged(data) => {
+            rmp_serde::encode::write_named(scratch, &(name, by, data.task_id, data.asked))
+        }
+        Event::MissionChanged(data) => {
+            rmp_serde::encode::write_named(scratch, &(name, by, data.mission_id, data.asked))
+        }
+        _ => rmp_serde::encode::write_named(scratch, &(name, by, event)),
+    };
+    written.expect("events are plain data");
     // No secret: whoever finds two events of one hash has a repeat of its own taken for the first.
     XxHash3_64::oneshot(scratch)
 }

@@ -10,6 +10,10 @@ use super::priorities::Priorities;
 use super::readers::ReaderRow;
 use super::roster::RoleRow;
 use super::table::Row;
+use super::tasks::bits::TaskBits;
+use super::tasks::loads::LoadRow;
+use super::tasks::missions::ProgressRow;
+use super::tasks::rows::TaskRow;
 use super::tenants::TenantRow;
 use super::usage::UsageRow;
 use crate::store::StoreError;
@@ -83,8 +87,9 @@ impl<R: HotRow> HotCache<R> {
         for (bytes, key) in changed {
             if let Some(held) = self.rows.get_mut(&key) {
                 held.is_changed = false;
-                if let Some(row) = &held.row {
-                    tables.put_at(&bytes, row)?;
+                match &held.row {
+                    Some(row) => tables.put_at(&bytes, row)?,
+                    None => tables.delete_at::<R>(&bytes)?,
                 }
             }
         }
@@ -102,6 +107,10 @@ pub(crate) struct Hot {
     pub(super) marks: HotCache<Marks>,
     pub(super) priorities: HotCache<Priorities>,
     pub(super) usage: HotCache<UsageRow>,
+    pub(super) tasks: HotCache<TaskRow>,
+    pub(super) task_bits: HotCache<TaskBits>,
+    pub(super) loads: HotCache<LoadRow>,
+    pub(super) progress: HotCache<ProgressRow>,
 }
 
 impl Hot {
@@ -110,7 +119,9 @@ impl Hot {
         let (roles, readers) = (self.roles.rows.len(), self.readers.rows.len());
         let (days, priorities) = (self.usage.rows.len(), self.priorities.rows.len());
         let (lanes, marks) = (self.lanes.rows.len(), self.marks.rows.len());
-        1 + roles + readers + days + lanes + marks + priorities
+        let (bits, loads) = (self.task_bits.rows.len(), self.loads.rows.len());
+        let (tasks, missions) = (self.tasks.rows.len(), self.progress.rows.len());
+        1 + roles + readers + days + lanes + marks + priorities + bits + loads + tasks + missions
     }
 
     /// Writes what was changed. Everything stays held.
@@ -125,7 +136,11 @@ impl Hot {
         self.lanes.write_out(tables, owner)?;
         self.marks.write_out(tables, owner)?;
         self.priorities.write_out(tables, owner)?;
-        self.usage.write_out(tables, owner)
+        self.usage.write_out(tables, owner)?;
+        self.tasks.write_out(tables, owner)?;
+        self.task_bits.write_out(tables, owner)?;
+        self.loads.write_out(tables, owner)?;
+        self.progress.write_out(tables, owner)
     }
 }
 

@@ -72,7 +72,7 @@ impl RowKey for Role {
 
 impl ListedKey for Role {
     fn read(key: &mut &[u8]) -> Option<Self> {
-        Self::parse(read_name(key)?).ok()
+        Self::parse_stored(read_name(key)?).ok()
     }
 }
 
@@ -139,7 +139,7 @@ impl<A: ListedKey, B: ListedKey> ListedKey for (A, B) {
 }
 
 /// The owner's part of every key. Made from a scope, so a row function cannot be given a claim.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Prefix(Box<[u8]>);
 
 impl Prefix {

@@ -153,7 +153,11 @@ impl TenantWriter<'_, '_> {
         // Nobody has unread mail there, so all of it counts as normal.
         let history = Lane::Sent(sent.from.role.clone());
         self.append(&history, sequence, Priority::Normal)?;
-        self.heard_of(&sent.from, record.time)?;
+        if sent.from.is_postroad() {
+            self.ready_told(record, sent)?;
+        } else {
+            self.heard_of(&sent.from, record.time)?;
+        }
         if let Some((via, ordinal)) = route.to(&sent.from) {
             self.settle_own(&sent.from, via, ordinal)?;
         }

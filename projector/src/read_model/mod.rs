@@ -14,6 +14,7 @@
 //! | `search` | one's own history by its words |
 //! | `overview` | what the operator sees of a tenant's messages |
 //! | `memory` | what is remembered, and its index |
+//! | `tasks` | work: tasks, missions, what waits for what, whose it is |
 //! | `usage` | what was used each day |
 //! | `events`, `quarantine` | what was applied, and what was set aside |
 //! | `erasure` | a tenant's rows deleted |
@@ -43,6 +44,7 @@ pub(crate) mod roster;
 pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod table;
+pub(crate) mod tasks;
 pub(crate) mod tenants;
 pub(crate) mod usage;
 
@@ -83,6 +85,8 @@ pub(crate) fn fold(
         Event::MemoryStored(_) | Event::MemoryUpdated(_) | Event::MemoryForgotten(_) => {
             Ok(rows.memory_event(sequence, record)?)
         }
+        Event::TaskChanged(data) => Ok(rows.task_changed(sequence, record, data)?),
+        Event::MissionChanged(data) => Ok(rows.mission_changed(record, data)?),
         // Kept in the log for the audit; no row shows it.
         Event::OperatorRead(_) | Event::DataKeyRotated(_) => Ok(()),
         Event::DamageAccepted(_) | Event::TenantErased(_) => Err(Refused::OtherOwner.into()),

@@ -1,11 +1,12 @@
 //! Tables and rows as types, and [`TenantReader`], the one way to read a tenant's. Owns the tables'
 //! names and how a row is stored; never knows what one means.
 
-use super::keys::{ListedKey, Prefix, RowKey};
+use super::keys::{ListedKey, Prefix, RowKey, beginning_with};
 use crate::store::{RawTable, Snapshot, StoreError};
 use redb::TableDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ops::Bound;
 
 /// Every table but the shard's own `meta`. A stored name is never reused for other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +30,22 @@ pub(crate) enum Table {
     MemoryLanes,
     Namespaces,
     MemoryIndex,
+    Tasks,
+    TaskTexts,
+    TaskOrder,
+    Missions,
+    MissionOrder,
+    MissionProgress,
+    TaskBits,
+    TaskWaits,
+    TaskLeases,
+    TaskOutbox,
+    TaskLoads,
+    TaskDues,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Tenants,
         Self::Roles,
         Self::Credentials,
@@ -52,6 +65,18 @@ impl Table {
         Self::MemoryLanes,
         Self::Namespaces,
         Self::MemoryIndex,
+        Self::Tasks,
+        Self::TaskTexts,
+        Self::TaskOrder,
+        Self::Missions,
+        Self::MissionOrder,
+        Self::MissionProgress,
+        Self::TaskBits,
+        Self::TaskWaits,
+        Self::TaskLeases,
+        Self::TaskOutbox,
+        Self::TaskLoads,
+        Self::TaskDues,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -75,6 +100,18 @@ impl Table {
             Self::MemoryLanes => "memory_lanes",
             Self::Namespaces => "namespaces",
             Self::MemoryIndex => "memory_index",
+            Self::Tasks => "tasks",
+            Self::TaskTexts => "task_texts",
+            Self::TaskOrder => "task_order",
+            Self::Missions => "missions",
+            Self::MissionOrder => "mission_order",
+            Self::MissionProgress => "mission_progress",
+            Self::TaskBits => "task_bits",
+            Self::TaskWaits => "task_waits",
+            Self::TaskLeases => "task_leases",
+            Self::TaskOutbox => "task_outbox",
+            Self::TaskLoads => "task_loads",
+            Self::TaskDues => "task_dues",
         }
     }
 
@@ -125,6 +162,26 @@ type Raw<'a> = redb::AccessGuard<'a, &'static [u8]>;
 /// Rows with their keys, as they are read.
 pub(super) type Rows<'r, R> =
     Box<dyn Iterator<Item = Result<(<R as Row>::Key, R), StoreError>> + 'r>;
+
+/// Whoever has rows in `table`, without looking at any but the first of each.
+pub(crate) fn owners_in(snapshot: &Snapshot, table: Table) -> Result<Vec<Prefix>, StoreError> {
+    let rows = snapshot.table(table)?;
+    let mut owners = Vec::new();
+    let mut start = Bound::Unbounded;
+    while let Some(first) = rows
+        .range::<&[u8]>((start.as_ref().map(Vec::as_slice), Bound::Unbounded))?
+        .next()
+    {
+        let (key, _) = first?;
+        let owner = Prefix::read(&mut key.value()).ok_or_else(|| unreadable(table))?;
+        start = match beginning_with(owner.key(&())).1 {
+            Bound::Excluded(end) => Bound::Included(end),
+            _ => break,
+        };
+        owners.push(owner);
+    }
+    Ok(owners)
+}
 
 /// The rows of one tenant at one moment.
 #[derive(Debug)]

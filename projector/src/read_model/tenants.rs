@@ -24,6 +24,10 @@ pub(crate) struct TenantRow {
     pub(super) stored_bytes: u64,
     limits: Limits,
     pub(super) memories: u64,
+    /// Ever created: the number that the next one gets.
+    pub(super) tasks: u64,
+    /// As `tasks`.
+    pub(super) missions: u64,
 }
 
 /// Since when the tenant's agents are shut out, and why.
@@ -134,6 +138,7 @@ impl TenantReader<'_> {
                 .map(Into::into),
             stored_bytes: row.stored_bytes,
             memories: row.memories,
+            tasks: row.tasks,
             limits: row.limits,
         }))
     }
@@ -146,6 +151,7 @@ impl TenantReader<'_> {
             messages: row.messages,
             stored_bytes: row.stored_bytes,
             memories: row.memories,
+            tasks: row.tasks,
         })
     }
 

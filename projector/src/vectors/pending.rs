@@ -2,13 +2,12 @@
 
 use super::worker::{Pending, PendingDocument};
 use crate::hosts::Host;
-use crate::read_model::keys::{Prefix, beginning_with};
+use crate::read_model::keys::Prefix;
 use crate::read_model::memory::rows::TextRow;
-use crate::read_model::table::{Table, TenantReader, unreadable};
+use crate::read_model::table::{Table, TenantReader, owners_in};
 use crate::side::Tenure;
 use crate::store::{Snapshot, StoreError};
 use postroad_log::Keyring;
-use std::ops::Bound;
 use std::sync::Arc;
 
 /// Those of one host.
@@ -30,7 +29,7 @@ impl PendingOf {
 
 impl Pending for PendingOf {
     fn owners(&self) -> Result<Vec<Prefix>, StoreError> {
-        self.read(owners)
+        self.read(|snapshot| owners_in(snapshot, Table::MemoryTexts))
     }
 
     fn tenure(&self, owner: &Prefix) -> Option<Tenure> {
@@ -54,26 +53,6 @@ impl Pending for PendingOf {
     ) -> Result<usize, StoreError> {
         self.read(|snapshot| count_after(snapshot, owner, sequence, at_most))
     }
-}
-
-/// Whoever has texts, without looking at any but the first of each.
-fn owners(snapshot: &Snapshot) -> Result<Vec<Prefix>, StoreError> {
-    let table = snapshot.table(Table::MemoryTexts)?;
-    let mut owners = Vec::new();
-    let mut start = Bound::Unbounded;
-    while let Some(first) = table
-        .range::<&[u8]>((start.as_ref().map(Vec::as_slice), Bound::Unbounded))?
-        .next()
-    {
-        let (key, _) = first?;
-        let owner = Prefix::read(&mut key.value()).ok_or_else(|| unreadable(Table::MemoryTexts))?;
-        start = match beginning_with(owner.key(&())).1 {
-            Bound::Excluded(end) => Bound::Included(end),
-            _ => break,
-        };
-        owners.push(owner);
-    }
-    Ok(owners)
 }
 
 fn after(

@@ -4,6 +4,7 @@ use crate::id::{MessageId, TimeMs};
 use crate::memory::MemoryId;
 use crate::position::Position;
 use crate::quota::Limits;
+use crate::task::{MissionId, MissionStatus, TaskId, TaskStatus};
 use serde::{Deserialize, Serialize};
 
 /// Answer of `send_message`.
@@ -168,4 +169,41 @@ pub struct Forgotten {
     pub memory_id: MemoryId,
     /// Where it is stored.
     pub position: Position,
+}
+
+/// Answer of every command on a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskSaved {
+    /// The task's id.
+    pub task_id: TaskId,
+    /// How it stands from now on.
+    pub status: TaskStatus,
+    /// How often it has changed, from 1.
+    pub version: u64,
+    /// Until when the caller's claim holds, where it has a lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<TimeMs>,
+    /// Where that is stored.
+    pub position: Position,
+    /// Whether it was so already; then nothing was stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub already: bool,
+}
+
+/// Answer of every command on a mission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissionSaved {
+    /// The mission's id.
+    pub mission_id: MissionId,
+    /// How it stands from now on.
+    pub status: MissionStatus,
+    /// How often it has changed, from 1.
+    pub version: u64,
+    /// Where that is stored.
+    pub position: Position,
+    /// Whether it was so already; then nothing was stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub already: bool,
 }

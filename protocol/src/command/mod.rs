@@ -17,13 +17,17 @@ mod credential;
 mod import;
 mod life;
 mod memory;
+mod mission;
 mod read;
 mod receipt;
+mod task;
+mod task_kept;
+mod text;
 pub mod wire;
 
 pub use answer::{
     Done, Erased, Forgotten, Imported, Issued, LifeChanged, LimitsSet, Marked, MemoryImported,
-    MemorySaved, Revoked, Rotated, Sent, TenantMade,
+    MemorySaved, MissionSaved, Revoked, Rotated, Sent, TaskSaved, TenantMade,
 };
 pub use credential::no_such_credential;
 use credential::read_issue;
@@ -33,6 +37,14 @@ pub use memory::{StoreMemory, UpdateMemory, bare_is_project, read_memory_id};
 pub(crate) use memory::{check_change, check_stored};
 pub(crate) use read::check_content;
 use read::{identify, read_instance, read_mark, read_send, read_summary};
+
+pub(crate) use mission::read_mission_status;
+pub use mission::{CreateMission, MissionCommand, MissionPatch, UpdateMission};
+pub use task::{
+    ChangeTask, CreateTask, TaskAct, TaskCommand, TaskPatch, read_mission_id, read_task_id,
+};
+pub(crate) use task::{read_assignee, read_priority, read_project};
+pub(crate) use task_kept::{check_mission, check_task};
 
 pub use read::read_claims;
 pub use receipt::{parse_receipt_id, receipt_id};
@@ -106,6 +118,10 @@ pub enum Command {
         /// Which.
         memory: MemoryId,
     },
+    /// Make or change a task.
+    Task(TaskCommand),
+    /// Make or change a mission.
+    Mission(MissionCommand),
 }
 
 /// A checked `send_message`.
@@ -286,6 +302,30 @@ impl Command {
             (Scope::Memory, "update_memory") => memory::read_update(encoding.decode(body)?),
             (Scope::Memory, "forget_memory") => memory::read_forget(&encoding.decode(body)?),
             (Scope::Admin, "import_memory") => memory::read_import(encoding.decode(body)?),
+            (Scope::Tasks, verb) => Self::read_tasks(verb, encoding, body),
+            _ => Err(unknown_verb()),
+        }
+    }
+
+    fn read_tasks(verb: &str, encoding: Encoding, body: &[u8]) -> Result<Identified, Refusal> {
+        match verb {
+            "create_task" => task::read_create(encoding.decode(body)?),
+            "claim_task" => task::read_claim(&encoding.decode(body)?),
+            "release_task" => task::read_release(encoding.decode(body)?),
+            "update_task" => task::read_update(encoding.decode(body)?),
+            "add_dependency" => task::read_dependency(&encoding.decode(body)?),
+            "block_task" => {
+                task::read_reasoned(encoding.decode(body)?, |reason| TaskAct::Block { reason })
+            }
+            "complete_task" => task::read_complete(encoding.decode(body)?),
+            "fail_task" => {
+                task::read_reasoned(encoding.decode(body)?, |reason| TaskAct::Fail { reason })
+            }
+            "cancel_task" => {
+                task::read_reasoned(encoding.decode(body)?, |reason| TaskAct::Cancel { reason })
+            }
+            "create_mission" => mission::read_create(encoding.decode(body)?),
+            "update_mission" => mission::read_update(encoding.decode(body)?),
             _ => Err(unknown_verb()),
         }
     }

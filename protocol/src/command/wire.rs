@@ -3,6 +3,13 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod task;
+
+pub use task::{
+    AddDependency, ClaimTask, CreateMission, CreateTask, NotedTask, ReasonedTask, UpdateMission,
+    UpdateTask,
+};
+
 /// `messages.send_message`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

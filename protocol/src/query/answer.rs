@@ -1,5 +1,6 @@
 //! What queries of agents are answered, and those that agents and operators both ask.
 
+use super::TaskCounts;
 use crate::event::Priority;
 use crate::id::{InstanceId, MessageId, Role, TenantId, TimeMs};
 use crate::position::Position;
@@ -58,6 +59,9 @@ pub struct Messages {
     /// Where to go on. A check's answer has one whenever it has messages, also when nothing follows
     /// yet: a subscriber's next check waits behind it for what is newer. A list's last page has none.
     pub next_cursor: Option<String>,
+    /// Work that waits for the caller, in a check's answer where there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<TaskCounts>,
     /// How far the answer has read.
     pub position: Position,
     /// True while the shard is damaged: what is shown is right, but may not be all.

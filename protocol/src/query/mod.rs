@@ -6,12 +6,14 @@ use crate::command::unknown_verb;
 use crate::error::Refusal;
 use crate::id::{MessageId, Role, TimeMs};
 use crate::limits;
+use crate::task::{MissionId, TaskId};
 use crate::tenancy::Scope;
 
 mod answer;
 mod memory;
 mod operator;
 mod search;
+mod task;
 pub mod wire;
 
 pub use answer::{
@@ -26,6 +28,10 @@ pub use operator::{
     ShardStatus, Status, Tenant, TenantEntry, TenantMessages, TenantPeers, TenantState, Tenants,
 };
 pub use search::{FoundMessage, FoundMessages, SearchMessages};
+pub use task::{
+    ListMissions, ListTasks, Mission, Missions, OneMission, OneTask, Progress, Task, TaskCounts,
+    TaskNote, Tasks,
+};
 
 /// A checked query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +86,20 @@ pub enum Query {
     Recall(Recall),
     /// Messages of my history that have these words, the best first.
     SearchMessages(SearchMessages),
+    /// One task.
+    GetTask {
+        /// Which.
+        task: TaskId,
+    },
+    /// Tasks, the most urgent first.
+    ListTasks(ListTasks),
+    /// One mission.
+    GetMission {
+        /// Which.
+        mission: MissionId,
+    },
+    /// Missions, the newest first.
+    ListMissions(ListMissions),
 }
 
 /// A checked `usage`.
@@ -195,6 +215,18 @@ impl Query {
             (Scope::Messages, "search_messages") => {
                 Self::SearchMessages(search::read_search(encoding.decode(body)?)?)
             }
+            (Scope::Tasks, "get_task") => Self::GetTask {
+                task: task::read_get_task(&encoding.decode(body)?)?,
+            },
+            (Scope::Tasks, "list_tasks") => {
+                Self::ListTasks(task::read_list_tasks(encoding.decode(body)?)?)
+            }
+            (Scope::Tasks, "get_mission") => Self::GetMission {
+                mission: task::read_get_mission(&encoding.decode(body)?)?,
+            },
+            (Scope::Tasks, "list_missions") => {
+                Self::ListMissions(task::read_list_missions(encoding.decode(body)?)?)
+            }
             (Scope::Audit, "replay") => Self::Replay(read_replay(&encoding.decode(body)?)?),
             _ => return Err(unknown_verb()),
         })
@@ -281,7 +313,7 @@ fn read_time(value: Option<i64>, field: &str) -> Result<Option<TimeMs>, Refusal>
 }
 
 fn read_sender(text: Option<&str>) -> Result<Option<Role>, Refusal> {
-    text.map(|text| Role::parse(text).map_err(|error| error.at("sender")))
+    text.map(|text| Role::parse_stored(text).map_err(|error| error.at("sender")))
         .transpose()
 }
 

@@ -39,6 +39,9 @@ pub struct Tenant {
     /// Memories that it holds.
     #[serde(default)]
     pub memories: u64,
+    /// Tasks that were ever created in it.
+    #[serde(default)]
+    pub tasks: u64,
     /// Limits that are set for it; the others have their defaults.
     #[serde(default)]
     pub limits: Limits,

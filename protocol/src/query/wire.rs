@@ -3,6 +3,10 @@
 use crate::position::Position;
 use serde::{Deserialize, Serialize};
 
+mod task;
+
+pub use task::{GetMission, GetTask, ListMissions, ListTasks};
+
 /// Fields that every query takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -6,7 +6,7 @@ use super::Mail;
 use super::input::Moment;
 use super::told;
 use postroad_protocol::event::Priority;
-use postroad_protocol::query::Message;
+use postroad_protocol::query::{Message, TaskCounts};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -42,6 +42,8 @@ pub(super) struct Said {
     pub(super) highest: Option<Priority>,
     /// How many of those nobody has been shown yet.
     pub(super) waiting: usize,
+    /// Tasks that wait for the agent.
+    pub(super) tasks: Option<TaskCounts>,
 }
 
 impl Ledger {
@@ -76,7 +78,9 @@ impl Ledger {
         let before = self.told_before(session, mail.unread);
         let is_worth_it = match moment {
             Moment::Stop => true,
-            Moment::SessionStart | Moment::UserPromptSubmit => mail.unread > 0,
+            // Tasks can wait for a session, and never hold one up.
+            Moment::SessionStart => mail.unread > 0 || mail.tasks.is_some(),
+            Moment::UserPromptSubmit => mail.unread > 0,
             // After every tool call the same number would only fill the context.
             Moment::PostToolUse => {
                 !shown.is_empty() || (mail.unread > 0 && before != Some(mail.unread))
@@ -87,6 +91,7 @@ impl Ledger {
             unread: mail.unread,
             highest: mail.highest,
             waiting,
+            tasks: mail.tasks,
         })
     }
 
@@ -113,6 +118,7 @@ mod tests {
             unread: messages.len() as u64,
             highest: None,
             end: Some(end.to_owned()),
+            tasks: None,
         }
     }
 
@@ -179,6 +185,24 @@ mod tests {
         ] {
             assert_eq!(Ledger::default().tell(moment, "s", &nothing), None);
         }
+    }
+
+    #[test]
+    fn tasks_alone_are_told_when_a_session_starts_and_hold_nothing_up() {
+        let tasks = Mail {
+            tasks: Some(TaskCounts {
+                ready: 2,
+                ..TaskCounts::default()
+            }),
+            ..Mail::default()
+        };
+        let mut ledger = Ledger::default();
+        let mut tell = |moment| ledger.tell(moment, "s", &tasks);
+        for moment in [Moment::UserPromptSubmit, Moment::PostToolUse, Moment::Stop] {
+            assert_eq!(tell(moment), None);
+        }
+        let said = tell(Moment::SessionStart).unwrap();
+        assert_eq!((said.unread, said.tasks), (0, tasks.tasks));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use clap::{Args, ValueEnum};
 use postroad_client::{Check, Client, ClientError, Identity};
 use postroad_protocol::ErrorCode;
 use postroad_protocol::event::Priority;
-use postroad_protocol::query::Message;
+use postroad_protocol::query::{Message, TaskCounts};
 use std::time::Duration;
 
 /// How long all of a hook's work may take: somebody waits for it after every tool call.
@@ -36,7 +36,8 @@ const PAGES_MAX: usize = 4;
 /// The client runs this at the start of a session, at each prompt, after each tool call and at the end of a
 /// turn, and puts what is printed into the model's context. Each message is shown once, as data from its
 /// sender, with at most 8 KiB of messages at a time; after that only how many are unread. A turn that
-/// would end while mail is unread goes on, once for each message. Nothing is ever marked as read.
+/// would end while mail is unread goes on, once for each message. Nothing is ever marked as read. Tasks that
+/// wait are counted beside the mail, and at the start of a session also where there is none.
 ///
 /// Whatever goes wrong (no credential, no deployment, input that is no JSON), the hook says so on stderr,
 /// prints nothing and ends with 0, so that it is never in the way of a session. `postroad mcp install` enters
@@ -139,6 +140,8 @@ pub(crate) struct Mail {
     highest: Option<Priority>,
     /// Behind the last of them.
     end: Option<String>,
+    /// Tasks that wait for the agent.
+    tasks: Option<TaskCounts>,
 }
 
 /// What is unread behind what was shown.
@@ -190,6 +193,7 @@ async fn unread(
         let is_enough = page.messages.iter().any(&wanted);
         mail.messages.extend(page.messages);
         (mail.unread, mail.highest) = (page.unread_total, page.highest_priority);
+        mail.tasks = page.tasks;
         if page.next_cursor.is_some() {
             mail.end.clone_from(&page.next_cursor);
             after = page.next_cursor;

@@ -49,10 +49,23 @@ pub(super) fn fitting(messages: &[&Message]) -> usize {
     fitting
 }
 
-/// The text for the model: facts about its mailbox, and the new messages as data.
+/// The text for the model: facts about its mailbox, the new messages as data, and how much work waits.
 pub(super) fn text(said: &Said) -> String {
+    let mut text = mailbox(said);
+    if let Some(tasks) = said.tasks.as_ref().and_then(shown::tasks) {
+        text.push_str(&format!(
+            "\n\nPostroad tasks: {tasks}. `list_tasks` shows them."
+        ));
+    }
+    text
+}
+
+fn mailbox(said: &Said) -> String {
     let unread = shown::unread(said.unread, said.highest);
     let mut text = format!("Postroad mailbox: {unread}.");
+    if said.unread == 0 {
+        return text;
+    }
     if said.shown.is_empty() {
         text.push_str(
             " Shown before. `check_messages` lists them; `mark_as_read` marks what was handled.",
@@ -149,6 +162,7 @@ mod tests {
             unread,
             highest: (unread > 3).then_some(Priority::Urgent),
             waiting,
+            tasks: None,
         }
     }
 
@@ -195,6 +209,33 @@ mod tests {
         insta::assert_snapshot!(
             text(&said(Vec::new(), 3, 0)),
             @"Postroad mailbox: 3 unread messages. Shown before. `check_messages` lists them; `mark_as_read` marks what was handled."
+        );
+    }
+
+    #[test]
+    fn tasks_that_wait_are_counted_beside_the_mail() {
+        let mut said = said(Vec::new(), 3, 0);
+        said.tasks = Some(postroad_protocol::query::TaskCounts {
+            ready: 2,
+            due: 1,
+            ..Default::default()
+        });
+        insta::assert_snapshot!(
+            text(&said),
+            @r"
+        Postroad mailbox: 3 unread messages. Shown before. `check_messages` lists them; `mark_as_read` marks what was handled.
+
+        Postroad tasks: 2 tasks ready, 1 due. `list_tasks` shows them.
+        "
+        );
+        said.unread = 0;
+        insta::assert_snapshot!(
+            text(&said),
+            @r"
+        Postroad mailbox: 0 unread messages.
+
+        Postroad tasks: 2 tasks ready, 1 due. `list_tasks` shows them.
+        "
         );
     }
 

@@ -43,7 +43,7 @@ fn content_of(given: String) -> Result<String, Failure> {
     }
 }
 
-fn command_id(text: &str) -> Result<CommandId, Failure> {
+pub(super) fn command_id(text: &str) -> Result<CommandId, Failure> {
     CommandId::parse(text).ok_or_else(|| {
         let remedy = "make a UUIDv7, or leave it out";
         Refusal::invalid("commandId", "the command id is not a UUID", remedy).into()
@@ -122,7 +122,7 @@ impl AsOfArg {
     }
 }
 
-fn note_more(session: &Session, cursor: Option<&str>, stale: bool) {
+pub(super) fn note_more(session: &Session, cursor: Option<&str>, stale: bool) {
     if let Some(cursor) = cursor {
         let cursor = one_line(cursor);
         session

@@ -7,6 +7,7 @@ mod foreign_ids;
 mod reply_to;
 mod searches;
 mod sends;
+mod tasks;
 
 use crate::harness::witness::Witness;
 use crate::harness::{Deployment, raw};

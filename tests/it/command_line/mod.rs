@@ -9,6 +9,8 @@ mod memory_stops;
 mod operator_view;
 mod people;
 mod speaking_as;
+mod task_lives;
+mod tasks;
 
 use crate::harness::Deployment;
 use crate::harness::cli::Ran;

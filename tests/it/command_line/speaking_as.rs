@@ -90,6 +90,7 @@ async fn the_tour_of_readme_runs_word_for_word() {
     let tour = block_of_readme("## A five-minute tour");
     assert!(tour.len() > 12, "{tour:?}");
     let (mut receipt, mut message, mut memory) = (String::new(), String::new(), String::new());
+    let (mut task, mut mission) = (String::new(), String::new());
     for line in &tour {
         let Some(arguments) = line.strip_prefix("postroad ") else {
             // The alias makes the words below mean the binary; here that is done by hand.
@@ -99,7 +100,9 @@ async fn the_tour_of_readme_runs_word_for_word() {
         let arguments = arguments
             .replace("RECEIPT", &receipt)
             .replace("MESSAGE", &message)
-            .replace("MEMORY", &memory);
+            .replace("MEMORY", &memory)
+            .replace("TASK", &task)
+            .replace("MISSION", &mission);
         if arguments.ends_with(" watch") {
             watch_shows(&deployment, &arguments, "for the server only");
             continue;
@@ -124,6 +127,12 @@ async fn the_tour_of_readme_runs_word_for_word() {
             }
         } else if arguments.contains("alice.creds remember ") {
             memory = ran.stdout.split_whitespace().next().unwrap().to_owned();
+        } else if arguments.contains("mission create ") {
+            mission = ran.stdout.split_whitespace().next().unwrap().to_owned();
+        } else if arguments.contains("task create \"Migrate") {
+            task = ran.stdout.split_whitespace().next().unwrap().to_owned();
+        } else if arguments.contains("mission get") {
+            assert!(ran.stdout.contains("Migrate the nav"), "{ran:?}");
         } else if arguments.contains("import memories") {
             assert!(ran.stdout.contains("imported 1 memory"), "{ran:?}");
         } else if arguments.contains("message status") {

@@ -1,6 +1,6 @@
 //! One case a verb: what the stranger tries, and that the owner is served all the same.
 
-use super::{CANARY, Stage, credentials, memories};
+use super::{CANARY, Stage, credentials, memories, tasks};
 use crate::harness::{eventually, raw};
 use serde_json::json;
 
@@ -31,6 +31,11 @@ pub(super) async fn case(name: &str, stage: &Stage) {
         "search_messages" => searches(stage).await,
         "store_memory" | "update_memory" | "forget_memory" | "import_memory" | "get_memory"
         | "list_memories" | "recall" => memories::case(stage, name).await,
+        "create_task" | "claim_task" | "release_task" | "update_task" | "add_dependency"
+        | "block_task" | "complete_task" | "fail_task" | "cancel_task" | "create_mission"
+        | "update_mission" | "get_task" | "list_tasks" | "get_mission" | "list_missions" => {
+            tasks::case(stage, name).await;
+        }
         operators => operators_only(stage, operators).await,
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 mod cases;
 mod credentials;
 mod memories;
+mod tasks;
 
 promised_by_both_kinds!(the_stranger_is_refused_and_the_owner_is_served_for_every_verb);
 
@@ -53,6 +54,21 @@ const CASES: &[&str] = &[
     "get_memory",
     "list_memories",
     "recall",
+    "create_task",
+    "claim_task",
+    "release_task",
+    "update_task",
+    "add_dependency",
+    "block_task",
+    "complete_task",
+    "fail_task",
+    "cancel_task",
+    "create_mission",
+    "update_mission",
+    "get_task",
+    "list_tasks",
+    "get_mission",
+    "list_missions",
     // The last: the owner exchanges its key, and is cut off where it is connected with the former.
     "end_credential",
 ];
@@ -278,10 +294,12 @@ async fn the_stranger_is_refused_and_the_owner_is_served_for_every_verb(road: Ro
     let after = stage.events_of_owner();
     // The owner's own calls in the cases: one send, one mark, one summary; three credentials, two
     // retirements, one revocation; one renewal, and one exchange of keys, which renews and ends. Of memories: four
-    // stores, two of each that is changed and both changes, one import, two stores for each question.
+    // stores, two of each that is changed and both changes, one import, two stores for each question. Of tasks: four
+    // created; two for a claim and a cancellation, three for every other change; two for each change of missions; one
+    // for a look at one, three tasks and missions and two missions for the lists.
     assert_eq!(
         after - before,
-        12 + 4 + 2 * (2 + 2) + 1 + 3 * 2,
+        12 + 4 + 2 * (2 + 2) + 1 + 3 * 2 + 4 + 2 * 2 + 6 * 3 + 2 * 2 + 2 + 3 + 2,
         "nothing but the owner's own commands was stored"
     );
 }

@@ -7,7 +7,7 @@ use postroad_protocol::{InstanceId, MessageId, Role, TenantId};
 use serde_json::Value;
 
 /// An answer without what only says where it was read.
-fn told(answer: impl serde::Serialize) -> Value {
+pub(super) fn told(answer: impl serde::Serialize) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(fields) => {

@@ -4,6 +4,7 @@
 mod history;
 mod kills;
 mod refused;
+mod work;
 
 use crate::harness::Deployment;
 use crate::harness::cli::Ran;

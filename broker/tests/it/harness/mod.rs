@@ -2,6 +2,7 @@
 
 mod parts;
 mod server;
+mod tasks;
 
 pub(crate) use parts::Parts;
 pub(crate) use server::Server;

@@ -1,7 +1,7 @@
 //! Stand-ins for the parts that a broker asks: a projector that answers from the log itself, and an
 //! issuer whose signature is the place of what it signed.
 
-use super::{Server, master};
+use super::{Server, master, tasks};
 use async_nats::Message;
 use futures_util::StreamExt;
 use postroad_log::streams::list_shards;
@@ -9,7 +9,7 @@ use postroad_log::{Keyring, Opened};
 use postroad_protocol::body::Encoding;
 use postroad_protocol::command::{MarkTarget, parse_receipt_id};
 use postroad_protocol::envelope::Record;
-use postroad_protocol::event::Event;
+use postroad_protocol::event::{Event, TaskChange};
 use postroad_protocol::id::{Reader, Role};
 use postroad_protocol::memory::{MemoryId, Namespace, Relation, RelationKind};
 use postroad_protocol::service::{
@@ -122,7 +122,9 @@ async fn answer_look_up(client: async_nats::Client, message: Message) {
                 .map(|(_, record)| record.event.encoded_len(&record.by))
                 .sum(),
             memories: memories_of(&records).len() as u64,
+            tasks: created(&records),
         }),
+        Question::Tasks { changed, named } => tasks::standings(&records, changed, &named),
         Question::Memories {
             role,
             changed,
@@ -137,6 +139,15 @@ async fn answer_look_up(client: async_nats::Client, message: Message) {
     };
     let body = Encoding::MessagePack.encode(&finding);
     client.publish(reply, body.into()).await.unwrap();
+}
+
+/// How many tasks were ever created.
+fn created(records: &[(u64, Record)]) -> u64 {
+    let is_new = |(_, record): &&(u64, Record)| match &record.event {
+        Event::TaskChanged(changed) => changed.change == TaskChange::Created,
+        _ => false,
+    };
+    records.iter().filter(is_new).count() as u64
 }
 
 fn is_message(record: &Record) -> bool {

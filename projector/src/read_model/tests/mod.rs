@@ -14,3 +14,7 @@ mod overview;
 mod priorities;
 mod receipts;
 mod superseded;
+mod task_costs;
+mod task_model;
+mod task_worlds;
+mod tasks;

@@ -9,6 +9,8 @@
     reason = "a test says what it expects by panicking"
 )]
 
+mod work;
+
 use postroad_protocol::event::{
     Actor, AgentRetired, CredentialIssued, CredentialRevoked, DamageAccepted, DataKeyRotated,
     Event, EventKey, MemoryChange, MemoryForgotten, MemoryOrigin, MemoryStored, MemoryUpdated,
@@ -25,6 +27,7 @@ use postroad_protocol::{Channel, CommandId, InstanceId, Reader, Role, TenantId, 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use work::{samples_of_tasks, variants_of_tasks};
 
 fn reader() -> Reader {
     Reader {
@@ -169,6 +172,7 @@ fn samples() -> Vec<(Actor, Event)> {
     .into_iter()
     .chain(samples_of_life(operator))
     .chain(samples_of_memories())
+    .chain(samples_of_tasks())
     .collect()
 }
 
@@ -280,6 +284,9 @@ fn variants() -> Vec<(&'static str, Actor, Event)> {
         ("imported", operator.clone(), imported.into()),
         ("published", operator, published.into()),
     ]
+    .into_iter()
+    .chain(variants_of_tasks())
+    .collect()
 }
 
 fn folder() -> PathBuf {
