@@ -8,6 +8,7 @@ use crate::hosts::Host;
 use crate::rows::read_rows;
 use crate::store::{PageOf, Room, StoreError, TenantReader};
 use futures_util::future::try_join_all;
+use postroad_protocol::body::Encoding;
 use postroad_protocol::error::{ErrorCode, Refusal};
 use postroad_protocol::id::TenantId;
 use postroad_protocol::limits::TENANTS_PER_PAGE;
@@ -91,6 +92,14 @@ pub(crate) struct Walked<T> {
     pub(crate) stale: bool,
 }
 
+/// What a page over tenants shows.
+pub(crate) struct Told<T> {
+    pub(crate) rows: Vec<T>,
+    pub(crate) next_cursor: Option<String>,
+    pub(crate) position: Option<Position>,
+    pub(crate) stale: bool,
+}
+
 impl<T> Walked<T> {
     pub(crate) fn len(&self) -> usize {
         self.parts.iter().map(|(_, rows)| rows.len()).sum()
@@ -112,50 +121,32 @@ impl Answerer {
         wanted: ListMessages,
     ) -> Result<Answer, Refusal> {
         let tour = Tour::begin(asked, reading, Kind::List, &wanted.page)?;
-        let what = filters(&wanted);
-        let mut limit = wanted.page.limit;
-        loop {
-            let wanted = wanted.clone();
-            let read = move |rows: &TenantReader<'_>, inside: Option<u64>, mut room: Room| {
-                let page = rows.every_message(&wanted, inside, &mut room)?;
-                Ok(Part {
-                    rows: page.messages,
-                    next: page.next_before.map(|before| before.to_be_bytes().into()),
-                    room,
-                })
-            };
-            let walked = self
-                .walk(&tour, limit, move |rows, inside: Option<&[u8]>, room| {
-                    // A cursor's place is its own: the fingerprint was checked.
-                    let before = inside.and_then(|place| <[u8; 8]>::try_from(place).ok());
-                    read(rows, before.map(u64::from_be_bytes), room)
-                })
-                .await?;
-            let (touched, held) = (walked.touched(), walked.len());
-            let next_cursor = tour.cursor(walked.next.as_ref())?;
-            let messages = walked.parts.into_iter().flat_map(|(scope, mut messages)| {
-                let own = |message: &mut query::Message| {
-                    message.tenant_id = Some(scope.tenant().clone());
-                };
-                messages.iter_mut().for_each(own);
-                messages
-            });
-            let answer = Answer::of(
-                asked.encoding,
+        let (limit, what) = (wanted.page.limit, format!("messages{}", filters(&wanted)));
+        let read = move |rows: &TenantReader<'_>, inside: Option<&[u8]>, mut room: Room| {
+            // A cursor's place is its own: the fingerprint was checked.
+            let before = inside.and_then(|place| <[u8; 8]>::try_from(place).ok());
+            let page = rows.every_message(&wanted, before.map(u64::from_be_bytes), &mut room)?;
+            Ok(Part {
+                rows: page.messages,
+                next: page.next_before.map(|before| before.to_be_bytes().into()),
+                room,
+            })
+        };
+        let name = |message: &mut query::Message, tenant| message.tenant_id = Some(tenant);
+        let show = |encoding, told: Told<query::Message>| {
+            Answer::of(
+                encoding,
                 &query::TenantMessages {
-                    messages: messages.collect(),
-                    truncated: next_cursor.is_some(),
-                    next_cursor,
-                    position: walked.position,
-                    stale: walked.stale,
+                    messages: told.rows,
+                    truncated: told.next_cursor.is_some(),
+                    next_cursor: told.next_cursor,
+                    position: told.position,
+                    stale: told.stale,
                 },
-            );
-            if !self.is_too_long(&answer, &mut limit, held) {
-                self.audit_each(asked, &touched, &format!("messages{what}"))
-                    .await?;
-                return Ok(answer);
-            }
-        }
+            )
+        };
+        let (answer, _) = self.tell(&tour, limit, &what, read, name, show).await?;
+        Ok(answer)
     }
 
     /// Agents of the tenant that the operator names, or of all.
@@ -199,6 +190,47 @@ impl Answerer {
                 stale: walked.stale,
             },
         ))
+    }
+
+    /// A page over tenants of at most `limit` rows, and fewer where NATS carries no more; and how many it has. Each row is
+    /// given its tenant's name. Every tenant that was read is told so, and `what` was read, before this returns.
+    pub(crate) async fn tell<T, F>(
+        &self,
+        tour: &Tour<'_>,
+        mut limit: usize,
+        what: &str,
+        read: F,
+        name: fn(&mut T, TenantId),
+        show: fn(Encoding, Told<T>) -> Answer,
+    ) -> Result<(Answer, usize), Refusal>
+    where
+        T: Send + 'static,
+        F: Fn(&TenantReader<'_>, Option<&[u8]>, Room) -> Result<Part<T>, StoreError>,
+        F: Clone + Send + 'static,
+    {
+        loop {
+            let walked = self.walk(tour, limit, read.clone()).await?;
+            let (touched, held) = (walked.touched(), walked.len());
+            let next_cursor = tour.cursor(walked.next.as_ref())?;
+            let (position, stale) = (walked.position, walked.stale);
+            let rows = walked.parts.into_iter().flat_map(|(scope, mut rows)| {
+                for row in &mut rows {
+                    name(row, scope.tenant().clone());
+                }
+                rows
+            });
+            let told = Told {
+                rows: rows.collect(),
+                next_cursor,
+                position,
+                stale,
+            };
+            let answer = show(tour.asked.encoding, told);
+            if !self.is_too_long(&answer, &mut limit, held) {
+                self.audit_each(tour.asked, &touched, what).await?;
+                return Ok((answer, held));
+            }
+        }
     }
 
     /// Reads tenant after tenant until the page is full. It may end early: it reads a bounded number.

@@ -3,7 +3,7 @@
 
 use crate::answer::{Answer, Answerer, Asked, Call};
 use crate::cursor::{Cursor, Kind};
-use crate::global::{Part, Tour, Walked};
+use crate::global::{Part, Told, Tour};
 use crate::rows::{Seen, read_rows};
 use crate::store::{MissionsWanted, Room, StoreError, TaskPlace, TasksWanted, TenantReader};
 use postroad_protocol::error::Refusal;
@@ -195,46 +195,38 @@ impl Answerer {
         let tour = Tour::begin(asked, reading, Kind::Tasks, &list.page)?;
         let named = asked.context.scope_or_all();
         expect_own_project(named, list.project.as_ref())?;
-        let mut limit = list.page.limit;
-        loop {
-            let wanted = list.clone();
-            let read = move |rows: &TenantReader<'_>, inside: Option<&[u8]>, mut room: Room| {
-                let Ok(project) = project_in(rows, wanted.project.as_ref()) else {
-                    return Ok(Part::empty(room));
-                };
-                let after = inside.and_then(TaskPlace::from_bytes);
-                let page = rows.tasks(&tasks_wanted(&wanted, project), after, &mut room)?;
-                Ok(Part {
-                    rows: page.tasks,
-                    next: page.next.map(|place| place.to_bytes().into()),
-                    room,
-                })
+        let (limit, mission) = (list.page.limit, list.mission);
+        let what = format!("tasks{}", narrowed_tasks(&list));
+        let read = move |rows: &TenantReader<'_>, inside: Option<&[u8]>, mut room: Room| {
+            let Ok(project) = project_in(rows, list.project.as_ref()) else {
+                return Ok(Part::empty(room));
             };
-            let walked = self.walk(&tour, limit, read).await?;
-            let (touched, held) = (walked.touched(), walked.len());
-            let next_cursor = tour.cursor(walked.next.as_ref())?;
-            let (position, stale) = (walked.position, walked.stale);
-            let answer = Answer::of(
-                asked.encoding,
+            let after = inside.and_then(TaskPlace::from_bytes);
+            let page = rows.tasks(&tasks_wanted(&list, project), after, &mut room)?;
+            Ok(Part {
+                rows: page.tasks,
+                next: page.next.map(|place| place.to_bytes().into()),
+                room,
+            })
+        };
+        let name = |task: &mut Task, tenant| task.tenant_id = Some(tenant);
+        let show = |encoding, told: Told<Task>| {
+            Answer::of(
+                encoding,
                 &Tasks {
-                    tasks: named_each(walked, |task: &mut Task, tenant| {
-                        task.tenant_id = Some(tenant);
-                    }),
-                    truncated: next_cursor.is_some(),
-                    next_cursor,
-                    position,
-                    stale,
+                    tasks: told.rows,
+                    truncated: told.next_cursor.is_some(),
+                    next_cursor: told.next_cursor,
+                    position: told.position,
+                    stale: told.stale,
                 },
-            );
-            if !self.is_too_long(&answer, &mut limit, held) {
-                let what = format!("tasks{}", narrowed_tasks(&list));
-                self.audit_each(asked, &touched, &what).await?;
-                if let (0, Some(scope)) = (held, named) {
-                    self.expect_mission(scope, list.mission).await?;
-                }
-                return Ok(answer);
-            }
+            )
+        };
+        let (answer, held) = self.tell(&tour, limit, &what, read, name, show).await?;
+        if let (0, Some(scope)) = (held, named) {
+            self.expect_mission(scope, mission).await?;
         }
+        Ok(answer)
     }
 
     /// Refuses a mission that the tenant does not have: a list of its tasks is empty, and says less.
@@ -260,44 +252,38 @@ impl Answerer {
     ) -> Result<Answer, Refusal> {
         let tour = Tour::begin(asked, reading, Kind::Missions, &list.page)?;
         expect_own_project(asked.context.scope_or_all(), list.project.as_ref())?;
-        let mut limit = list.page.limit;
-        loop {
-            let wanted = list.clone();
-            let read = move |rows: &TenantReader<'_>, inside: Option<&[u8]>, mut room: Room| {
-                let Ok(project) = project_in(rows, wanted.project.as_ref()) else {
-                    return Ok(Part::empty(room));
-                };
-                let before = inside.and_then(|place| <[u8; 8]>::try_from(place).ok());
-                let before = before.map(u64::from_be_bytes);
-                let page = rows.missions(&missions_wanted(&wanted, project), before, &mut room)?;
-                Ok(Part {
-                    rows: page.missions,
-                    next: page.next_before.map(|before| before.to_be_bytes().into()),
-                    room,
-                })
+        let (limit, what) = (
+            list.page.limit,
+            format!("missions{}", narrowed_missions(&list)),
+        );
+        let read = move |rows: &TenantReader<'_>, inside: Option<&[u8]>, mut room: Room| {
+            let Ok(project) = project_in(rows, list.project.as_ref()) else {
+                return Ok(Part::empty(room));
             };
-            let walked = self.walk(&tour, limit, read).await?;
-            let (touched, held) = (walked.touched(), walked.len());
-            let next_cursor = tour.cursor(walked.next.as_ref())?;
-            let (position, stale) = (walked.position, walked.stale);
-            let answer = Answer::of(
-                asked.encoding,
+            let before = inside.and_then(|place| <[u8; 8]>::try_from(place).ok());
+            let before = before.map(u64::from_be_bytes);
+            let page = rows.missions(&missions_wanted(&list, project), before, &mut room)?;
+            Ok(Part {
+                rows: page.missions,
+                next: page.next_before.map(|before| before.to_be_bytes().into()),
+                room,
+            })
+        };
+        let name = |mission: &mut Mission, tenant| mission.tenant_id = Some(tenant);
+        let show = |encoding, told: Told<Mission>| {
+            Answer::of(
+                encoding,
                 &Missions {
-                    missions: named_each(walked, |mission: &mut Mission, tenant| {
-                        mission.tenant_id = Some(tenant);
-                    }),
-                    truncated: next_cursor.is_some(),
-                    next_cursor,
-                    position,
-                    stale,
+                    missions: told.rows,
+                    truncated: told.next_cursor.is_some(),
+                    next_cursor: told.next_cursor,
+                    position: told.position,
+                    stale: told.stale,
                 },
-            );
-            if !self.is_too_long(&answer, &mut limit, held) {
-                let what = format!("missions{}", narrowed_missions(&list));
-                self.audit_each(asked, &touched, &what).await?;
-                return Ok(answer);
-            }
-        }
+            )
+        };
+        let (answer, _) = self.tell(&tour, limit, &what, read, name, show).await?;
+        Ok(answer)
     }
 }
 
@@ -345,18 +331,6 @@ fn project_in(
 ) -> Result<Option<Project>, Refusal> {
     let tenant = TenantId::parse(rows.owner()).map_err(|error| error.at("tenantId"))?;
     project_of(&tenant, wanted)
-}
-
-/// What was read of each tenant, with the tenant's name.
-fn named_each<T>(walked: Walked<T>, name: impl Fn(&mut T, TenantId)) -> Vec<T> {
-    let parts = walked.parts.into_iter();
-    let named = parts.flat_map(|(scope, mut rows)| {
-        for row in &mut rows {
-            name(row, scope.tenant().clone());
-        }
-        rows
-    });
-    named.collect()
 }
 
 /// By what a list was narrowed, for the audit trail.
